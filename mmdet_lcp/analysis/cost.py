@@ -1,0 +1,222 @@
+"""What one image costs: parameters, multiply-accumulates and milliseconds.
+
+The totals are those that mmdet's ``get_flops.py`` prints, so that they compare with its model
+zoo: one fused multiply-add counts once, norms and resizing are counted as mmengine counts them,
+and what has no formula there (deformable convolution, RoIAlign, NMS) counts nothing.
+"""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.structures import DetDataSample
+from mmengine.analysis import FlopAnalyzer
+from mmengine.model import ImgDataPreprocessor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.utils._pytree import tree_leaves
+
+from ..errors import CompressionError
+
+
+@contextlib.contextmanager
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Put ``models`` into eval mode without gradients, and every module back afterwards."""
+    training = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in training:
+            module.training = mode
+
+
+def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+    """Count parameters and multiply-accumulates of one image, as mmdet's ``get_flops.py`` does.
+
+    The forward is mmdet's mode ``'tensor'``: backbone, neck and heads, without post-processing.
+    For a two-stage detector it goes through the proposals, whose number follows the image; a
+    fixed noise image is used, so the count repeats.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels; a detector's data preprocessor pads
+            it as it does when it detects.
+
+    Returns:
+        ``params``: the number of parameters, shared ones once. ``macs``: multiply-accumulates.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    params = sum(parameter.numel() for parameter in detector.parameters())
+    with evaluating(detector):
+        forward, image = _prepare(detector, input_shape)
+        counter = FlopAnalyzer(forward, (image,))
+        counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        macs = int(counter.tracer_warnings('none').total())
+    return dict(params=params, macs=macs)
+
+
+def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+    """Count the multiply-accumulates of each convolution and linear layer.
+
+    A layer that runs more than once (a head shared by the levels) counts each time. The sum is
+    the convolution and linear part of :func:`detector_cost`.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels.
+
+    Returns:
+        Module path -> multiply-accumulates, in the order of ``named_modules``; a layer that did
+        not run has 0.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    macs: dict[str, int] = {}
+    handles = []
+
+    def count(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            macs[name] += _layer_macs(module, inputs[0], output)
+
+        return hook
+
+    try:
+        for name, module in detector.named_modules():
+            if isinstance(module, _ConvNd | nn.Linear):
+                macs[name] = 0
+                handles.append(module.register_forward_hook(count(name)))
+        with evaluating(detector):
+            forward, image = _prepare(detector, input_shape)
+            forward(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return macs
+
+
+def backbone_macs(
+    detector: nn.Module, input_shape: tuple[int, int], prefix: str = 'backbone'
+) -> int:
+    """Count the convolution and linear multiply-accumulates below one module.
+
+    Args:
+        detector: An mmdet detector.
+        input_shape: (height, width) of the image in pixels.
+        prefix: Path of the module, the backbone unless told.
+
+    Returns:
+        Multiply-accumulates; 0 where the detector has no such module.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    macs = module_macs(detector, input_shape)
+    return sum(n for name, n in macs.items() if name == prefix or name.startswith(f'{prefix}.'))
+
+
+def latency_ms(
+    detector: nn.Module,
+    input_shape: tuple[int, int],
+    runs: int = 10,
+    warmup: int = 3,
+    mode: str = 'tensor',
+) -> float:
+    """Measure the median wall time of one image on the detector's device.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels.
+        runs: How often it is measured, at least 1.
+        warmup: How often it runs before.
+        mode: ``'tensor'`` is the network alone; ``'predict'`` adds post-processing, whose time
+            follows the number of boxes found (here in noise). Loading, normalisation and the
+            transfer of the image are in neither.
+
+    Returns:
+        Milliseconds.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers, or ``runs`` is below 1.
+    """
+    if runs < 1:
+        raise CompressionError(f'latency needs at least one run, not {runs}.')
+    times = []
+    with evaluating(detector):
+        forward, image = _prepare(detector, input_shape, mode)
+        for index in range(warmup + runs):
+            _synchronise(image)
+            start = time.perf_counter()
+            forward(image)
+            _synchronise(image)
+            if index >= warmup:
+                times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+class _Forward(nn.Module):
+    """A detector with its data sample: one tensor in, a flat tuple of tensors out."""
+
+    def __init__(self, detector: nn.Module, data_sample: DetDataSample, mode: str) -> None:
+        super().__init__()
+        self.detector = detector
+        self.data_sample = data_sample
+        self.mode = mode
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.detector, BaseDetector):
+            outputs = self.detector(image, [self.data_sample], mode=self.mode)
+        else:
+            outputs = self.detector(image)
+        return tuple(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
+
+
+def _prepare(
+    detector: nn.Module, input_shape: tuple[int, int], mode: str = 'tensor'
+) -> tuple[_Forward, Tensor]:
+    """Return what to run, in the detector's own modes, and a preprocessed noise image for it."""
+    if len(input_shape) != 2 or not all(isinstance(n, int) and n > 0 for n in input_shape):
+        raise CompressionError(f'input_shape is (height, width) in pixels, not {input_shape!r}.')
+    noise = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, *input_shape), generator=noise, dtype=torch.uint8)
+    shape = tuple(input_shape)
+    meta = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, scale_factor=(1.0, 1.0))
+    sample = DetDataSample(metainfo=dict(**meta, batch_input_shape=shape, img_id=0))
+    preprocessor = getattr(detector, 'data_preprocessor', None)
+    if isinstance(preprocessor, ImgDataPreprocessor):
+        data = preprocessor(dict(inputs=[image], data_samples=[sample]), training=False)
+        batch, sample = data['inputs'], data['data_samples'][0]
+    else:
+        batch = (image[None].float() - 128) / 64
+    parameter = next(detector.parameters(), None)
+    if parameter is not None:
+        batch = batch.to(parameter.device)
+    forward = _Forward(detector, sample, mode)
+    forward.training = False
+    return forward, batch
+
+
+def _layer_macs(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    """Count one call of a layer: each output (transposed: input) element costs one kernel."""
+    if isinstance(module, nn.Linear):
+        return y.numel() * module.in_features
+    channels = module.out_channels if isinstance(module, _ConvTransposeNd) else module.in_channels
+    elements = x.numel() if isinstance(module, _ConvTransposeNd) else y.numel()
+    kernel = 1
+    for size in module.kernel_size:
+        kernel *= size
+    return elements * (channels // module.groups) * kernel
+
+
+def _synchronise(tensor: Tensor) -> None:
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

@@ -1,0 +1,94 @@
+"""A detector and what trains along with it, as one model for the training loop.
+
+What is deployed is the detector alone: nothing in it knows of the wrapper.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmdet.models.utils import unpack_gt_instances
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from .auxiliary import AuxiliaryNetwork
+from .default_boxes import DefaultBoxSampler
+from .taps import Taps
+
+
+class Attachment(nn.Module):
+    """Taps feature maps of a detector and contributes losses.
+
+    Attributes:
+        paths: module paths whose outputs `losses` reads.
+    """
+
+    paths: list[str]
+
+    def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
+        """Losses by name, each a scalar; names must not be the detector's own."""
+        raise NotImplementedError
+
+
+class LayerAuxiliary(Attachment):
+    """LCP's auxiliary network on one layer, with the boxes that the head trains on.
+
+    Args:
+        network: reads the layer's output.
+        sampler: chooses default boxes by the head's present scores.
+        path: module path of the layer.
+    """
+
+    HEAD = 'bbox_head'
+
+    def __init__(self, network: AuxiliaryNetwork, sampler: DefaultBoxSampler, path: str) -> None:
+        super().__init__()
+        self.network = network
+        self.sampler = sampler
+        self.path = path
+        self.paths = [path, self.HEAD]
+
+    def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
+        """L_a = L_ac + L_ar (LCP, arXiv 1911.02237) as ``loss_aux_cls``, ``loss_aux_box``."""
+        instances, ignored, metas = unpack_gt_instances(data_samples)
+        cls_scores = [score.detach() for score in taps[self.HEAD][0]]
+        samples = self.sampler.sample(cls_scores, instances, metas, ignored)
+        return self.network(taps[self.path], samples)
+
+
+class AttachedDetector(BaseModel):
+    """A detector whose loss includes that of its attachments: L_f = L_a + L_c + L_r.
+
+    Args:
+        detector: a plain mmdet detector; its parameters are trained in place.
+        attachments: by name.
+    """
+
+    def __init__(self, detector: nn.Module, attachments: Mapping[str, Attachment]) -> None:
+        super().__init__(data_preprocessor=detector.data_preprocessor)
+        self.detector = detector
+        self.attachments = nn.ModuleDict(attachments)
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
+        """As the detector's own; with ``mode='loss'`` the attachments' losses come on top."""
+        if mode != 'loss':
+            return self.detector(inputs, data_samples, mode=mode)
+        paths = [path for attachment in self.attachments.values() for path in attachment.paths]
+        with Taps(self.detector, list(dict.fromkeys(paths))) as taps:
+            losses = dict(self.detector(inputs, data_samples, mode='loss'))
+        # Regions and their losses need full precision.
+        with torch.autocast(inputs.device.type, enabled=False):
+            for attachment in self.attachments.values():
+                losses.update(attachment.losses(_full_precision(taps), data_samples))
+        return losses
+
+
+def _full_precision(taps: Mapping[str, Any]) -> dict[str, Any]:
+    def convert(value):
+        if isinstance(value, Tensor):
+            return value.float() if value.is_floating_point() else value
+        if isinstance(value, (list, tuple)):
+            return type(value)(convert(item) for item in value)
+        return value
+
+    return {path: convert(value) for path, value in taps.items()}

@@ -1,0 +1,38 @@
+"""What every criterion is: it picks the channels of a group that stay."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mmdet_lcp.criteria.problem import SelectionProblem
+
+
+@dataclass
+class Selection:
+    """A criterion's answer.
+
+    Attributes:
+        keep: channels that stay, ascending.
+        scores: score of each of the group's channels, larger is more important.
+        log: figures worth a line in the log and in the report.
+    """
+
+    keep: list[int]
+    scores: list[float]
+    log: dict[str, float] = field(default_factory=dict)
+
+
+class Criterion(ABC):
+    """Picks channels. Subclasses are registered in ``CRITERIA`` and cite their paper."""
+
+    @abstractmethod
+    def select(self, problem: SelectionProblem, keep: int) -> Selection:
+        """Pick ``keep`` of the group's channels; the same on every rank."""
+
+
+def largest(scores: Tensor, count: int) -> list[int]:
+    """The ``count`` largest scores' indices, ascending; of equal scores the lower index."""
+    order = torch.sort(scores, descending=True, stable=True).indices
+    return sorted(order[:count].tolist())

@@ -1,0 +1,108 @@
+"""LCP's criterion: keep the channels whose kernels the loss is most sensitive to.
+
+Localization-aware Channel Pruning for Object Detection (Xie et al., arXiv 1911.02237),
+algorithm 1. The greedy form with several steps is that of DCP (Zhuang et al., NeurIPS 2018).
+"""
+
+from typing import Literal
+
+import torch
+
+from mmdet_lcp.criteria.base import Criterion, Selection, largest
+from mmdet_lcp.criteria.problem import TERMS, Gradients, SelectionProblem
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.registry import CRITERIA
+
+
+@CRITERIA.register_module()
+class LCP(Criterion):
+    """S_k = sum_ij ||dL / dW_kij||^2; the K largest stay.
+
+    Where the gradient is taken decides what it says, and the paper does not tell:
+
+    - ``'selected'``: at the kernels with every channel that is not yet selected at zero, as DCP
+      does. With one step that is W = 0: S_k then tells how much a channel would reduce L first.
+    - ``'full'``: at the unpruned kernels. L_re vanishes there wherever nothing upstream has been
+      pruned or trained, so the auxiliary losses decide alone.
+
+    Args:
+        reference: ``'selected'`` or ``'full'``.
+        greedy_steps: in how many portions the K channels are added. 1 is the paper's single
+            ranking; more take the gradient anew after each portion (``'selected'`` only).
+        inner_steps: descent steps on the kernels selected so far, after each portion but the
+            last (DCP, algorithm 2), >= 0.
+        inner_lr: step size of these, > 0.
+
+    Raises:
+        CompressionError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        reference: Literal['selected', 'full'] = 'selected',
+        greedy_steps: int = 1,
+        inner_steps: int = 2,
+        inner_lr: float = 1.0,
+    ) -> None:
+        if reference not in ('selected', 'full'):
+            raise CompressionError(
+                f"pruning.criterion.reference={reference!r}: use 'selected' or 'full'"
+            )
+        if not isinstance(greedy_steps, int) or greedy_steps < 1:
+            raise CompressionError(
+                f'pruning.criterion.greedy_steps={greedy_steps!r} must be an integer >= 1'
+            )
+        if reference == 'full' and greedy_steps > 1:
+            raise CompressionError(
+                "pruning.criterion: greedy_steps > 1 needs reference='selected'; at the full "
+                'kernels every step would see the same gradient'
+            )
+        if not isinstance(inner_steps, int) or inner_steps < 0:
+            raise CompressionError(
+                f'pruning.criterion.inner_steps={inner_steps!r} must be an integer >= 0'
+            )
+        if not inner_lr > 0:
+            raise CompressionError(f'pruning.criterion.inner_lr={inner_lr!r} must be > 0')
+        self.reference = reference
+        self.greedy_steps = greedy_steps
+        self.inner_steps = inner_steps
+        self.inner_lr = inner_lr
+
+    def select(self, problem: SelectionProblem, keep: int) -> Selection:
+        """Pick ``keep`` channels; ``scores`` are S_k when the channel was last looked at."""
+        original = problem.weights()
+        steps = min(self.greedy_steps, keep)
+        selected: list[int] = []
+        scores = torch.zeros(problem.channels, dtype=torch.float64)
+        log: dict[str, float] = {}
+        current = problem.masked(original, [])
+        for step in range(steps):
+            found = problem.gradients(original if self.reference == 'full' else current)
+            sensitivity = problem.per_channel(found.total())
+            if not torch.isfinite(sensitivity).all():
+                raise CompressionError(
+                    f'{problem.name}: the sensitivities are not finite. The training has '
+                    'diverged: lower pruning.finetune.lr, or check the data for broken boxes.'
+                )
+            if step == 0:
+                log = gradient_shares(problem, found)
+            left = torch.ones(problem.channels, dtype=torch.bool)
+            left[selected] = False
+            scores = torch.where(left, sensitivity, scores)
+            portion = keep * (step + 1) // steps - len(selected)
+            candidates = sensitivity.masked_fill(~left, -1.0)
+            selected = sorted(selected + largest(candidates, portion))
+            if step + 1 < steps:
+                fresh = problem.masked(original, selected)
+                seen = problem.masked(current, selected)
+                # Newly selected channels start from their original kernels.
+                start = {p: torch.where(seen[p] == 0, fresh[p], seen[p]) for p in fresh}
+                current, _ = problem.descend(start, selected, self.inner_lr, self.inner_steps)
+        return Selection(selected, scores.tolist(), log)
+
+
+def gradient_shares(problem: SelectionProblem, found: Gradients) -> dict[str, float]:
+    """Share of each term in the sum of all terms' squared gradients, in [0, 1], by term."""
+    power = {term: float(problem.per_channel(g).sum()) for term, g in found.by_term.items()}
+    total = sum(power.values()) or 1.0
+    return {f'share_{term}': power.get(term, 0.0) / total for term in TERMS}

@@ -1,0 +1,313 @@
+"""The selection problem of one channel group, as criteria and updates see it.
+
+Loss (LCP, Xie et al., arXiv 1911.02237, criterion):
+
+    L(W_C) = w * L_re + alpha * L_a      subject to |C| <= K
+
+W are the kernels of the group's consumers (the paper's layer l+1), C the channels that stay,
+L_re the reconstruction of the consumers' outputs in the original detector, L_a the loss of the
+auxiliary network on the first consumer's output. Only W is differentiated: what runs before the
+consumers is computed without gradients and never past the last consumer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from mmengine import dist
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.losses import reconstruction_loss
+
+Weights = dict[str, Tensor]
+
+TERMS = ('reconstruction', 'classification', 'regression')
+
+
+@dataclass
+class Objective:
+    """Weights of the terms of L.
+
+    Attributes:
+        reconstruction: w, factor of L_re, >= 0 (the paper has 1; 0 leaves the term out).
+        alpha: factor of L_a, >= 0. "A constant" in the paper; 1.0 is our reading, DCP's lambda.
+    """
+
+    reconstruction: float = 1.0
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ('reconstruction', 'alpha'):
+            if not getattr(self, key) >= 0:
+                raise CompressionError(
+                    f'pruning.objective.{key}={getattr(self, key)!r} must be at least 0'
+                )
+        if self.reconstruction == 0 and self.alpha == 0:
+            raise CompressionError(
+                'pruning.objective: reconstruction and alpha are both 0, nothing is left to score'
+            )
+
+
+@dataclass
+class Consumer:
+    """A layer that reads the group's channels.
+
+    Attributes:
+        module: convolution or linear layer; its weight is (out, in, ...).
+        index: its input channels that belong to the group, as they are numbered now, ...
+        root: ... and the group's channel of each.
+    """
+
+    module: nn.Module
+    index: Tensor
+    root: Tensor
+
+
+@dataclass
+class SelectionBatch:
+    """What one batch of images gives for one group.
+
+    Attributes:
+        inputs: input of each consumer in the present detector, by path, (N, C, H, W).
+        targets: output of each consumer in the original detector, by path, (N, C', H', W').
+        samples: regions for the auxiliary network, or ``None`` without one.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    samples: RoISamples | None
+
+    @property
+    def num_images(self) -> int:
+        """Images in the batch."""
+        return len(next(iter(self.inputs.values())))
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All large tensors."""
+        yield from self.inputs.values()
+        yield from self.targets.values()
+
+
+class BatchCache:
+    """Batches that are computed on the first pass and kept as long as they fit.
+
+    Args:
+        compute: yields the batches anew, the same ones each time.
+        limit: bytes that may be kept; a larger selection set is computed again on each pass.
+    """
+
+    def __init__(
+        self, compute: Callable[[], Iterable[SelectionBatch]], limit: int = 2 << 30
+    ) -> None:
+        self._compute, self._limit = compute, limit
+        self._kept: list[SelectionBatch] | None = None
+
+    def clear(self) -> None:
+        """Forget the batches: the detector before the consumers has changed."""
+        self._kept = None
+
+    def __iter__(self) -> Iterator[SelectionBatch]:
+        """One pass over all batches of this rank."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[SelectionBatch] | None = []
+        size = 0
+        for batch in self._compute():
+            size += sum(tensor.numel() * tensor.element_size() for tensor in batch.tensors())
+            if size > self._limit:
+                kept = None
+            if kept is not None:
+                kept.append(batch)
+            yield batch
+        self._kept = kept
+
+
+@dataclass
+class Gradients:
+    """L and its gradient, averaged over the selection images of all ranks.
+
+    Attributes:
+        losses: value of each term, weights included, by term.
+        by_term: gradient with respect to each consumer's kernel, by term and path.
+    """
+
+    losses: dict[str, float]
+    by_term: dict[str, Weights] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float:
+        """L."""
+        return sum(self.losses.values())
+
+    def total(self) -> Weights:
+        """Gradient of L by consumer path."""
+        terms = list(self.by_term.values())
+        return {path: sum(term[path] for term in terms) for path in terms[0]}
+
+
+@dataclass
+class SelectionProblem:
+    """Everything that a criterion or an update may ask about one group.
+
+    Attributes:
+        name: the group's name.
+        channels: the group's number of channels.
+        consumers: layers that read the group, by path; the first one carries the auxiliary
+            network.
+        producers: layers that write it, by path.
+        batches: the selection set of this rank; may be passed over several times.
+        objective: weights of the terms of L.
+        auxiliary: frozen auxiliary network on the first consumer's output, or ``None``.
+        seed: for criteria that draw at random; the same on every rank.
+    """
+
+    name: str
+    channels: int
+    consumers: dict[str, Consumer]
+    producers: dict[str, nn.Module]
+    batches: BatchCache
+    objective: Objective
+    auxiliary: AuxiliaryNetwork | None = None
+    seed: int = 0
+
+    def weights(self) -> Weights:
+        """Copies of the consumers' kernels as they are now, by path."""
+        return {path: c.module.weight.detach().clone() for path, c in self.consumers.items()}
+
+    def masked(self, weights: Weights, channels: Iterable[int]) -> Weights:
+        """The kernels with all of the group's other channels at zero: W_C."""
+        stay = torch.zeros(self.channels, dtype=torch.bool)
+        stay[list(channels)] = True
+        masked = {}
+        for path, weight in weights.items():
+            consumer = self.consumers[path]
+            mask = torch.ones(weight.shape[1], dtype=weight.dtype, device=weight.device)
+            mask[consumer.index] = stay[consumer.root].to(mask)
+            masked[path] = weight * mask.view(1, -1, *[1] * (weight.dim() - 2))
+        return masked
+
+    def per_channel(self, values: Weights) -> Tensor:
+        """Sum of squares over each group channel's kernels, over all consumers: (channels,).
+
+        With gradients this is S_k = sum_ij ||dL / dW_kij||^2 (LCP, sensitivity of channel k).
+        """
+        total = torch.zeros(self.channels, dtype=torch.float64)
+        for path, value in values.items():
+            consumer = self.consumers[path]
+            dims = [dim for dim in range(value.dim()) if dim != 1]
+            squares = value.double().square().sum(dims)[consumer.index].cpu()
+            total.index_add_(0, consumer.root.cpu(), squares)
+        return total
+
+    def terms(self, batch: SelectionBatch, weights: Weights) -> dict[str, Tensor]:
+        """The weighted terms of L on one batch, each a scalar; zero terms are left out."""
+        outputs = {
+            path: functional_call(self.consumers[path].module, {'weight': weight}, (x,))
+            for path, weight in weights.items()
+            for x in [batch.inputs[path]]
+        }
+        losses = {}
+        if self.objective.reconstruction:
+            losses['reconstruction'] = self.objective.reconstruction * sum(
+                reconstruction_loss(batch.targets[path], output)
+                for path, output in outputs.items()
+            )
+        if self.objective.alpha and self.auxiliary is not None:
+            first = outputs[next(iter(self.consumers))]
+            auxiliary = self.auxiliary(first, batch.samples)
+            if self.auxiliary.loss.cls_weight:
+                losses['classification'] = self.objective.alpha * auxiliary['loss_aux_cls']
+            if self.auxiliary.loss.box_weight:
+                losses['regression'] = self.objective.alpha * auxiliary['loss_aux_box']
+        if not losses:
+            raise CompressionError(
+                f'{self.name}: pruning.objective leaves no term: reconstruction is 0 and there '
+                'is no auxiliary network (pruning.attachment)'
+            )
+        return losses
+
+    def gradients(self, weights: Weights) -> Gradients:
+        """Each term's value and gradient at given kernels, averaged over all images."""
+        leaves = {path: weight.detach().requires_grad_(True) for path, weight in weights.items()}
+        sums: dict[str, Weights] = {}
+        losses: dict[str, Tensor] = {}
+        images = 0
+        for batch in self.batches:
+            with torch.enable_grad():
+                terms = self.terms(batch, leaves)
+            images += batch.num_images
+            for number, (term, loss) in enumerate(terms.items()):
+                found = torch.autograd.grad(
+                    loss,
+                    list(leaves.values()),
+                    retain_graph=number + 1 < len(terms),
+                    allow_unused=True,
+                )
+                into = sums.setdefault(
+                    term, {path: torch.zeros_like(leaf) for path, leaf in leaves.items()}
+                )
+                for path, gradient in zip(leaves, found, strict=True):
+                    if gradient is not None:
+                        into[path] += gradient * batch.num_images
+                losses[term] = losses.get(term, 0) + loss.detach().double() * batch.num_images
+        return _average(losses, sums, images)
+
+    def descend(
+        self, weights: Weights, channels: Iterable[int], lr: float, steps: int
+    ) -> tuple[Weights, list[float]]:
+        """W_C <- W_C - lr dL/dW_C, repeated; never ends at a larger L than it began with.
+
+        The paper gives no lr. A step that increases L is taken back and lr halved; one that
+        decreases it lets lr grow by a fifth (our reading: "bold driver").
+
+        Args:
+            weights: kernels by path.
+            channels: C; the kernels of all others are zero and stay zero.
+            lr: first step size, > 0.
+            steps: passes over the selection set, >= 0.
+
+        Returns:
+            The new kernels, and L after each step that was kept, the initial one first.
+        """
+        channels = list(channels)
+        best = self.masked(weights, channels)
+        if steps == 0:
+            return best, []
+        found = self.gradients(best)
+        history = [found.loss]
+        for _ in range(steps):
+            gradient = self.masked(found.total(), channels)
+            trial = {path: weight - lr * gradient[path] for path, weight in best.items()}
+            tried = self.gradients(trial)
+            if tried.loss < found.loss:
+                best, found = trial, tried
+                history.append(found.loss)
+                lr *= 1.2
+            else:
+                lr *= 0.5
+        return best, history
+
+    @torch.no_grad()
+    def write(self, weights: Weights) -> None:
+        """Put kernels into the consumers."""
+        for path, weight in weights.items():
+            self.consumers[path].module.weight.copy_(weight)
+
+
+def _average(losses: dict[str, Tensor], sums: dict[str, Weights], images: int) -> Gradients:
+    """Divide by the number of images, over all ranks."""
+    count = torch.tensor(float(images), dtype=torch.float64)
+    dist.all_reduce(count)
+    averaged: dict[str, float] = {}
+    for term, value in losses.items():
+        value = value.cpu()
+        dist.all_reduce(value)
+        averaged[term] = float(value / count)
+        for gradient in sums[term].values():
+            dist.all_reduce(gradient)
+            gradient /= float(count)
+    return Gradients(averaged, sums)

@@ -1,0 +1,53 @@
+"""Load a detector's weights strictly: what does not fit is an error, never a warning."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import load_torch
+
+SHOWN = 5
+
+
+def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Put a checkpoint's weights into a detector.
+
+    mmengine loads non-strictly, so a layer of another shape would keep its random weights.
+
+    Args:
+        detector: a plain mmdet detector.
+        path: a checkpoint of mmengine's (``state_dict`` inside) or a bare state dict.
+
+    Returns:
+        The checkpoint's ``meta``, or an empty dict.
+
+    Raises:
+        CompressionError: the file is no checkpoint, or its weights do not fit; the layers that
+            differ are named.
+    """
+    checkpoint = load_torch(path)
+    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not weights:
+        raise CompressionError(f'{path}: holds no state_dict; name a checkpoint of the detector')
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    own = detector.state_dict()
+    problems = [
+        f'{key}: {tuple(weights[key].shape)} in the file, {tuple(value.shape)} in the detector'
+        for key, value in own.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    problems += [f'{key}: not in the file' for key in own if key not in weights]
+    problems += [f'{key}: not in the detector' for key in weights if key not in own]
+    if problems:
+        more = f'\n  ... and {len(problems) - SHOWN} more' if len(problems) > SHOWN else ''
+        listed = '\n  '.join(problems[:SHOWN])
+        raise CompressionError(
+            f"{path}: is a checkpoint of another architecture than the config's `model` "
+            f'({type(detector).__name__}):\n  {listed}{more}\n'
+            'Give `load_from` a checkpoint that was trained with this `model`.'
+        )
+    detector.load_state_dict(weights)
+    meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
+    return meta or {}

@@ -1,0 +1,235 @@
+"""The `pruning` config: every key, its default and its range, checked before anything runs."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmengine.registry import Registry
+
+from mmdet_lcp.criteria import Criterion, Objective
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
+from mmdet_lcp.updates import Update
+
+KEY = 'pruning'
+
+
+@dataclass
+class PhaseConfig:
+    """One piece of training: the fine-tuning before a group is pruned, or the retraining.
+
+    Attributes:
+        max_epochs: length in epochs, >= 0; or ...
+        max_iters: ... length in iterations, >= 0. Exactly one of the two.
+        lr: learning rate; ``None`` takes the one of `optim_wrapper`.
+        param_scheduler: mmengine's schedulers, counted from the phase's own beginning.
+        val_interval: validate every so many epochs during the phase; 0 for not at all.
+    """
+
+    max_epochs: int | None = None
+    max_iters: int | None = None
+    lr: float | None = None
+    param_scheduler: list[dict] | dict | None = None
+    val_interval: int = 0
+
+    def check(self, where: str) -> None:
+        """Raise a CompressionError for a value out of range."""
+        if (self.max_epochs is None) == (self.max_iters is None):
+            raise CompressionError(f'{where}: give either max_epochs or max_iters')
+        for key in ('max_epochs', 'max_iters', 'val_interval'):
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise CompressionError(f'{where}.{key}={value!r} must be an integer >= 0')
+        if self.lr is not None and not self.lr > 0:
+            raise CompressionError(f'{where}.lr={self.lr!r} must be > 0')
+
+    def iterations(self, epoch_length: int) -> int:
+        """Length in iterations."""
+        return self.max_epochs * epoch_length if self.max_iters is None else self.max_iters
+
+
+@dataclass
+class SelectionConfig:
+    """The images on which channels are scored.
+
+    Attributes:
+        num_images: so many training images, drawn once with the seed, >= 1.
+        batch_size: images at once; ``None`` takes the training batch size.
+        cache_gb: gigabytes of feature maps that may be kept between passes, >= 0.
+    """
+
+    num_images: int = 64
+    batch_size: int | None = None
+    cache_gb: float = 2.0
+
+    def check(self, where: str) -> None:
+        """Raise a CompressionError for a value out of range."""
+        for key in ('num_images', 'batch_size'):
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise CompressionError(f'{where}.{key}={value!r} must be an integer >= 1')
+        if not self.cache_gb >= 0:
+            raise CompressionError(f'{where}.cache_gb={self.cache_gb!r} must be >= 0')
+
+
+@dataclass
+class PruningConfig:
+    """How a detector is pruned.
+
+    Attributes:
+        layers: regular expression, or several, searched in the path of a group's first producer.
+        stages: stages of the backbone, counted from 1 as its paper does; with `layers`, both hold.
+        ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
+            regular expression to fraction (the first match counts; a group without a match is
+            left alone).
+        channel_divisor: the number of channels that stay is a multiple of this, >= 1.
+        min_channels: at least so many channels of a group stay, >= 1.
+        criterion: picks the channels (`CRITERIA`).
+        update: changes the next kernels after a selection (`UPDATES`).
+        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        objective: weights of the loss that criterion and update see.
+        selection: the images on which channels are scored.
+        finetune: training of detector and attachment before each group is pruned.
+        retrain: training of the whole pruned detector at the end.
+        evaluate: when mAP is measured on the validation set: after each ``'selected'`` and each
+            ``'finetuned'`` step. The dense and the final detector always are.
+        method: the name that reports show; ``None`` takes the criterion's.
+    """
+
+    criterion: Criterion
+    update: Update
+    finetune: PhaseConfig
+    retrain: PhaseConfig
+    attachment: Any = None
+    layers: str | Sequence[str] = r'^backbone\.'
+    stages: Sequence[int] | None = None
+    ratio: float | Mapping[str, float] = 0.5
+    channel_divisor: int = 1
+    min_channels: int = 1
+    objective: Objective = field(default_factory=Objective)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    evaluate: Sequence[str] = ('selected', 'finetuned')
+    method: str | None = None
+
+    def check(self) -> None:
+        """Raise a CompressionError for a value out of range."""
+        for pattern in self.layer_patterns:
+            check_pattern(pattern, f'{KEY}.layers')
+        ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
+        for pattern, ratio in ratios.items():
+            where = f'{KEY}.ratio[{pattern!r}]' if pattern else f'{KEY}.ratio'
+            check_pattern(pattern, where)
+            if not isinstance(ratio, (int, float)) or not 0 < ratio < 1:
+                raise CompressionError(
+                    f"{where}={ratio!r} is the fraction of a group's channels that is removed: "
+                    'it must lie between 0 and 1, both excluded'
+                )
+        for key in ('channel_divisor', 'min_channels'):
+            value = getattr(self, key)
+            if not isinstance(value, int) or value < 1:
+                raise CompressionError(f'{KEY}.{key}={value!r} must be an integer >= 1')
+        unknown = sorted(set(self.evaluate) - {'selected', 'finetuned'})
+        if unknown:
+            raise CompressionError(
+                f"{KEY}.evaluate={unknown!r}: only 'selected' and 'finetuned' can be listed"
+            )
+        self.finetune.check(f'{KEY}.finetune')
+        self.retrain.check(f'{KEY}.retrain')
+        self.selection.check(f'{KEY}.selection')
+
+    @property
+    def layer_patterns(self) -> list[str]:
+        """The regular expressions of `layers`."""
+        return [self.layers] if isinstance(self.layers, str) else list(self.layers)
+
+    @classmethod
+    def from_cfg(cls, cfg: Mapping[str, Any]) -> 'PruningConfig':
+        """Read and check the `pruning` key of a whole config.
+
+        Raises:
+            CompressionError: the key is missing or misspelt, or something in it is.
+        """
+        if KEY not in cfg:
+            near = [key for key in difflib.get_close_matches(KEY, list(cfg), 3, 0.6)]
+            hint = f' Did you mean `{near[0]}` to be `{KEY}`?' if near else ''
+            raise CompressionError(
+                f'the config has no `{KEY}` key, which PruningRunner needs.{hint} Inherit a '
+                'fragment of configs/_base_/pruning/.'
+            )
+        given = dict(cfg[KEY])
+        check_keys(given, [f.name for f in dataclasses.fields(cls)], KEY)
+        for key in ('criterion', 'update', 'finetune', 'retrain'):
+            if given.get(key) is None:
+                raise CompressionError(
+                    f'{KEY}.{key} is missing: inherit a fragment of configs/_base_/pruning/'
+                )
+        given['criterion'] = build(CRITERIA, given['criterion'], f'{KEY}.criterion')
+        given['update'] = build(UPDATES, given['update'], f'{KEY}.update')
+        if given.get('attachment') is not None:
+            given['attachment'] = build(ATTACHMENTS, given['attachment'], f'{KEY}.attachment')
+        for key, kind in (
+            ('objective', Objective),
+            ('selection', SelectionConfig),
+            ('finetune', PhaseConfig),
+            ('retrain', PhaseConfig),
+        ):
+            if key in given:
+                given[key] = parse(kind, given[key], f'{KEY}.{key}')
+        config = cls(**given)
+        config.check()
+        return config
+
+
+def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raise a CompressionError that names the nearest valid key for one that nobody reads."""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.0)
+            raise CompressionError(
+                f'{where} has an unknown key {key!r}; the nearest valid one is {near[0]!r}. '
+                f'Valid keys: {", ".join(known)}'
+            )
+
+
+def check_pattern(pattern: str, where: str) -> None:
+    """Raise a CompressionError for something that is no regular expression."""
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise CompressionError(
+            f'{where}={pattern!r} is not a regular expression: {error}'
+        ) from error
+
+
+def parse(kind: type, given: Mapping[str, Any], where: str):
+    """Build a dataclass from a dict with checked keys."""
+    if not isinstance(given, Mapping):
+        raise CompressionError(f'{where} must be a dict, not {type(given).__name__}')
+    check_keys(given, [f.name for f in dataclasses.fields(kind)], where)
+    return kind(**given)
+
+
+def build(registry: Registry, given: Mapping[str, Any], where: str):
+    """Build a registered component; an unknown type or key is an error with the nearest one."""
+    if not isinstance(given, Mapping) or 'type' not in given:
+        raise CompressionError(f"{where} must be a dict with a 'type'")
+    given = dict(given)
+    kind = given.pop('type')
+    if isinstance(kind, str):
+        known = registry.get(kind.removeprefix(f'{SCOPE}.'))
+        if known is None:
+            names = sorted(registry.module_dict)
+            near = difflib.get_close_matches(kind, names, 1, 0.0)
+            raise CompressionError(
+                f'{where}.type={kind!r} is not registered; the nearest is {near[0]!r}. '
+                f'Registered: {", ".join(names)}'
+            )
+        kind = known
+    parameters = inspect.signature(kind).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        check_keys(given, list(parameters), where)
+    return kind(**given)

@@ -1,0 +1,45 @@
+"""Random numbers that a resumed run draws again: one seed for each piece of work."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.registry import FUNCTIONS
+
+
+def derive(seed: int, *numbers: int) -> int:
+    """A seed in [0, 2**32) for one piece of work, from the run's seed and what numbers it."""
+    return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0])
+
+
+def set_all(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators for a while, then put them back."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    set_all(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+@FUNCTIONS.register_module(name='mmdet_lcp_worker_seed')
+def seed_worker(worker_id: int) -> None:
+    """Seed a data loader's worker from the seed that PyTorch gave it for this epoch.
+
+    mmengine's own function gives a worker the same seed in every epoch.
+    """
+    seed = torch.initial_seed() % 2**32
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,118 @@
+"""Stages: which groups are pruned, in which order, and how many channels of each stay."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.structure import ChannelGroup
+from mmdet_lcp.structure.blocks import stage_of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One group's turn.
+
+    Attributes:
+        group: the group.
+        asked: channels that stay by the ratio alone.
+        keep: channels that stay, with `channel_divisor` and `min_channels` honoured.
+    """
+
+    group: ChannelGroup
+    asked: int
+    keep: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A group that is left alone, by its first producer, and why."""
+
+    name: str
+    reason: str
+
+
+def choose_stages(
+    detector: nn.Module, groups: Sequence[ChannelGroup], config: PruningConfig
+) -> tuple[list[Stage], list[Skipped]]:
+    """Apply the config's `layers`, `stages` and `ratio` to the groups of a detector.
+
+    Returns:
+        The stages in order of execution, and every group that is left alone.
+
+    Raises:
+        CompressionError: a regular expression matches no group, or nothing is left to prune.
+    """
+    stages: list[Stage] = []
+    skipped: list[Skipped] = []
+    for pattern in config.layer_patterns:
+        _must_match(pattern, groups, f'{KEY}.layers')
+    numbers = None if config.stages is None else list(config.stages)
+    if isinstance(config.ratio, dict):
+        for pattern in config.ratio:
+            _must_match(pattern, groups, f'{KEY}.ratio')
+    seen_stages = set()
+    for group in groups:
+        stage = stage_of(detector, group.name) if numbers is not None else None
+        seen_stages.add(stage)
+        ratio = _ratio(config, group.name)
+        if not any(re.search(pattern, group.name) for pattern in config.layer_patterns):
+            reason = f'{KEY}.layers does not match it'
+        elif numbers is not None and stage not in numbers:
+            reason = f'{KEY}.stages does not list its stage'
+        elif group.obstacle:
+            reason = group.obstacle
+        elif ratio is None:
+            reason = f'{KEY}.ratio has no pattern that matches it'
+        else:
+            asked = round_half_up(group.channels * (1 - ratio))
+            keep = to_divisor(asked, config.channel_divisor)
+            keep = min(max(keep, config.min_channels), group.channels)
+            if keep < group.channels:
+                stages.append(Stage(group, asked, keep))
+                continue
+            reason = (
+                f'all {group.channels} channels stay with channel_divisor='
+                f'{config.channel_divisor} and min_channels={config.min_channels}'
+            )
+        skipped.append(Skipped(group.name, reason))
+    if numbers is not None:
+        unknown = [number for number in numbers if number not in seen_stages]
+        if unknown:
+            there = sorted(s for s in seen_stages if s is not None)
+            raise CompressionError(
+                f'{KEY}.stages={unknown}: the {type(detector.backbone).__name__} has the '
+                f'stages {there}'
+            )
+    if not stages:
+        reasons = '\n'.join(f'  {item.name}: {item.reason}' for item in skipped)
+        raise CompressionError(f'there is nothing to prune; group by group:\n{reasons}')
+    return stages, skipped
+
+
+def round_half_up(value: float) -> int:
+    """2.5 -> 3; binary noise such as 2.4999999999 counts as 2.5."""
+    return int(value + 0.5 + 1e-9)
+
+
+def to_divisor(channels: int, divisor: int) -> int:
+    """The nearest multiple of ``divisor``, at least one times it."""
+    return max(divisor, round_half_up(channels / divisor) * divisor)
+
+
+def _ratio(config: PruningConfig, name: str) -> float | None:
+    if not isinstance(config.ratio, dict):
+        return config.ratio
+    return next((r for pattern, r in config.ratio.items() if re.search(pattern, name)), None)
+
+
+def _must_match(pattern: str, groups: Sequence[ChannelGroup], where: str) -> None:
+    if not any(re.search(pattern, group.name) for group in groups):
+        names = ', '.join(group.name for group in groups[:6])
+        raise CompressionError(
+            f'{where}: {pattern!r} matches no layer. There are {len(groups)} groups, the first '
+            f'ones are {names}'
+        )

@@ -1,0 +1,135 @@
+"""The state of a pruning run on disk: work killed at any moment goes on from here.
+
+`work_dir/pruning_state/` holds
+
+- ``run.json``: what the run depends on, to notice another run's state;
+- ``dense.pth``: the detector that pruning began with;
+- ``stage.pth``: the detector, plan and records after the last stage that was completed;
+- ``progress.pth``: the training inside the stage that is under way.
+
+Every file is replaced atomically, so each is either whole or the one before.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import atomic_path, load_torch, write_json
+
+FOLDER = 'pruning_state'
+# Keys of the config that decide the plan. Others (logging, number of workers) may change
+# between a run and its resumption.
+DECISIVE = ('model', 'train_dataloader', 'optim_wrapper', 'pruning')
+
+
+class RunState:
+    """Reads and writes the state of the run in a work_dir.
+
+    Args:
+        work_dir: the run's folder.
+    """
+
+    def __init__(self, work_dir: str | Path) -> None:
+        self.folder = Path(work_dir) / FOLDER
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has begun in this work_dir."""
+        return (self.folder / 'run.json').exists()
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the run that has begun, if any."""
+        return json.loads((self.folder / 'run.json').read_text())['seed'] if self.exists else None
+
+    def open(self, resume: bool) -> None:
+        """Refuse to overwrite a run.
+
+        Raises:
+            CompressionError: the work_dir holds a run that is not to be resumed.
+        """
+        if self.exists and not resume:
+            raise CompressionError(
+                f'{self.folder.parent} holds the state of another run. Continue it with --resume, '
+                'choose another --work-dir, or delete the folder.'
+            )
+
+    def begin(self, fingerprint: Mapping[str, str], seed: int, checkpoint: str) -> None:
+        """Write down what the run depends on, and keep a copy of the dense checkpoint.
+
+        Raises:
+            CompressionError: a run of another config is being resumed.
+        """
+        if self.exists:
+            known = json.loads((self.folder / 'run.json').read_text())['fingerprint']
+            changed = [key for key, value in fingerprint.items() if known.get(key) != value]
+            if changed:
+                raise CompressionError(
+                    f'{self.folder.parent} holds the state of another run: it had another '
+                    f'`{"`, `".join(changed)}`. Resume with the config of that run, or choose '
+                    'another --work-dir.'
+                )
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.folder / 'dense.pth') as path:
+            shutil.copyfile(checkpoint, path)
+        write_json(self.folder / 'run.json', {'seed': seed, 'fingerprint': dict(fingerprint)})
+
+    @property
+    def dense_checkpoint(self) -> Path:
+        """The copy of the detector that pruning began with."""
+        return self.folder / 'dense.pth'
+
+    def save_stage(self, data: Mapping[str, Any]) -> None:
+        """Replace ``stage.pth``; what was under way before is no longer needed."""
+        self._save('stage.pth', data)
+        (self.folder / 'progress.pth').unlink(missing_ok=True)
+
+    def load_stage(self) -> dict[str, Any] | None:
+        """The last completed stage, or ``None``."""
+        return self._load('stage.pth')
+
+    def save_progress(self, data: Mapping[str, Any]) -> None:
+        """Replace ``progress.pth``."""
+        self._save('progress.pth', data)
+
+    def load_progress(self, phase: int) -> dict[str, Any] | None:
+        """What is under way in a phase, or ``None``."""
+        data = self._load('progress.pth')
+        return data if data is not None and data['phase'] == phase else None
+
+    def _save(self, name: str, data: Mapping[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.folder / name) as path:
+            torch.save(dict(data), path)
+
+    def _load(self, name: str) -> dict[str, Any] | None:
+        path = self.folder / name
+        return load_torch(path) if path.exists() else None
+
+
+def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of every decisive key of a config."""
+    digests = {}
+    for key in DECISIVE:
+        value = _plain(cfg.get(key))
+        if key == 'train_dataloader':
+            for name in ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'):
+                value.pop(name, None)
+        text = json.dumps(value, sort_keys=True, default=repr)
+        digests[key] = hashlib.sha256(text.encode()).hexdigest()
+    return digests
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

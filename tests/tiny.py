@@ -1,0 +1,72 @@
+"""A detector and data so small that a whole pruning run takes seconds."""
+
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+
+import mmdet_lcp  # noqa: F401
+from mmdet_lcp.datasets import generate_digits
+
+register_all_modules()
+
+ROOT = Path(__file__).parents[1]
+SIZE = 64
+
+TEMPLATE = """
+_base_ = ['{root}/configs/lcp/demo.py']
+work_dir = {work_dir!r}
+load_from = {dense!r}
+data_root = {data!r}
+scale = ({size}, {size})
+model = dict(
+    backbone=dict(width_mult=0.125, out_stages=(3, 4)),
+    neck=dict(_delete_=True, type='SSDNeck', in_channels=(32, 64), out_channels=(32, 64, 32),
+              level_strides=(2,), level_paddings=(1,), l2_norm_scale=None,
+              norm_cfg=dict(type='BN')),
+    bbox_head=dict(in_channels=(32, 64, 32), anchor_generator=dict(
+        strides=[4, 8, 16], ratios=[[2], [2], [2]], min_sizes=[8, 16, 32], max_sizes=[16, 32, 56],
+        input_size={size})),
+)
+train_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
+val_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
+test_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
+test_evaluator = dict(ann_file=data_root + 'annotations/test.json')
+default_hooks = dict(logger=dict(interval=1))
+pruning = dict(
+    layers=r'stage[34]\\.[01]\\.conv',
+    selection=dict(num_images=4),
+    finetune=dict(max_epochs=1, max_iters=None, lr=0.001, param_scheduler=None),
+    retrain=dict(max_epochs=2, lr=0.001),
+    evaluate=(),
+)
+"""
+
+
+def make_data(folder: Path) -> Path:
+    """Digits at 64 pixels: 6 training, 2 validation and 4 test images."""
+    generate_digits(folder, image_size=SIZE, sizes={'train': 6, 'val': 2, 'test': 4})
+    return folder
+
+
+def make_config(folder: Path, data: Path, name: str = 'tiny', extra: str = '') -> Path:
+    """Write a pruning config and a dense checkpoint with random weights; return the config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dense = folder / 'dense.pth'
+    path = folder / f'{name}.py'
+    text = TEMPLATE.format(
+        root=ROOT,
+        work_dir=str(folder / f'{name}_out'),
+        dense=str(dense),
+        data=f'{data}/',
+        size=SIZE,
+    )
+    path.write_text(text + extra)
+    if not dense.exists():
+        torch.manual_seed(0)
+        detector = MODELS.build(Config.fromfile(path).model)
+        torch.save({'meta': {}, 'state_dict': detector.state_dict()}, dense)
+    return path

@@ -1,0 +1,176 @@
+"""Make `.venv` with the pinned versions, and compile mmcv once per machine.
+
+Standard library only: this runs before anything is installed. mmcv has no
+wheel for current PyTorch, so its operators are compiled here; the finished
+wheel is kept in the user's cache and the next clone installs it in seconds.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / '.venv'
+STAMP = VENV / '.mmdet_lcp_setup'
+MMCV = '2.1.0'
+REQUIREMENTS = ('pinned.txt', 'openmmlab.txt', 'dev.txt')
+CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmdet_lcp' / 'wheels'
+# Without debug information the operators compile in half the time.
+COMPILE_FLAGS = {'MMCV_WITH_OPS': '1', 'CFLAGS': '-g0', 'CXXFLAGS': '-g0'}
+
+
+def say(message: str) -> None:
+    print(f'[setup] {message}', flush=True)
+
+
+def fail(message: str) -> None:
+    sys.exit(f'[setup] error: {message}')
+
+
+def fingerprint() -> str:
+    """What the finished environment depends on: a change makes setup run again."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name in REQUIREMENTS:
+        digest.update((ROOT / 'requirements' / name).read_bytes())
+    digest.update((ROOT / 'setup.py').read_bytes())
+    digest.update(str(ROOT).encode())
+    return digest.hexdigest()
+
+
+def check_machine() -> None:
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        fail(
+            f'Python 3.10 to 3.12 is needed, this is {sys.version.split()[0]}. '
+            'Choose another with `make setup PYTHON=python3.11`.'
+        )
+    missing = [tool for tool in ('g++',) if shutil.which(tool) is None]
+    if not (Path(sysconfig.get_paths()['include']) / 'Python.h').exists():
+        missing.append('Python.h')
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        missing.append('ensurepip')
+    if missing:
+        fail(
+            f'{", ".join(missing)} not found, needed to compile mmcv. On Debian or Ubuntu: '
+            'apt-get install g++ python3-dev python3-venv'
+        )
+
+
+def pip(*args: str) -> None:
+    command = [str(VENV / 'bin' / 'python'), '-m', 'pip', '--disable-pip-version-check', *args]
+    if subprocess.run(command, cwd=ROOT).returncode:
+        fail(
+            f'`{" ".join(command)}` failed; its message is above. Run `make setup` again to '
+            'go on from here.'
+        )
+
+
+def wheel_folder() -> Path:
+    torch = re.search(r'^torch==(\S+)', (ROOT / 'requirements/pinned.txt').read_text(), re.M)[1]
+    python = f'py{sys.version_info[0]}{sys.version_info[1]}'
+    return CACHE / f'mmcv{MMCV}-torch{torch}-{python}-{os.uname().machine}'
+
+
+def build_mmcv(folder: Path) -> Path:
+    """Compile mmcv's operators, showing how far the compiler is; return the wheel."""
+    cores = len(os.sched_getaffinity(0))
+    say(
+        f'compiling mmcv {MMCV} (once per machine): about {max(2, round(12 / cores))} minutes '
+        f'on {cores} core(s)'
+    )
+    # Downloading first keeps `pip wheel` from looking for another version.
+    partial = folder.with_name(folder.name + f'.partial-{os.getpid()}')
+    partial.mkdir(parents=True)
+    log = partial / 'build.log'
+    env = {
+        **os.environ,
+        **COMPILE_FLAGS,
+        'MAX_JOBS': str(cores),
+        'PATH': f'{VENV / "bin"}:{os.environ["PATH"]}',
+    }
+    command = [
+        str(VENV / 'bin' / 'python'),
+        '-m',
+        'pip',
+        '-v',
+        'wheel',
+        '--no-deps',
+        '--no-build-isolation',
+        '--no-binary',
+        'mmcv',
+        f'mmcv=={MMCV}',
+        '-w',
+        str(partial),
+    ]
+    start = time.time()
+    shown = 0.0
+    with log.open('w') as file:
+        build = subprocess.Popen(
+            command,
+            env=env,
+            text=True,
+            errors='replace',
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for line in build.stdout:
+            file.write(line)
+            step = re.search(r'\[(\d+)/(\d+)\]', line)
+            if step and (time.time() - shown > 10 or step[1] == step[2]):
+                shown = time.time()
+                done, total = int(step[1]), int(step[2])
+                left = (shown - start) / done * (total - done)
+                say(
+                    f'  compiled {done}/{total} files, {shown - start:4.0f} s, '
+                    f'about {left / 60:.1f} min left'
+                )
+    if build.wait():
+        tail = log.read_text().splitlines()[-25:]
+        kept = CACHE / 'build.log'
+        shutil.copy(log, kept)
+        shutil.rmtree(partial)
+        fail('mmcv did not compile:\n' + '\n'.join(tail) + f'\nThe whole log: {kept}')
+    say(f'mmcv compiled in {time.time() - start:.0f} s')
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    return next(folder.glob('mmcv-*.whl'))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--force', action='store_true', help='install again, also if up to date')
+    args = parser.parse_args()
+    if not args.force and STAMP.exists() and STAMP.read_text() == fingerprint():
+        return
+    check_machine()
+    start = time.time()
+    STAMP.unlink(missing_ok=True)
+    if not (VENV / 'bin' / 'python').exists():
+        say(f'making {VENV} with Python {sys.version.split()[0]}')
+        subprocess.run([sys.executable, '-m', 'venv', str(VENV)], check=True)
+    say('installing the pinned packages (torch is the large one)')
+    pip('install', '--quiet', '-r', 'requirements/pinned.txt', '-r', 'requirements/dev.txt')
+    pip('install', '--quiet', '--no-deps', '-r', 'requirements/openmmlab.txt')
+    folder = wheel_folder()
+    wheel = next(folder.glob('mmcv-*.whl'), None)
+    if wheel:
+        say(f'mmcv {MMCV}: using the wheel compiled earlier, {wheel}')
+    else:
+        wheel = build_mmcv(folder)
+    pip('install', '--quiet', '--no-deps', '--force-reinstall', str(wheel))
+    pip('install', '--quiet', '--no-deps', '--no-build-isolation', '-e', '.')
+    STAMP.write_text(fingerprint())
+    say(f'ready in {time.time() - start:.0f} s: {VENV}')
+
+
+if __name__ == '__main__':
+    main()
