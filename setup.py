@@ -9,6 +9,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SHIPPED = ('configs', 'tools')
+# mmengine reads it before it looks up `mmdet_lcp::...`; there are no weights to list.
+MODEL_INDEX = 'Import: []\n'
 
 
 class BuildWithConfigs(build_py):
@@ -25,13 +27,16 @@ class BuildWithConfigs(build_py):
                 if link.is_symlink():
                     link.unlink()
                 link.symlink_to(Path('..', '..', name))
+            (mim / 'model-index.yml').write_text(MODEL_INDEX)
             return
+        mim = Path(self.build_lib, 'mmdet_lcp', '.mim')
         for name in SHIPPED:
-            target = Path(self.build_lib, 'mmdet_lcp', '.mim', name)
+            target = mim / name
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(
                 ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', 'dev')
             )
+        (mim / 'model-index.yml').write_text(MODEL_INDEX)
 
 
 setup(

@@ -20,7 +20,14 @@ _base_ = ['{root}/configs/lcp/demo.py']
 work_dir = {work_dir!r}
 load_from = {dense!r}
 data_root = {data!r}
-scale = ({size}, {size})
+
+def resized(pipeline):
+    return [dict(step, scale=({size}, {size})) if step['type'] == 'Resize' else step
+            for step in pipeline]
+
+train_pipeline = resized(_base_.train_pipeline)
+test_pipeline = resized(_base_.test_pipeline)
+del resized
 model = dict(
     backbone=dict(width_mult=0.125, out_stages=(3, 4)),
     neck=dict(_delete_=True, type='SSDNeck', in_channels=(32, 64), out_channels=(32, 64, 32),
@@ -30,9 +37,9 @@ model = dict(
         strides=[4, 8, 16], ratios=[[2], [2], [2]], min_sizes=[8, 16, 32], max_sizes=[16, 32, 56],
         input_size={size})),
 )
-train_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
-val_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
-test_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = dict(ann_file=data_root + 'annotations/test.json')
 default_hooks = dict(logger=dict(interval=1))

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -55,7 +57,10 @@ def load_config(args: argparse.Namespace) -> Config:
     """The config with the command line's changes."""
     if not Path(args.config).is_file() and '::' not in args.config:
         raise CompressionError(f'{args.config}: there is no such config')
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except (OSError, SyntaxError, ConfigParsingError) as error:
+        raise CompressionError(f'{args.config} cannot be read: {error}') from error
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
@@ -66,6 +71,8 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.amp:
+        if get_device() == 'cpu':
+            raise CompressionError('--amp needs a GPU: mmengine has no mixed precision without')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     cfg.resume = args.resume

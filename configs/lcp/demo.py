@@ -1,11 +1,13 @@
-# The demo: half of the channels of every prunable group of the backbone, built-in digits.
-_base_ = ['../ssd/ssd_narrow_vgg_digits.py', '../_base_/pruning/lcp.py']
+# The demo: half of the channels of every group of the backbone go, on the built-in digits.
+_base_ = ['../ssd/ssd_narrow_vgg_digits.py', '../_base_/pruning/lcp_exact.py']
 
-load_from = 'work_dirs/demo/dense/last.pth'
+load_from = 'work_dirs/demo/dense/epoch_8.pth'
 randomness = dict(seed=0)
 
 pruning = dict(
-    finetune=dict(max_epochs=None, max_iters=30, lr=0.01, param_scheduler=None),
+    ratio=0.5,
+    selection=dict(num_images=48),
+    finetune=dict(max_epochs=None, max_iters=12, lr=0.005, param_scheduler=None),
     retrain=dict(
         max_epochs=3,
         lr=0.01,

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from mmdet_lcp.criteria.base import Criterion, Selection, largest
+from mmdet_lcp.criteria.checks import check_integer, check_positive
 from mmdet_lcp.criteria.problem import TERMS, Gradients, SelectionProblem
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
@@ -48,21 +49,14 @@ class LCP(Criterion):
             raise CompressionError(
                 f"pruning.criterion.reference={reference!r}: use 'selected' or 'full'"
             )
-        if not isinstance(greedy_steps, int) or greedy_steps < 1:
-            raise CompressionError(
-                f'pruning.criterion.greedy_steps={greedy_steps!r} must be an integer >= 1'
-            )
+        check_integer('pruning.criterion.greedy_steps', greedy_steps, least=1)
+        check_integer('pruning.criterion.inner_steps', inner_steps, least=0)
+        check_positive('pruning.criterion.inner_lr', inner_lr)
         if reference == 'full' and greedy_steps > 1:
             raise CompressionError(
                 "pruning.criterion: greedy_steps > 1 needs reference='selected'; at the full "
                 'kernels every step would see the same gradient'
             )
-        if not isinstance(inner_steps, int) or inner_steps < 0:
-            raise CompressionError(
-                f'pruning.criterion.inner_steps={inner_steps!r} must be an integer >= 0'
-            )
-        if not inner_lr > 0:
-            raise CompressionError(f'pruning.criterion.inner_lr={inner_lr!r} must be > 0')
         self.reference = reference
         self.greedy_steps = greedy_steps
         self.inner_steps = inner_steps

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
+from mmdet_lcp.criteria.checks import check_not_negative
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
 
@@ -41,10 +42,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         for key in ('reconstruction', 'alpha'):
-            if not getattr(self, key) >= 0:
-                raise CompressionError(
-                    f'pruning.objective.{key}={getattr(self, key)!r} must be at least 0'
-                )
+            check_not_negative(f'pruning.objective.{key}', getattr(self, key))
         if self.reconstruction == 0 and self.alpha == 0:
             raise CompressionError(
                 'pruning.objective: reconstruction and alpha are both 0, nothing is left to score'

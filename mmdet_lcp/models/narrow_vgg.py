@@ -76,6 +76,7 @@ class NarrowVGG(BaseModule):
 
         self.out_stages = stages
         self.norm_eval = norm_eval
+        self.stage_names = tuple(f'stage{stage}' for stage in range(1, stages[-1] + 1))
         self.stage_channels = tuple(
             max(_DIVISOR, round(c * width_mult / _DIVISOR) * _DIVISOR) for c in _STAGE_CHANNELS
         )

@@ -34,8 +34,10 @@ def pruned_detector(detector: str, plan: dict[str, Any], **keys: Any) -> nn.Modu
     # Weights of the unpruned detector would not fit: `init_weights` must not fetch them.
     for module in plain.modules():
         init_cfg = getattr(module, 'init_cfg', None)
-        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+        if _is_pretrained(init_cfg):
             module.init_cfg = None
+        elif isinstance(init_cfg, (list, tuple)):
+            module.init_cfg = [item for item in init_cfg if not _is_pretrained(item)]
     return plain
 
 
@@ -53,7 +55,7 @@ def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
     else:
         detector = model['type']
     rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'plan')}
-    return dict(type=TYPE, detector=detector, plan=plan.to_dict(), **rest)
+    return dict(type=TYPE, detector=detector, plan=plan.to_dict(compact=True), **rest)
 
 
 def _without_pretrained(value: Any) -> Any:
@@ -61,10 +63,12 @@ def _without_pretrained(value: Any) -> Any:
         return {
             key: _without_pretrained(item)
             for key, item in value.items()
-            if not (
-                key == 'init_cfg' and isinstance(item, dict) and item.get('type') == 'Pretrained'
-            )
+            if not _is_pretrained(item)
         }
     if isinstance(value, (list, tuple)):
-        return type(value)(_without_pretrained(item) for item in value)
+        return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
     return value
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    return isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'

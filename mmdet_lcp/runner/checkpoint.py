@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import load_torch
@@ -29,7 +29,7 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
     """
     checkpoint = load_torch(path)
     weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(weights, dict) or not weights:
+    if not _is_state_dict(weights):
         raise CompressionError(f'{path}: holds no state_dict; name a checkpoint of the detector')
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     own = detector.state_dict()
@@ -51,3 +51,11 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
     detector.load_state_dict(weights)
     meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
     return meta or {}
+
+
+def _is_state_dict(data: Any) -> bool:
+    return (
+        isinstance(data, dict)
+        and len(data) > 0
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in data.items())
+    )

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from mmdet_lcp.criteria import Criterion, Objective
+from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_positive
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
 from mmdet_lcp.updates import Update
@@ -42,10 +43,20 @@ class PhaseConfig:
             raise CompressionError(f'{where}: give either max_epochs or max_iters')
         for key in ('max_epochs', 'max_iters', 'val_interval'):
             value = getattr(self, key)
-            if value is not None and (not isinstance(value, int) or value < 0):
-                raise CompressionError(f'{where}.{key}={value!r} must be an integer >= 0')
-        if self.lr is not None and not self.lr > 0:
-            raise CompressionError(f'{where}.lr={self.lr!r} must be > 0')
+            if value is not None:
+                check_integer(f'{where}.{key}', value, least=0)
+        if self.lr is not None:
+            check_positive(f'{where}.lr', self.lr)
+        schedulers = self.param_scheduler or []
+        if isinstance(schedulers, Mapping):
+            schedulers = [schedulers]
+        if not isinstance(schedulers, (list, tuple)) or not all(
+            isinstance(scheduler, Mapping) for scheduler in schedulers
+        ):
+            raise CompressionError(
+                f'{where}.param_scheduler={self.param_scheduler!r} must be a dict or a list of '
+                'dicts'
+            )
 
     def iterations(self, epoch_length: int) -> int:
         """Length in iterations."""
@@ -70,10 +81,9 @@ class SelectionConfig:
         """Raise a CompressionError for a value out of range."""
         for key in ('num_images', 'batch_size'):
             value = getattr(self, key)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise CompressionError(f'{where}.{key}={value!r} must be an integer >= 1')
-        if not self.cache_gb >= 0:
-            raise CompressionError(f'{where}.cache_gb={self.cache_gb!r} must be >= 0')
+            if value is not None or key == 'num_images':
+                check_integer(f'{where}.{key}', value, least=1)
+        check_not_negative(f'{where}.cache_gb', self.cache_gb)
 
 
 @dataclass
@@ -117,8 +127,18 @@ class PruningConfig:
 
     def check(self) -> None:
         """Raise a CompressionError for a value out of range."""
+        if not isinstance(self.layers, str) and not (_is_list(self.layers) and self.layers):
+            raise CompressionError(
+                f'{KEY}.layers={self.layers!r} must be a regular expression or a list of them'
+            )
         for pattern in self.layer_patterns:
             check_pattern(pattern, f'{KEY}.layers')
+        if self.stages is not None and not (_is_list(self.stages) and self.stages):
+            raise CompressionError(
+                f"{KEY}.stages={self.stages!r} must be a list of the backbone's stages"
+            )
+        for stage in self.stages or ():
+            check_integer(f'{KEY}.stages', stage, least=1)
         ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
         for pattern, ratio in ratios.items():
             where = f'{KEY}.ratio[{pattern!r}]' if pattern else f'{KEY}.ratio'
@@ -129,13 +149,11 @@ class PruningConfig:
                     'it must lie between 0 and 1, both excluded'
                 )
         for key in ('channel_divisor', 'min_channels'):
-            value = getattr(self, key)
-            if not isinstance(value, int) or value < 1:
-                raise CompressionError(f'{KEY}.{key}={value!r} must be an integer >= 1')
-        unknown = sorted(set(self.evaluate) - {'selected', 'finetuned'})
-        if unknown:
+            check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
+        if not _is_list(self.evaluate) or not set(self.evaluate) <= {'selected', 'finetuned'}:
             raise CompressionError(
-                f"{KEY}.evaluate={unknown!r}: only 'selected' and 'finetuned' can be listed"
+                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected' and "
+                "'finetuned' can be listed"
             )
         self.finetune.check(f'{KEY}.finetune')
         self.retrain.check(f'{KEY}.retrain')
@@ -160,6 +178,8 @@ class PruningConfig:
                 f'the config has no `{KEY}` key, which PruningRunner needs.{hint} Inherit a '
                 'fragment of configs/_base_/pruning/.'
             )
+        if not isinstance(cfg[KEY], Mapping):
+            raise CompressionError(f'{KEY} must be a dict, not {type(cfg[KEY]).__name__}')
         given = dict(cfg[KEY])
         check_keys(given, [f.name for f in dataclasses.fields(cls)], KEY)
         for key in ('criterion', 'update', 'finetune', 'retrain'):
@@ -182,6 +202,10 @@ class PruningConfig:
         config = cls(**given)
         config.check()
         return config
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -229,6 +253,8 @@ def build(registry: Registry, given: Mapping[str, Any], where: str):
                 f'Registered: {", ".join(names)}'
             )
         kind = known
+    if not callable(kind):
+        raise CompressionError(f'{where}.type={kind!r} must be a name or a class')
     parameters = inspect.signature(kind).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         check_keys(given, list(parameters), where)

@@ -6,6 +6,7 @@ TensorBoard and the like ascending, and gives every epoch its own shuffle.
 
 from dataclasses import dataclass
 
+from mmengine.dist import all_reduce_params
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -102,6 +103,7 @@ class PhaseTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, batch)
             if self._iter >= self._stop_at:
                 break
+        all_reduce_params(runner.model.buffers(), op='mean')  # batch statistics of all ranks
         runner.call_hook('after_train_epoch')
         self._epoch += 1
         runner.save_progress()

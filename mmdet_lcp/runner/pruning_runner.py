@@ -5,8 +5,10 @@ an auxiliary network on the next layer, select the channels that stay, update th
 kernels, remove the others; at the end, retrain. Which criterion selects is a matter of config.
 """
 
+import contextlib
 import copy
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +67,16 @@ class PruningRunner(Runner):
         self.stages: list[Stage] = []
         check_runner_keys(kwargs, resumed=self._continue and self.state.exists)
         randomness = dict(kwargs.get('randomness') or {})
-        if self._continue and randomness.get('seed') is None:
-            randomness['seed'] = self.state.seed
+        if self._continue and self.state.exists:
+            seed = randomness.get('seed')
+            if seed is None:
+                randomness['seed'] = self.state.seed
+            elif seed != self.state.seed:
+                raise CompressionError(
+                    f'{kwargs["work_dir"]} holds the state of another run: it had the seed '
+                    f'{self.state.seed}, this one has {seed}. Resume with that seed, or choose '
+                    'another --work-dir.'
+                )
         kwargs['randomness'] = randomness
         super().__init__(**kwargs)
 
@@ -94,12 +104,16 @@ class PruningRunner(Runner):
         loader = {**self._train_dataloader, 'persistent_workers': False}
         if loader.get('num_workers'):
             loader['worker_init_fn'] = dict(type='mmdet_lcp_worker_seed')
-        self._train_loop = PhaseTrainLoop(self, loader)
-        DropDegenerateBoxesHook().before_train(self)
+        clean = DropDegenerateBoxesHook()  # from here on an empty data set is named
+        with readable('train_dataloader'):
+            self._train_loop = PhaseTrainLoop(self, loader)
+        clean.before_train(self)
         self.detector = _unwrap(self.model)
-        checkpoint = self.state.dense_checkpoint if self.state.exists else self._load_from
-        load_detector(self.detector, checkpoint)
-        on_main(lambda: self.state.begin(fingerprint(self.cfg), self.seed, checkpoint))
+        if self.state.exists:
+            with self.state.reading('dense.pth') as checkpoint:
+                load_detector(self.detector, checkpoint)
+        else:
+            load_detector(self.detector, self._load_from)
         self.dense = copy.deepcopy(self.detector).eval().requires_grad_(False)
 
         self.image_size = self._image_size()
@@ -109,18 +123,20 @@ class PruningRunner(Runner):
         self._tell_stages()
         sampler = self.pruning.attachment and self.pruning.attachment.sampler(self.dense)
         loader = self.train_dataloader
-        self.selection_set = SelectionSet.draw(
-            loader.dataset,
-            self.dense,
-            self.pruning.selection,
-            loader.batch_size or self._train_dataloader['batch_size'],
-            self.seed,
-            sampler or None,
-        )
+        with readable('train_dataloader'):
+            self.selection_set = SelectionSet.draw(
+                loader.dataset,
+                self.dense,
+                self.pruning.selection,
+                loader.batch_size or self._train_dataloader['batch_size'],
+                self.seed,
+                sampler or None,
+            )
         self.phases = schedule_phases(
             [self.pruning.finetune] * len(self.stages) + [self.pruning.retrain], len(loader)
         )
         self._train_loop.plan(self.phases)
+        on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
         self.call_hook('before_run')
         self._finish = Finish(self)
         self._restore()
@@ -219,6 +235,8 @@ class PruningRunner(Runner):
         self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
         if phase.iters == 0:
             return
+        for key in [k for k in self.message_hub.log_scalars if k.startswith('train/loss')]:
+            del self.message_hub.log_scalars[key]  # means over the last losses end with a phase
         self.param_schedulers = None  # `scale_lr` wants them built after the optimizer
         self.optim_wrapper = self.build_optim_wrapper(self._optimizer_cfg(phase.config))
         self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
@@ -288,7 +306,8 @@ class PruningRunner(Runner):
         if self._launcher == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
-        on_main(lambda: self.state.open(self._continue))
+        self._fingerprint = fingerprint(self.cfg)
+        on_main(lambda: self.state.open(self._continue, self._fingerprint))
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """As mmengine's, without hooks that would meet the wrong weights.
@@ -312,7 +331,7 @@ class PruningRunner(Runner):
 
     def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
         """Metrics of a detector on the ``'val'`` or the ``'test'`` set."""
-        self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), detector)
+        self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
         loop = self.test_loop if loop_name == 'test' else self.val_loop
         return {key: float(value) for key, value in loop.run().items()}
 
@@ -363,9 +382,12 @@ class PruningRunner(Runner):
 
     def _image_size(self) -> tuple[int, int]:
         """(height, width) of the images that the detector is given when it is deployed."""
-        loop = self.test_loop if self._test_loop is not None else self.val_loop
-        loader = loop.dataloader
-        item = pseudo_collate([loader.dataset[0]])
+        items = []
+        for name in ('val', 'test'):
+            if getattr(self, f'_{name}_loop') is not None:
+                with readable(f'{name}_dataloader` or `{name}_evaluator'):
+                    items.append(getattr(self, f'{name}_loop').dataloader.dataset[0])
+        item = pseudo_collate(items[-1:])
         with torch.no_grad():
             inputs = self.detector.data_preprocessor(item, False)['inputs']
         return tuple(inputs.shape[-2:])
@@ -394,6 +416,22 @@ def check_runner_keys(kwargs: dict[str, Any], resumed: bool) -> None:
         )
     if not Path(load_from).is_file():
         raise CompressionError(f'load_from={load_from!r}: there is no such file')
+
+
+@contextlib.contextmanager
+def readable(key: str) -> Iterator[None]:
+    """Name the config's key under which a file could not be read.
+
+    Raises:
+        CompressionError: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CompressionError(
+            f'`{key}` names a file that cannot be read: {error}. Check its `data_root`, '
+            '`ann_file` and `data_prefix`.'
+        ) from error
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

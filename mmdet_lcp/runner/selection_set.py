@@ -42,12 +42,44 @@ class SelectionSet:
 
     Args:
         batches: this rank's images.
-        cache_bytes: feature maps that may be kept between two passes.
+        cache_bytes: feature maps that may be kept; half of them of the original detector, for
+            groups to come, and half of the group at hand, for further passes.
     """
 
     def __init__(self, batches: Sequence[SelectionImages], cache_bytes: int) -> None:
         self.batches = batches
         self.cache_bytes = cache_bytes
+        self._targets: list[dict[str, Tensor]] = [{} for _ in batches]
+        self._coming: list[str] = []
+        self._sizes: dict[str, int] = {}
+
+    @torch.no_grad()
+    def expect(self, paths: Sequence[str], dense: nn.Module) -> None:
+        """Announce the consumers of all groups, in the order in which groups will come.
+
+        One forward pass of the original detector then serves as many groups as fit into the
+        cache, instead of one.
+        """
+        self._coming = list(dict.fromkeys(paths))
+        sample = forward_until(dense, self.batches[0].inputs[:1], self._coming, 'output')
+        self._sizes = {path: t.numel() * t.element_size() for path, t in sample.items()}
+
+    def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> dict[str, Tensor]:
+        """Outputs of the original detector on one batch, computed ahead where they fit."""
+        known = self._targets[number]
+        if not all(path in known for path in paths):
+            inputs = self.batches[number].inputs
+            room = self.cache_bytes / 2 / len(self.batches) / len(inputs)
+            ahead = list(paths)
+            last = max((self._coming.index(p) for p in paths if p in self._coming), default=None)
+            for path in self._coming[last + 1 :] if last is not None else []:
+                room -= self._sizes[path]
+                if room < 0:
+                    break
+                ahead.append(path)
+            known.clear()
+            known.update(forward_until(dense, inputs, list(dict.fromkeys(ahead)), 'output'))
+        return {path: known[path] for path in paths}
 
     @classmethod
     def draw(
@@ -139,7 +171,7 @@ class SelectionSet:
             channels=group.channels,
             consumers=consumers,
             producers={m.path: detector.get_submodule(m.path) for m in group.producers},
-            batches=BatchCache(compute, self.cache_bytes),
+            batches=BatchCache(compute, self.cache_bytes // 2),
             objective=objective,
             auxiliary=auxiliary,
             seed=seed,
@@ -152,8 +184,8 @@ class SelectionSet:
         training = detector.training
         detector.eval()
         try:
-            for images in self.batches:
-                targets = forward_until(dense, images.inputs, paths, 'output')
+            for number, images in enumerate(self.batches):
+                targets = self._targets_of(number, paths, dense)
                 inputs = forward_until(detector, images.inputs, paths, 'input')
                 yield SelectionBatch(inputs, targets, images.samples)
         finally:

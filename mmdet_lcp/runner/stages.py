@@ -69,8 +69,9 @@ def choose_stages(
             reason = f'{KEY}.ratio has no pattern that matches it'
         else:
             asked = round_half_up(group.channels * (1 - ratio))
-            keep = to_divisor(asked, config.channel_divisor)
-            keep = min(max(keep, config.min_channels), group.channels)
+            divisor = config.channel_divisor
+            least = -(-config.min_channels // divisor) * divisor
+            keep = min(max(to_divisor(asked, divisor), least), group.channels)
             if keep < group.channels:
                 stages.append(Stage(group, asked, keep))
                 continue

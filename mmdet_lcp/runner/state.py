@@ -10,10 +10,11 @@
 Every file is replaced atomically, so each is either whole or the one before.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,45 +47,58 @@ class RunState:
     @property
     def seed(self) -> int | None:
         """The seed of the run that has begun, if any."""
-        return json.loads((self.folder / 'run.json').read_text())['seed'] if self.exists else None
+        return self._known()['seed'] if self.exists else None
 
-    def open(self, resume: bool) -> None:
-        """Refuse to overwrite a run.
+    def open(self, resume: bool, fingerprint: Mapping[str, str]) -> None:
+        """Refuse to overwrite a run, or to go on with one of another config.
+
+        Args:
+            resume: whether a run may have begun.
+            fingerprint: what the run depends on.
 
         Raises:
-            CompressionError: the work_dir holds a run that is not to be resumed.
+            CompressionError: the work_dir holds the state of another run.
         """
-        if self.exists and not resume:
+        if not self.exists:
+            return
+        if not resume:
             raise CompressionError(
                 f'{self.folder.parent} holds the state of another run. Continue it with --resume, '
                 'choose another --work-dir, or delete the folder.'
             )
+        known = self._known()['fingerprint']
+        changed = [key for key, value in fingerprint.items() if known.get(key) != value]
+        if changed:
+            raise CompressionError(
+                f'{self.folder.parent} holds the state of another run: it had another '
+                f'`{"`, `".join(changed)}`. Resume with the config of that run, or choose '
+                'another --work-dir.'
+            )
 
     def begin(self, fingerprint: Mapping[str, str], seed: int, checkpoint: str) -> None:
-        """Write down what the run depends on, and keep a copy of the dense checkpoint.
-
-        Raises:
-            CompressionError: a run of another config is being resumed.
-        """
+        """Write down what the run depends on, and keep a copy of the dense checkpoint."""
         if self.exists:
-            known = json.loads((self.folder / 'run.json').read_text())['fingerprint']
-            changed = [key for key, value in fingerprint.items() if known.get(key) != value]
-            if changed:
-                raise CompressionError(
-                    f'{self.folder.parent} holds the state of another run: it had another '
-                    f'`{"`, `".join(changed)}`. Resume with the config of that run, or choose '
-                    'another --work-dir.'
-                )
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.folder / 'dense.pth') as path:
             shutil.copyfile(checkpoint, path)
         write_json(self.folder / 'run.json', {'seed': seed, 'fingerprint': dict(fingerprint)})
 
-    @property
-    def dense_checkpoint(self) -> Path:
-        """The copy of the detector that pruning began with."""
-        return self.folder / 'dense.pth'
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Yield the path of one of the files; if it is damaged, say how to go on without it.
+
+        Raises:
+            CompressionError: raised inside.
+        """
+        path = self.folder / name
+        try:
+            yield path
+        except CompressionError as error:
+            advice = self._anew
+            if name == 'progress.pth':
+                advice = f'Delete {path} and --resume after the last completed stage.'
+            raise CompressionError(f'{error}\n{advice}') from error
 
     def save_stage(self, data: Mapping[str, Any]) -> None:
         """Replace ``stage.pth``; what was under way before is no longer needed."""
@@ -110,8 +124,22 @@ class RunState:
             torch.save(dict(data), path)
 
     def _load(self, name: str) -> dict[str, Any] | None:
-        path = self.folder / name
-        return load_torch(path) if path.exists() else None
+        if not (self.folder / name).exists():
+            return None
+        with self.reading(name) as path:
+            return load_torch(path)
+
+    def _known(self) -> dict[str, Any]:
+        path = self.folder / 'run.json'
+        try:
+            known = json.loads(path.read_text())
+            return {key: known[key] for key in ('seed', 'fingerprint')}
+        except (ValueError, KeyError, TypeError) as error:
+            raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error
+
+    @property
+    def _anew(self) -> str:
+        return f'Delete {self.folder} to begin the run anew.'
 
 
 def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
@@ -119,7 +147,7 @@ def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
     digests = {}
     for key in DECISIVE:
         value = _plain(cfg.get(key))
-        if key == 'train_dataloader':
+        if key == 'train_dataloader' and isinstance(value, dict):
             for name in ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'):
                 value.pop(name, None)
         text = json.dumps(value, sort_keys=True, default=repr)

@@ -32,11 +32,12 @@ def stage_of(detector: nn.Module, path: str) -> int | None:
     if residual:
         first = inside.split('.')[0]
         return residual.index(first) + 2 if first in residual else 1
-    if hasattr(backbone, 'stage_names'):
-        return backbone.stage_names.index(inside.split('.')[0]) + 1
+    parts = inside.split('.')
+    if parts[0] in getattr(backbone, 'stage_names', ()):
+        return backbone.stage_names.index(parts[0]) + 1
     features = getattr(backbone, getattr(backbone, 'module_name', 'features'), None)
-    if isinstance(features, nn.Sequential) and inside.split('.')[1].isdigit():
-        before = list(features)[: int(inside.split('.')[1])]
+    if isinstance(features, nn.Sequential) and parts[1:] and parts[1].isdigit():
+        before = list(features)[: int(parts[1])]
         return 1 + sum(isinstance(module, nn.MaxPool2d) for module in before)
     raise CompressionError(
         f'pruning.stages: {type(backbone).__name__} declares no stages; choose the layers with '

@@ -77,15 +77,14 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
     Raises:
         CompressionError: the detector's forward pass cannot be traced.
     """
-    device = next(detector.parameters()).device
-    example = torch.zeros(1, 3, *image_size, device=device)
-    training = detector.training
+    example = next(detector.parameters()).new_zeros(1, 3, *image_size)
+    training = {module: module.training for module in detector.modules()}
     frozen = [p for p in detector.parameters() if not p.requires_grad]
     detector.eval()
     for parameter in frozen:  # the graph is read off autograd, frozen layers included
         parameter.requires_grad_(True)
-    order = _execution_order(detector, example)
     try:
+        order = _execution_order(detector, example)
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter('ignore')
             graph = tp.DependencyGraph().build_dependency(
@@ -96,7 +95,9 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
                 verbose=False,
             )
             found = [_describe(graph, group, order) for group in graph.get_all_groups()]
-    except (RuntimeError, AttributeError, TypeError, ValueError, KeyError) as error:
+        if not found:
+            raise ValueError('its outputs are cut off from its layers')
+    except Exception as error:  # a forward pass of someone else's may fail in any way
         raise CompressionError(
             f'{type(detector).__name__} could not be traced at image size {image_size}: {error}. '
             "Its forward(mode='tensor') must run on one image."
@@ -104,7 +105,8 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
-        detector.train(training)
+        for module, mode in training.items():
+            module.training = mode
     return sorted(found, key=lambda group: order.get(group.name, len(order)))
 
 

@@ -6,7 +6,7 @@ channels are always counted on the detector before any pruning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,13 +81,19 @@ class Plan:
                 modules[path][axis] = Kept(first.total, keep)
         return Plan(modules)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form, modules in alphabetical order."""
+    def to_dict(self, compact: bool = False) -> dict[str, Any]:
+        """Plain form for JSON or a config, modules in alphabetical order.
+
+        Args:
+            compact: write channels as ranges in one string, ``'0-3 7'``: mmengine formats a
+                config anew with every checkpoint, which takes long with thousands of numbers.
+        """
+        write = _to_ranges if compact else list
         return {
             'version': VERSION,
             'modules': {
                 path: {
-                    axis: {'total': kept.total, 'keep': list(kept.keep)}
+                    axis: {'total': kept.total, 'keep': write(kept.keep)}
                     for axis, kept in sorted(axes.items())
                 }
                 for path, axes in sorted(self.modules.items())
@@ -109,6 +115,8 @@ class Plan:
             )
         modules: dict[str, dict[Axis, Kept]] = {}
         for path, axes in data['modules'].items():
+            if not isinstance(axes, Mapping):
+                raise CompressionError(f'plan, {path}: needs a mapping from axis to channels')
             for axis, kept in axes.items():
                 where = f'plan, {path}, {axis!r}'
                 if axis not in ('in_channels', 'out_channels'):
@@ -116,7 +124,9 @@ class Plan:
                         f"{where}: the axis must be 'in_channels' or 'out_channels'"
                     )
                 try:
-                    total, keep = int(kept['total']), tuple(int(i) for i in kept['keep'])
+                    total, keep = int(kept['total']), kept['keep']
+                    keep = _from_ranges(keep) if isinstance(keep, str) else keep
+                    keep = tuple(int(i) for i in keep)
                 except (TypeError, KeyError, ValueError) as error:
                     raise CompressionError(f"{where}: needs 'total' and 'keep'") from error
                 if not keep:
@@ -130,3 +140,23 @@ class Plan:
 
 
 Totals = Mapping[tuple[str, Axis], int]
+
+
+def _to_ranges(channels: Sequence[int]) -> str:
+    """(0, 1, 2, 3, 7) -> '0-3 7'."""
+    runs: list[list[int]] = []
+    for channel in channels:
+        if runs and channel == runs[-1][1] + 1:
+            runs[-1][1] = channel
+        else:
+            runs.append([channel, channel])
+    return ' '.join(str(a) if a == b else f'{a}-{b}' for a, b in runs)
+
+
+def _from_ranges(text: str) -> list[int]:
+    """'0-3 7' -> [0, 1, 2, 3, 7]."""
+    channels: list[int] = []
+    for run in text.split():
+        first, _, last = run.partition('-')
+        channels.extend(range(int(first), int(last or first) + 1))
+    return channels

@@ -109,10 +109,10 @@ def mask_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.M
         now = done.kept(path, 'out_channels', axes['out_channels'].total).keep
         gone = [position for position, channel in enumerate(now) if channel not in stay]
         module = detector.get_submodule(path)
-        for name in ('weight', 'bias'):
-            parameter = getattr(module, name, None)
-            if parameter is not None:
-                parameter[gone] = 0
+        for name in ('weight', 'bias', 'running_mean'):  # a batch norm may lack the former two
+            tensor = getattr(module, name, None)
+            if tensor is not None:
+                tensor[gone] = 0
     return detector
 
 

@@ -4,7 +4,7 @@ W_C <- W_C - lr dL/dW_C (LCP, Xie et al., arXiv 1911.02237, algorithm 1).
 """
 
 from mmdet_lcp.criteria import SelectionProblem
-from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.criteria.checks import check_integer, check_positive
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates.base import Update
 
@@ -22,10 +22,8 @@ class SGDUpdate(Update):
     """
 
     def __init__(self, lr: float = 1.0, steps: int = 10) -> None:
-        if not lr > 0:
-            raise CompressionError(f'pruning.update.lr={lr!r} must be > 0')
-        if not isinstance(steps, int) or steps < 1:
-            raise CompressionError(f'pruning.update.steps={steps!r} must be an integer >= 1')
+        check_positive('pruning.update.lr', lr)
+        check_integer('pruning.update.steps', steps, least=1)
         self.lr = lr
         self.steps = steps
 

@@ -1,0 +1,22 @@
+# The two commands of the README, and what they stand on.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := work_dirs/demo
+
+.PHONY: setup demo test lint clean-demo
+
+setup:
+	@$(PYTHON) tools/dev/setup_env.py
+
+demo: setup
+	@$(BIN)/python tools/dev/demo.py
+
+test: setup lint
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+clean-demo:
+	rm -rf $(DEMO)

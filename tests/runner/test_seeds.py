@@ -1,0 +1,97 @@
+"""Seeds: one for each piece of work, and the global generators put back afterwards."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import FUNCTIONS
+
+from mmdet_lcp.runner.seeds import derive, seed_worker, seeded, set_all
+
+
+def draw():
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_derived_seeds_differ():
+    keys = [(s, *rest) for s in range(5) for rest in [(), (0,), (1,), (0, 0), (0, 1), (1, 0)]]
+    # NumPy's seed sequence takes trailing zeros for missing words.
+    seeds = {key: derive(*key) for key in keys}
+    assert all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds.values())
+    same_length = [[seed for key, seed in seeds.items() if len(key) == n] for n in (1, 2, 3)]
+    for group in same_length:
+        assert len(set(group)) == len(group)
+    many = {derive(3, rank, epoch) for rank in range(8) for epoch in range(200)}
+    assert len(many) == 1600
+    assert derive(7, 1, 2) == derive(7, 1, 2)
+
+
+def test_seeds_are_the_same_in_every_process():
+    """NumPy promises its seed sequence across versions and machines."""
+    expected = int(np.random.SeedSequence([5, 1, 9]).generate_state(1, np.uint32)[0])
+    assert derive(5, 1, 9) == expected
+
+
+def test_set_all():
+    set_all(3)
+    first = draw()
+    set_all(3)
+    assert draw() == first
+    random.seed(3)
+    np.random.seed(3)
+    torch.manual_seed(3)
+    assert draw() == first
+
+
+def test_seeded_puts_the_generators_back():
+    set_all(11)
+    before = [draw(), draw()]
+    set_all(11)
+    after = [draw()]
+    with seeded(5):
+        inside = draw()
+    after.append(draw())
+    assert after == before
+    with pytest.raises(KeyError), seeded(5):
+        assert draw() == inside
+        raise KeyError
+    set_all(11)
+    draw()
+    with seeded(6):
+        assert draw() != inside
+    assert draw() == before[1]
+
+
+def test_workers_are_seeded_from_torch():
+    torch.manual_seed(123)
+    seed_worker(0)
+    first = random.random(), np.random.rand()
+    torch.manual_seed(124)
+    seed_worker(0)
+    second = random.random(), np.random.rand()
+    assert first != second
+    random.seed(123)
+    np.random.seed(123)
+    assert first == (random.random(), np.random.rand())
+    assert FUNCTIONS.get('mmdet_lcp_worker_seed') is seed_worker
+
+
+class Noise(torch.utils.data.Dataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return random.random() + np.random.rand()
+
+
+def test_epochs_differ_in_a_worker_and_repeat_with_their_seed():
+    loader = torch.utils.data.DataLoader(
+        Noise(), batch_size=6, num_workers=1, worker_init_fn=seed_worker
+    )
+
+    def epoch(seed):
+        set_all(seed)
+        return next(iter(loader)).tolist()
+
+    assert epoch(1) == epoch(1) != epoch(2)

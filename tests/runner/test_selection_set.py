@@ -1,0 +1,317 @@
+"""The selection set: the same images whatever was drawn before, and the maps that hooks see."""
+
+import copy
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from mmdet_lcp.attachments import LocalizationAuxiliary
+from mmdet_lcp.criteria import LCP, Objective
+from mmdet_lcp.runner import selection_set
+from mmdet_lcp.runner.config import SelectionConfig
+from mmdet_lcp.runner.selection_set import SelectionSet
+from mmdet_lcp.structure import Kept, Plan, apply_plan, axis_sizes, find_groups
+
+register_all_modules()
+
+SIZE = 64
+MODEL = ConfigDict(
+    type='SingleStageDetector',
+    data_preprocessor=dict(
+        type='DetDataPreprocessor', mean=[100.0] * 3, std=[50.0] * 3, bgr_to_rgb=True
+    ),
+    backbone=dict(type='mmdet_lcp.NarrowVGG', width_mult=0.125, out_stages=(3, 4)),
+    neck=dict(
+        type='SSDNeck',
+        in_channels=(32, 64),
+        out_channels=(32, 64, 32),
+        level_strides=(2,),
+        level_paddings=(1,),
+        l2_norm_scale=None,
+        norm_cfg=dict(type='BN'),
+    ),
+    bbox_head=dict(
+        type='SSDHead',
+        in_channels=(32, 64, 32),
+        num_classes=3,
+        anchor_generator=dict(
+            type='SSDAnchorGenerator',
+            scale_major=False,
+            input_size=SIZE,
+            min_sizes=[8, 16, 32],
+            max_sizes=[16, 32, 56],
+            strides=[4, 8, 16],
+            ratios=[[2], [2], [2]],
+        ),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
+    ),
+    train_cfg=dict(
+        assigner=dict(
+            type='MaxIoUAssigner',
+            pos_iou_thr=0.5,
+            neg_iou_thr=0.5,
+            min_pos_iou=0.0,
+            ignore_iof_thr=-1,
+            gt_max_assign_all=False,
+        ),
+        sampler=dict(type='PseudoSampler'),
+        smoothl1_beta=1.0,
+        allowed_border=-1,
+        pos_weight=-1,
+        neg_pos_ratio=3,
+    ),
+)
+
+
+class Images:
+    """Ten images; each carries its number, and an augmentation out of three generators."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        image = torch.full((3, SIZE, SIZE), 10 * index, dtype=torch.uint8)
+        noise = int(random.random() * 3) + np.random.randint(3) + int(torch.randint(3, ()))
+        image[:, :8] += noise
+        sample = DetDataSample(metainfo=dict(img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE)))
+        box = [4.0 + index, 6, 30 + index, 40]
+        sample.gt_instances = InstanceData(
+            bboxes=torch.tensor([box]), labels=torch.tensor([index % 3])
+        )
+        return dict(inputs=image, data_samples=sample)
+
+
+@pytest.fixture(scope='module')
+def dense():
+    torch.manual_seed(0)
+    detector = MODELS.build(MODEL)
+    detector.init_weights()
+    for module in detector.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias, std=0.3)
+            torch.nn.init.normal_(module.running_mean, std=0.3)
+    return detector.eval().requires_grad_(False)
+
+
+def draw(dense, seed=0, sampler=None, **config) -> SelectionSet:
+    return SelectionSet.draw(
+        Images(), dense, SelectionConfig(**config), batch_size=4, seed=seed, sampler=sampler
+    )
+
+
+def numbers(selection) -> list[int]:
+    """Which images were drawn, from the pixels below the augmentation."""
+    rows = [batch.inputs[:, 0, -1, 0] * 50 + 100 for batch in selection.batches]
+    return [round(float(v) / 10) for v in torch.cat(rows)]
+
+
+def pixels(selection):
+    return torch.cat([batch.inputs for batch in selection.batches])
+
+
+def test_images_are_drawn_once_and_not_twice(dense):
+    selection = draw(dense, num_images=7)
+    assert [len(batch.inputs) for batch in selection.batches] == [4, 3]
+    drawn = numbers(selection)
+    assert len(set(drawn)) == 7
+    assert set(drawn) <= set(range(10))
+    assert sorted(numbers(draw(dense, num_images=99))) == list(range(10))
+    assert [len(b.inputs) for b in draw(dense, num_images=5, batch_size=2).batches] == [2, 2, 1]
+    assert draw(dense, cache_gb=0.5).cache_bytes == 2**29
+
+
+def test_images_are_preprocessed(dense):
+    selection = draw(dense, num_images=3)
+    for value, number in zip(pixels(selection), numbers(selection), strict=True):
+        expected = (10 * number - 100) / 50
+        assert torch.allclose(value[:, 8:], torch.tensor(expected))
+
+
+def test_the_same_seed_draws_the_same_whatever_went_before(dense):
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    first = draw(dense, seed=3, num_images=6)
+    random.random(), np.random.rand(5), torch.rand(7)
+    second = draw(dense, seed=3, num_images=6)
+    assert torch.equal(pixels(first), pixels(second))
+    other = draw(dense, seed=4, num_images=6)
+    assert numbers(other) != numbers(first)
+    # An image's augmentation does not hang on how many are drawn with it.
+    fewer = draw(dense, seed=3, num_images=2)
+    assert torch.equal(pixels(fewer), pixels(first)[:2])
+    assert len({float(v) for v in (pixels(first) - pixels(first)[:, :, -1:])[:, 0, 0, 0]}) > 1
+
+
+def test_drawing_leaves_the_generators_alone(dense):
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    draw(dense, num_images=3)
+    assert random.getstate() == states[0]
+    assert np.array_equal(np.random.get_state()[1], states[1])
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'world', 'each'),
+    [(7, 2, 3), (8, 2, 4), (1, 4, 1), (9, 4, 2), (99, 3, 3), (1, 12, 1)],
+)
+def test_every_rank_gets_its_own_share(dense, monkeypatch, wanted, world, each):
+    order = numbers(draw(dense, num_images=10))
+    for rank in range(world):
+        fake = SimpleNamespace(get_rank=lambda rank=rank: rank, get_world_size=lambda: world)
+        monkeypatch.setattr(selection_set, 'dist', fake)
+        # Every so-manieth of the same draw, from the beginning again where images run out.
+        expected = [order[i % 10] for i in range(rank, each * world, world)]
+        assert numbers(draw(dense, num_images=wanted)) == expected
+
+
+def test_regions_are_those_of_the_dense_detectors_scores(dense):
+    attachment = LocalizationAuxiliary()
+    selection = draw(dense, num_images=5, sampler=attachment.sampler(dense))
+    data = Images()
+    for batch, shown in zip(selection.batches, _split(numbers(selection), 4), strict=True):
+        with torch.no_grad():
+            scores = dense(batch.inputs, mode='tensor')[0]
+        instances = [data[number]['data_samples'].gt_instances for number in shown]
+        metas = [dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE))] * len(shown)
+        expected = attachment.sampler(dense).sample(scores, instances, metas)
+        for key in ('rois', 'gt_boxes', 'labels', 'positive'):
+            assert torch.equal(getattr(batch.samples, key), getattr(expected, key))
+        assert batch.samples.positive.any()
+        assert batch.samples.img_shape == (SIZE, SIZE)
+    assert all(batch.samples is None for batch in draw(dense, num_images=5).batches)
+
+
+def _split(values, size):
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+# ------------------------------------------------------------------ the problem of a group
+
+
+def seen_by_hooks(detector, paths, images):
+    """Inputs and outputs of modules, by hooks of the test's own."""
+    inputs, outputs, handles = {}, {}, []
+    for path in paths:
+
+        def hook(module, args, output, path=path):
+            inputs[path], outputs[path] = args[0].clone(), output.clone()
+
+        handles.append(detector.get_submodule(path).register_forward_hook(hook))
+    with torch.no_grad():
+        detector(images, mode='tensor')
+    for handle in handles:
+        handle.remove()
+    return inputs, outputs
+
+
+@pytest.fixture(scope='module')
+def groups(dense):
+    return {group.name: group for group in find_groups(dense, (SIZE, SIZE))}
+
+
+def problem_of(selection, group, dense, detector, plan, auxiliary=None):
+    return selection.problem(group, dense, detector, plan, Objective(), auxiliary, seed=5)
+
+
+TAP = 'backbone.stage3.2.conv'  # read by stage4 and by two layers of the head
+
+
+def test_a_problem_of_the_unpruned_detector(dense, groups):
+    selection = draw(dense, num_images=5)
+    detector = copy.deepcopy(dense).train()
+    problem = problem_of(selection, groups[TAP], dense, detector, Plan())
+    readers = ['backbone.stage4.0.conv', 'bbox_head.cls_convs.0.0', 'bbox_head.reg_convs.0.0']
+    assert list(problem.consumers) == readers  # in order of execution
+    assert (problem.name, problem.channels, problem.seed) == (TAP, 32, 5)
+    assert list(problem.producers) == [TAP]
+    assert problem.producers[TAP] is detector.get_submodule(TAP)
+    for images, batch in zip(selection.batches, problem.batches, strict=True):
+        inputs, outputs = seen_by_hooks(dense, readers, images.inputs)
+        assert all(torch.equal(batch.inputs[path], inputs[path]) for path in readers)
+        assert all(torch.equal(batch.targets[path], outputs[path]) for path in readers)
+    assert all(m.training for m in detector.modules())  # eval mode for the pass alone
+    found = problem.gradients(problem.weights())
+    scale = problem.gradients(problem.masked(problem.weights(), [])).losses['reconstruction']
+    assert found.losses['reconstruction'] < 1e-10 * scale
+    assert LCP().select(problem, 16).keep == sorted(LCP().select(problem, 16).keep)
+
+
+def test_a_problem_of_a_pruned_detector(dense, groups):
+    """Targets are the original's, inputs the pruned one's, channels counted as they are now."""
+    totals, plan = axis_sizes(dense, groups.values()), Plan()
+    for name in ('backbone.stage2.1.conv', 'backbone.stage3.1.conv'):
+        plan = plan.remove(groups[name], range(0, groups[name].channels, 2), totals)
+    detector = apply_plan(copy.deepcopy(dense), plan).eval()
+    selection = draw(dense, num_images=3)
+    problem = problem_of(selection, groups[TAP], dense, detector, plan)
+    paths = list(problem.consumers)
+    (batch,) = problem.batches
+    images = selection.batches[0].inputs
+    inputs, _ = seen_by_hooks(detector, paths, images)
+    _, outputs = seen_by_hooks(dense, paths, images)
+    for path in paths:
+        assert torch.equal(batch.inputs[path], inputs[path])
+        assert torch.equal(batch.targets[path], outputs[path])
+    # L at the kernels as they are, from the hooks' maps.
+    _, present = seen_by_hooks(detector, paths, images)
+    expected = sum(float((present[p] - outputs[p]).square().mean()) / 2 for p in paths)
+    found = problem.gradients(problem.weights())
+    assert found.losses['reconstruction'] == pytest.approx(expected, rel=1e-5)
+    assert expected > 0
+
+
+def test_indices_are_those_of_the_present_detector(dense, groups):
+    """A consumer that has lost inputs of another group: here, by hand, of a concatenation."""
+    group = groups['backbone.stage1.0.conv']
+    reader = group.consumers[0].path
+    total = axis_sizes(dense, groups.values())[reader, 'in_channels']
+    wide = copy.deepcopy(dense)
+    module = wide.get_submodule(reader)
+    module.weight = torch.nn.Parameter(torch.cat([module.weight, module.weight], dim=1))
+    shifted = copy.copy(group.consumers[0])
+    object.__setattr__(shifted, 'index', tuple(range(total, 2 * total)))
+    object.__setattr__(shifted, 'root', tuple(range(total)))
+    moved = copy.copy(group)
+    object.__setattr__(moved, 'consumers', (shifted,))
+    gone = {0, 3}  # of the other half
+    keep = tuple(i for i in range(2 * total) if i not in gone)
+    plan = Plan({reader: {'in_channels': Kept(2 * total, keep)}})
+    problem = problem_of(draw(dense, num_images=1), moved, wide, wide, plan)
+    consumer = problem.consumers[reader]
+    assert consumer.index.tolist() == [total + i - 2 for i in range(total)]
+    assert consumer.root.tolist() == list(range(total))
+
+
+def test_the_auxiliary_network_is_a_frozen_copy(dense, groups):
+    attachment = LocalizationAuxiliary()
+    selection = draw(dense, num_images=4, sampler=attachment.sampler(dense))
+    group = groups[TAP]
+    network = attachment.build(dense, 64).train()
+    problem = problem_of(selection, group, dense, copy.deepcopy(dense), Plan(), network)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    found = problem.gradients(problem.weights())
+    assert set(found.losses) == {'reconstruction', 'classification', 'regression'}
+    assert all(value > 0 for key, value in found.losses.items() if key != 'reconstruction')
+    assert network.training
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(p.requires_grad for p in problem.auxiliary.parameters())
+    assert not problem.auxiliary.training
+    # The loss of the network on the first consumer's output, per image.
+    batch = selection.batches[0]
+    _, outputs = seen_by_hooks(dense, [group.consumers[0].path], batch.inputs)
+    (features,) = outputs.values()
+    expected = copy.deepcopy(network).eval()(features, batch.samples)
+    assert found.losses['classification'] == pytest.approx(
+        float(expected['loss_aux_cls']), rel=1e-5
+    )
+    assert found.losses['regression'] == pytest.approx(float(expected['loss_aux_box']), rel=1e-5)

@@ -1,0 +1,313 @@
+"""Channel groups: hand-written expectations for real detectors and for awkward connections."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.structure import Member, find_groups
+
+VGG_CONVS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28, 31, 33]
+
+
+def paths(members) -> list[str]:
+    return [member.path for member in members]
+
+
+def heads(level: int) -> list[str]:
+    return [f'bbox_head.cls_convs.{level}.0', f'bbox_head.reg_convs.{level}.0']
+
+
+def same_channels(member: Member, count: int) -> bool:
+    """Whether channel i of the member is channel i of the group."""
+    return member.index == member.root == tuple(range(count))
+
+
+def convs(detector: nn.Module) -> dict[str, nn.Conv2d]:
+    return {p: m for p, m in detector.named_modules() if isinstance(m, nn.Conv2d)}
+
+
+@pytest.mark.parametrize('name', ['vgg', 'r50', 'small', 'small_r18', 'narrow_vgg', 'narrow_r50'])
+def test_every_convolution_is_written_and_read_once(name, request):
+    """Each conv's outputs belong to one group, its inputs too, but for the image's channels."""
+    case = request.getfixturevalue(name)
+    layers = convs(case.detector)
+    written = [member.path for group in case.groups for member in group.producers]
+    assert sorted(written) == sorted(layers)
+    read: dict[str, list[int]] = {}
+    for group in case.groups:
+        for member in group.consumers:
+            read.setdefault(member.path, []).extend(member.index)
+    first = next(iter(layers))
+    assert set(layers) - set(read) == {first}
+    for path, index in read.items():
+        assert sorted(index) == list(range(layers[path].in_channels))
+    for group in case.groups:
+        assert group.channels == layers[group.name].out_channels
+        for member in group.members:
+            assert same_channels(member, group.channels)  # nothing is concatenated or flattened
+
+
+def test_groups_of_ssd300_vgg16(vgg):
+    names = [f'backbone.features.{index}' for index in VGG_CONVS]
+    assert [g.name for g in vgg.groups][: len(names)] == names
+    for name, following in pairwise(names):
+        expected = [following]
+        if name == 'backbone.features.21':  # conv4_3
+            expected += heads(0)
+        assert paths(vgg.by_name[name].consumers) == expected
+        assert paths(vgg.by_name[name].producers) == [name]
+    last = vgg.by_name['backbone.features.33']
+    assert paths(last.consumers) == ['neck.extra_layers.0.0.conv', *heads(1)]
+    for level in range(4):
+        first, second = (vgg.by_name[f'neck.extra_layers.{level}.{i}.conv'] for i in (0, 1))
+        assert paths(first.consumers) == [second.name]
+        following = [f'neck.extra_layers.{level + 1}.0.conv'] if level < 3 else []
+        assert paths(second.consumers) == following + heads(level + 2)
+    assert len(vgg.prunable) == 15 + 8
+    assert len(vgg.groups) == 15 + 8 + 12
+
+
+def test_l2_norm_is_part_of_conv4_3s_group_and_of_no_other(vgg):
+    norms = {group.name: paths(group.norms) for group in vgg.groups if group.norms}
+    assert norms == {'backbone.features.21': ['neck.l2_norm']}
+    assert vgg.by_name['backbone.features.21'].norms[0].axis == 'out_channels'
+
+
+@pytest.mark.parametrize('name', ['vgg', 'r50', 'small', 'small_r18'])
+def test_head_outputs_cannot_be_pruned(name, request):
+    case = request.getfixturevalue(name)
+    outputs = [group for group in case.groups if group.name.startswith('bbox_head.')]
+    assert len(outputs) == 2 * len(case.detector.bbox_head.cls_convs)
+    for group in outputs:
+        assert group.consumers == ()
+        assert 'outputs' in group.obstacle
+
+
+def test_groups_inside_bottlenecks_have_one_consumer(r50):
+    inside = {}
+    for layer, blocks in {1: 3, 2: 4, 3: 6}.items():
+        for block in range(blocks):
+            base = f'backbone.layer{layer}.{block}'
+            for i in (1, 2):
+                inside[f'{base}.conv{i}'] = f'{base}.conv{i + 1}'
+                assert paths(r50.by_name[f'{base}.conv{i}'].norms) == [f'{base}.bn{i}']
+    assert len(inside) == 26
+    for name, consumer in inside.items():
+        group = r50.by_name[name]
+        assert (paths(group.producers), paths(group.consumers)) == ([name], [consumer])
+        assert group.obstacle is None
+    in_backbone = {g.name for g in r50.prunable if g.name.startswith('backbone.')}
+    assert in_backbone == {*inside, 'backbone.conv1'}
+
+
+def test_the_stem_feeds_both_ways_of_the_first_block(r50):
+    stem = r50.by_name['backbone.conv1']
+    assert paths(stem.norms) == ['backbone.bn1']
+    assert sorted(paths(stem.consumers)) == [
+        'backbone.layer1.0.conv1',
+        'backbone.layer1.0.downsample.0',
+    ]
+
+
+def test_residual_additions_are_an_obstacle_that_names_the_layers(r50):
+    for layer, blocks in {1: 3, 2: 4, 3: 6}.items():
+        base = f'backbone.layer{layer}'
+        writers = [f'{base}.{block}.conv3' for block in range(blocks)]
+        writers.append(f'{base}.0.downsample.0')
+        group = r50.by_name[f'{base}.0.conv3']
+        assert sorted(paths(group.producers)) == sorted(writers)
+        readers = [f'{base}.{block}.conv1' for block in range(1, blocks)]
+        if layer < 3:
+            following = f'backbone.layer{layer + 1}.0'
+            readers += [f'{following}.conv1', f'{following}.downsample.0']
+        else:
+            readers += ['neck.extra_layers.0.0.conv', *heads(0)]
+        assert sorted(paths(group.consumers)) == sorted(readers)
+        assert all(writer in group.obstacle for writer in writers)
+        assert str(len(writers)) in group.obstacle
+
+
+def test_groups_of_the_small_ssd(small):
+    depths = (2, 2, 3, 3, 3)
+    names = [f'backbone.stage{s + 1}.{i}' for s, depth in enumerate(depths) for i in range(depth)]
+    for name, following in pairwise(names):
+        group = small.by_name[f'{name}.conv']
+        expected = [f'{following}.conv', *(heads(0) if name == 'backbone.stage4.2' else [])]
+        assert paths(group.consumers) == expected
+        assert paths(group.norms) == [f'{name}.bn']
+    assert len(small.prunable) == 13 + 4
+    assert all(group.obstacle is None for group in small.groups if group.consumers)
+
+
+def test_basic_blocks_keep_only_their_inner_channels(small_r18):
+    prunable = [g.name for g in small_r18.prunable if g.name.startswith('backbone.')]
+    expected = [
+        f'backbone.layer{layer}.{block}.conv1' for layer in range(1, 5) for block in (0, 1)
+    ]
+    assert sorted(prunable) == expected
+    stem = small_r18.by_name['backbone.conv1']  # layer1 has no downsampling: it adds the stem
+    for path in ('backbone.conv1', 'backbone.layer1.0.conv2', 'backbone.layer1.1.conv2'):
+        assert path in stem.obstacle
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_the_detector_is_left_as_it_was(narrow_r50, training):
+    detector = narrow_r50.detector
+    detector.train(training)
+    detector.backbone.bn1.eval()  # one module differs from its parent
+    frozen = {
+        'backbone.conv1.weight',
+        'backbone.layer1.0.bn1.bias',
+        'neck.extra_layers.0.0.bn.bias',
+    }
+    for name, parameter in detector.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    modes = {path: module.training for path, module in detector.named_modules()}
+    values = {key: value.clone() for key, value in detector.state_dict().items()}
+    try:
+        groups = find_groups(detector, (96, 96))
+        assert {p: m.training for p, m in detector.named_modules()} == modes
+        assert {n for n, p in detector.named_parameters() if not p.requires_grad} == frozen
+        assert all(torch.equal(v, values[k]) for k, v in detector.state_dict().items())
+        assert all(p.grad is None for p in detector.parameters())
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in detector.modules())
+        assert groups == narrow_r50.groups  # frozen layers are found like all others
+    finally:
+        detector.requires_grad_(True).eval()
+
+
+class Toy(nn.Module):
+    """Calls a function in the place of mmdet's forward."""
+
+    def __init__(self, forward, **modules) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self._forward(self, inputs)
+
+
+def broken(model, x):
+    raise IndexError('nothing there')
+
+
+UNTRACEABLE = {
+    'raises': broken,
+    'too small an image': lambda m, x: m.a(x[..., :2, :2]),
+    'no tensor comes out': lambda m, x: [m.a(x), None],
+    'cut from autograd': lambda m, x: m.a(x).detach(),
+}
+
+
+@pytest.mark.parametrize('forward', UNTRACEABLE.values(), ids=UNTRACEABLE)
+def test_a_model_that_cannot_be_traced(forward):
+    model = Toy(forward, a=nn.Conv2d(3, 4, 3), b=nn.BatchNorm2d(4))
+    model.a.weight.requires_grad_(False)
+    model.b.eval()
+    with pytest.raises(CompressionError, match=r'Toy could not be traced at image size \(8, 9\)'):
+        find_groups(model, (8, 9))
+    assert not model.a.weight.requires_grad
+    assert model.a.bias.requires_grad
+    assert model.training
+    assert model.a.training
+    assert not model.b.training
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def by_name(model, size=(8, 8)):
+    return {group.name: group for group in find_groups(model, size)}
+
+
+def test_channels_after_a_flatten_map_to_all_their_features():
+    def forward(m, x):
+        return m.fc2(torch.relu(m.fc1(torch.relu(m.conv(x)).flatten(1))))
+
+    model = Toy(
+        forward, conv=nn.Conv2d(3, 5, 3, stride=2, padding=1), fc1=nn.Linear(80, 6),
+        fc2=nn.Linear(6, 2),
+    )  # fmt: skip
+    groups = by_name(model)
+    (member,) = groups['conv'].consumers
+    assert (member.path, member.axis) == ('fc1', 'in_channels')
+    # (N, C, 4, 4) flattens to C blocks of 16.
+    assert dict(zip(member.index, member.root, strict=True)) == {i: i // 16 for i in range(80)}
+    assert member.map([3, 1]) == [*range(16, 32), *range(48, 64)]
+    assert paths(groups['fc1'].consumers) == ['fc2']
+    assert groups['fc2'].obstacle
+
+
+def test_channels_after_a_concatenation_are_shifted():
+    def forward(m, x):
+        return m.out(torch.cat([torch.relu(m.a(x)), torch.relu(m.b(x))], dim=1))
+
+    model = Toy(
+        forward, a=nn.Conv2d(3, 4, 1), b=nn.Conv2d(3, 6, 1), out=nn.Conv2d(10, 2, 1)
+    )  # fmt: skip
+    groups = by_name(model)
+    (a,), (b,) = groups['a'].consumers, groups['b'].consumers
+    assert (a.index, a.root) == (tuple(range(4)), tuple(range(4)))
+    assert (b.index, b.root) == (tuple(range(4, 10)), tuple(range(6)))
+    assert b.map([0, 5]) == [4, 9]
+    assert groups['a'].obstacle is None
+    assert groups['b'].obstacle is None
+
+
+def test_a_concatenation_of_a_map_with_itself_reads_each_channel_twice():
+    def forward(m, x):
+        y = torch.relu(m.a(x))
+        return m.out(torch.cat([y, y], dim=1))
+
+    groups = by_name(Toy(forward, a=nn.Conv2d(3, 4, 1), out=nn.Conv2d(8, 2, 1)))
+    (member,) = groups['a'].consumers
+    assert dict(zip(member.index, member.root, strict=True)) == {i: i % 4 for i in range(8)}
+    assert member.map([1]) == [1, 5]
+
+
+def test_depth_wise_convolutions_are_norms_and_grouped_ones_an_obstacle():
+    def forward(m, x):
+        return m.out(m.grouped(m.point(m.depth(m.a(x)))))
+
+    model = Toy(
+        forward,
+        a=nn.Conv2d(3, 8, 1),
+        depth=nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        point=nn.Conv2d(8, 4, 1),
+        grouped=nn.Conv2d(4, 6, 1, groups=2),
+        out=nn.Conv2d(6, 2, 1),
+    )
+    groups = by_name(model)
+    assert paths(groups['a'].norms) == ['depth']
+    assert groups['a'].norms[0].axis == 'out_channels'
+    assert paths(groups['a'].consumers) == ['point']
+    assert groups['a'].obstacle is None
+    for name in ('point', 'grouped'):
+        assert 'grouped is a grouped convolution (groups=2)' in groups[name].obstacle
+
+
+def test_transposed_convolutions_are_an_obstacle():
+    model = Toy(
+        lambda m, x: m.out(m.up(m.a(x))),
+        a=nn.Conv2d(3, 4, 1),
+        up=nn.ConvTranspose2d(4, 6, 2, stride=2),
+        out=nn.Conv2d(6, 2, 1),
+    )
+    groups = by_name(model)
+    assert 'up is a transposed convolution' in groups['a'].obstacle
+    assert 'up is a transposed convolution' in groups['up'].obstacle
+
+
+def test_a_sum_of_two_layers_names_both():
+    model = Toy(
+        lambda m, x: m.out(torch.relu(m.a(x) + m.b(x))),
+        a=nn.Conv2d(3, 4, 1),
+        b=nn.Conv2d(3, 4, 1),
+        out=nn.Conv2d(4, 2, 1),
+    )
+    group = by_name(model)['a']
+    assert sorted(paths(group.producers)) == ['a', 'b']
+    assert '2 layers write these channels together: a, b' in group.obstacle

@@ -1,0 +1,295 @@
+"""Surgery: what is cut off computes the same as what is zeroed, in two independent ways."""
+
+import copy
+from contextlib import ExitStack
+
+import pytest
+import torch
+from mmdet.models.necks.ssd_neck import L2Norm
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.structure import Kept, Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.structure.surgery import axis_size, needs_fresh_inputs
+
+
+@torch.no_grad()
+def outputs(detector, image) -> list[torch.Tensor]:
+    cls_scores, bbox_preds = detector.forward(image, mode='tensor')
+    return [*cls_scores, *bbox_preds]
+
+
+def distance(found, expected) -> float:
+    """Largest difference of any output, relative to that output's largest value."""
+    return max(
+        float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True)
+    )
+
+
+def tolerance_of(case) -> float:
+    if next(case.detector.parameters()).dtype == torch.float32:
+        return 1e-5
+    # mmdet's L2Norm computes in single precision, whatever the detector's.
+    return 1e-6 if hasattr(case.detector.neck, 'l2_norm') else 1e-10
+
+
+def half(group, seed: int = 0) -> list[int]:
+    """A random half of a group's channels."""
+    generator = torch.Generator().manual_seed(seed + group.channels)
+    order = torch.randperm(group.channels, generator=generator)
+    return sorted(order[: group.channels // 2].tolist())
+
+
+def plan_without(case, groups, seed: int = 0) -> Plan:
+    totals, plan = axis_sizes(case.detector, groups), Plan()
+    for group in groups:
+        plan = plan.remove(group, half(group, seed), totals)
+    return plan
+
+
+@torch.no_grad()
+def zeroed_by_hooks(detector, group, channels, image) -> list[torch.Tensor]:
+    """Outputs with a group's channels at zero behind each layer that writes or scales them."""
+
+    def zero(module, args, output):
+        output = output.clone()
+        output[:, channels] = 0
+        return output
+
+    with ExitStack() as hooks:
+        for member in (*group.producers, *group.norms):
+            handle = detector.get_submodule(member.path).register_forward_hook(zero)
+            hooks.callback(handle.remove)
+        return outputs(detector, image)
+
+
+@pytest.mark.parametrize('name', ['narrow_vgg', 'narrow_r50', 'small', 'small_r18'])
+def test_each_group_alone(name, request):
+    case = request.getfixturevalue(name)
+    image = case.image()
+    dense = outputs(case.detector, image)
+    tolerance = tolerance_of(case)
+    for group in case.prunable:
+        plan = plan_without(case, [group])
+        pruned = outputs(apply_plan(copy.deepcopy(case.detector), plan), image)
+        masked = outputs(mask_plan(copy.deepcopy(case.detector), plan), image)
+        zeroed = zeroed_by_hooks(case.detector, group, half(group), image)
+        assert distance(pruned, zeroed) <= tolerance, group.name
+        assert distance(masked, zeroed) <= tolerance, group.name
+        assert distance(zeroed, dense) > 1e-3, group.name  # or the test would show nothing
+
+
+@pytest.mark.parametrize('name', ['narrow_vgg', 'narrow_r50', 'small', 'small_r18'])
+def test_in_two_steps_as_in_one(name, request):
+    case = request.getfixturevalue(name)
+    first = plan_without(case, case.prunable[::2])
+    totals = axis_sizes(case.detector, case.prunable)
+    both = first
+    for group in case.prunable[1::2]:
+        both = both.remove(group, half(group), totals)
+    # A group that has been pruned loses more.
+    again = case.prunable[0]
+    stays = sorted(set(range(again.channels)) - set(half(again)))
+    both = both.remove(again, stays[:1], totals)
+
+    at_once = apply_plan(copy.deepcopy(case.detector), both)
+    stepwise = apply_plan(copy.deepcopy(case.detector), first)
+    masked = mask_plan(copy.deepcopy(stepwise), both, done=first)
+    apply_plan(stepwise, both, done=first)
+    one, two = at_once.state_dict(), stepwise.state_dict()
+    assert list(one) == list(two)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    image = case.image()
+    tolerance = tolerance_of(case)
+    assert distance(outputs(masked, image), outputs(stepwise, image)) <= tolerance
+
+
+@pytest.mark.parametrize('name', ['vgg', 'r50'])
+def test_all_groups_of_a_full_detector(name, request):
+    case = request.getfixturevalue(name)
+    plan = plan_without(case, case.prunable)
+    masked = mask_plan(copy.deepcopy(case.detector), plan)
+    pruned = apply_plan(copy.deepcopy(case.detector), plan)
+    image = case.image()
+    assert distance(outputs(pruned, image), outputs(masked, image)) <= 1e-5
+
+    # Independent of plan and surgery: which rows and columns of each tensor are left.
+    gone: dict[tuple[str, int], set[int]] = {}
+    for group in case.prunable:
+        for member in group.members:
+            dim = 1 if member.axis == 'in_channels' else 0
+            gone.setdefault((member.path, dim), set()).update(half(group))
+    dense = case.detector.state_dict()
+    for key, value in pruned.state_dict().items():
+        path = key.rpartition('.')[0]
+        expected = dense[key]
+        for dim in range(min(2, expected.dim())):
+            out = gone.get((path, dim), set())
+            keep = [i for i in range(expected.shape[dim]) if i not in out]
+            expected = expected[keep] if dim == 0 else expected[:, keep]
+        assert torch.equal(value, expected), key
+
+
+def test_the_modules_know_their_new_sizes(narrow_vgg):
+    case = narrow_vgg
+    pruned = apply_plan(copy.deepcopy(case.detector), plan_without(case, case.prunable))
+    before = dict(case.detector.named_modules())
+    changed = 0
+    for path, module in pruned.named_modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.shape[:2] == (module.out_channels, module.in_channels)
+            assert module.bias.shape == (module.out_channels,)
+            changed += module.weight.shape != before[path].weight.shape
+            assert repr(module) != repr(before[path]) or 'bbox_head' not in path
+    assert changed == 15 + 8 + 12
+    assert pruned.neck.l2_norm.n_dims == len(pruned.neck.l2_norm.weight) == 32
+    # The dense detector shares nothing with it.
+    pruned_ids = {id(p) for p in pruned.parameters()}
+    assert not pruned_ids & {id(p) for p in case.detector.parameters()}
+
+
+def test_pruned_detectors_train_and_keep_what_is_frozen(small):
+    detector = copy.deepcopy(small.detector)
+    detector.backbone.stage1[0].conv.weight.requires_grad_(False)
+    apply_plan(detector, plan_without(small, small.prunable))
+    frozen = [name for name, p in detector.named_parameters() if not p.requires_grad]
+    assert frozen == ['backbone.stage1.0.conv.weight']
+    detector.train()
+    cls_scores, bbox_preds = detector.forward(small.image().expand(2, -1, -1, -1), mode='tensor')
+    sum(value.sum() for value in [*cls_scores, *bbox_preds]).backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in detector.parameters()
+               if p.requires_grad)  # fmt: skip
+
+
+class Toy(nn.Module):
+    """Batch norm without parameters, depth-wise, concatenation, flatten, linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.a_norm = nn.BatchNorm2d(6, affine=False)
+        self.depth = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.b = nn.Conv2d(3, 4, 3, padding=1)
+        self.c = nn.Conv2d(10, 5, 3, stride=2, padding=1)
+        self.fc1 = nn.Linear(5 * 16, 7)
+        self.fc2 = nn.Linear(7, 3)
+        torch.manual_seed(0)
+        self.a_norm.running_mean.normal_()
+        self.a_norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        a = self.a_norm(self.depth(self.a(inputs).relu())).relu()
+        c = self.c(torch.cat([a, self.b(inputs).relu()], dim=1)).relu()
+        return self.fc2(self.fc1(c.flatten(1)).relu())
+
+
+def test_concatenation_flatten_and_depth_wise_convolutions():
+    torch.manual_seed(0)
+    dense = Toy().double().eval()
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    groups = {group.name: group for group in find_groups(dense, (8, 8))}
+    totals = axis_sizes(dense, groups.values())
+    removed = {'a': [0, 4], 'b': [1], 'c': [2, 3], 'fc1': [0, 5, 6]}
+    plan = Plan()
+    for name, channels in removed.items():
+        assert groups[name].obstacle is None
+        plan = plan.remove(groups[name], channels, totals)
+
+    # By hand: the same sums without the channels that went.
+    a = [1, 2, 3, 5]
+    b, c, fc = [0, 2, 3], [0, 1, 4], [1, 2, 3, 4]
+    F = nn.functional
+    norm = dense.a_norm
+    y = F.conv2d(x, dense.a.weight[a], padding=1).relu()
+    y = F.conv2d(y, dense.depth.weight[a], dense.depth.bias[a], padding=1, groups=4)
+    y = (y - norm.running_mean[a].view(1, -1, 1, 1)) / (
+        norm.running_var[a].view(1, -1, 1, 1) + norm.eps
+    ).sqrt()
+    y = y.relu()
+    z = F.conv2d(x, dense.b.weight[b], dense.b.bias[b], padding=1).relu()
+    columns = a + [6 + i for i in b]
+    y = F.conv2d(
+        torch.cat([y, z], 1), dense.c.weight[c][:, columns], dense.c.bias[c], stride=2, padding=1
+    ).relu()
+    features = [16 * i + j for i in c for j in range(16)]
+    y = F.linear(y.flatten(1), dense.fc1.weight[fc][:, features], dense.fc1.bias[fc]).relu()
+    expected = F.linear(y, dense.fc2.weight[:, fc], dense.fc2.bias)
+
+    pruned = apply_plan(copy.deepcopy(dense), plan)
+    torch.testing.assert_close(pruned(x), expected, rtol=1e-10, atol=1e-12)
+    depth = pruned.depth
+    assert (depth.in_channels, depth.out_channels, depth.groups) == (4, 4, 4)
+    assert (pruned.fc1.in_features, pruned.fc1.out_features) == (48, 4)
+    assert pruned.a_norm.num_features == 4
+
+    # Neither the depth-wise layer's bias nor the norm's mean turns zero into something else.
+    masked = mask_plan(copy.deepcopy(dense), plan)
+    torch.testing.assert_close(masked(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def shapes(detector) -> dict:
+    return {key: value.shape for key, value in detector.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ('path', 'axis', 'kept', 'message'),
+    [
+        ('backbone.stage9.0.conv', 'out_channels', Kept(16, (0,)), r'no module backbone\.stage9'),
+        (
+            'backbone.stage1.0.conv',
+            'out_channels',
+            Kept(20, (0, 1)),
+            r'expects 20 out_channels at backbone\.stage1\.0\.conv, the detector has 16',
+        ),
+        (
+            'backbone.stage2.0.bn',
+            'out_channels',
+            Kept(16, (0, 1)),
+            r'expects 16 out_channels at backbone\.stage2\.0\.bn, the detector has 32',
+        ),
+        (
+            'backbone.pool',
+            'out_channels',
+            Kept(16, (0, 1)),
+            r'backbone\.pool is a MaxPool2d: surgery knows',
+        ),
+    ],
+)
+def test_a_plan_for_another_detector_changes_nothing(small, path, axis, kept, message):
+    plan = plan_without(small, small.prunable[:1])
+    plan.modules[path] = {axis: kept}
+    detector = copy.deepcopy(small.detector)
+    with pytest.raises(CompressionError, match=message):
+        apply_plan(detector, plan)
+    assert shapes(detector) == shapes(small.detector)
+
+
+def test_a_plan_cannot_be_applied_twice(small):
+    plan = plan_without(small, small.prunable[:1])
+    detector = apply_plan(copy.deepcopy(small.detector), plan)
+    with pytest.raises(CompressionError, match=r'backbone\.stage1\.0\.conv'):
+        apply_plan(detector, plan)
+
+
+def test_an_empty_plan_changes_nothing(small):
+    detector = copy.deepcopy(small.detector)
+    before = dict(detector.named_parameters())
+    assert apply_plan(detector, Plan()) is detector
+    assert all(p is before[name] for name, p in detector.named_parameters())
+
+
+def test_axis_sizes():
+    assert axis_size(nn.Conv2d(3, 5, 1), 'in_channels') == 3
+    assert axis_size(nn.Conv2d(3, 5, 1), 'out_channels') == 5
+    assert axis_size(nn.Linear(7, 2), 'in_channels') == 7
+    assert axis_size(nn.Linear(7, 2), 'out_channels') == 2
+    assert axis_size(nn.BatchNorm2d(4), 'out_channels') == 4
+    assert axis_size(L2Norm(6), 'out_channels') == 6
+    with pytest.raises(CompressionError, match=r'neck\.gn is a GroupNorm'):
+        axis_size(nn.GroupNorm(2, 4), 'out_channels', 'neck.gn')
+
+
+def test_only_l2_norm_changes_what_the_other_channels_carry(narrow_vgg, narrow_r50):
+    fresh = [g.name for g in narrow_vgg.prunable if needs_fresh_inputs(narrow_vgg.detector, g)]
+    assert fresh == ['backbone.features.21']
+    assert not any(needs_fresh_inputs(narrow_r50.detector, g) for g in narrow_r50.prunable)

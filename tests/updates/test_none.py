@@ -1,0 +1,23 @@
+"""The control changes nothing."""
+
+import torch
+from torch import nn
+
+from mmdet_lcp.criteria import Objective, SelectionProblem
+from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.registry import UPDATES
+from mmdet_lcp.updates import NoUpdate
+
+
+def test_nothing_changes():
+    layer = nn.Linear(3, 2)
+    before = layer.weight.detach().clone()
+
+    def never():
+        raise AssertionError('the selection set is not needed')
+
+    consumer = Consumer(layer, torch.arange(3), torch.arange(3))
+    problem = SelectionProblem('g', 3, {'fc': consumer}, {}, BatchCache(never), Objective())
+    assert UPDATES.build(dict(type='NoUpdate')).apply(problem, [1]) == {}
+    assert torch.equal(layer.weight, before)
+    assert isinstance(UPDATES.build(dict(type='NoUpdate')), NoUpdate)
