@@ -12,7 +12,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import nn
 
-from mmdet_lcp.analysis.cost import backbone_macs, detector_cost, latency_ms
+from mmdet_lcp.analysis.cost import backbone_macs, detector_cost, paired_latency_ms
 from mmdet_lcp.analysis.pictures import detections_side_by_side
 from mmdet_lcp.analysis.report import (
     DETECTIONS_PNG,
@@ -80,6 +80,9 @@ class Finish:
         runner.record('final', detector)
         compressed = self._measure(detector)
         compressed.file_bytes = (self.work_dir / PRUNED_WEIGHTS).stat().st_size
+        self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
+            runner.dense, detector, runner.image_size
+        )
         report = Report(
             method=runner.pruning.method or type(runner.pruning.criterion).__name__,
             seed=runner.seed,
@@ -125,7 +128,6 @@ class Finish:
         return DetectorFacts(
             metrics=runner.evaluate(detector, loop),
             backbone_macs=backbone_macs(detector, runner.image_size),
-            latency_ms=latency_ms(detector, runner.image_size),
             file_bytes=_weight_bytes(detector),
             **detector_cost(detector, runner.image_size),
         )

@@ -97,7 +97,7 @@ class PhaseTrainLoop(EpochBasedTrainLoop):
         """One epoch, on random numbers of its own; saved at its end."""
         runner = self.runner
         runner.call_hook('before_train_epoch')
-        set_all(derive(runner.seed, runner.rank, self._epoch))
+        set_all(derive(runner.seed, 'epoch', self._epoch, runner.rank))
         runner.model.train()
         for index, batch in enumerate(self.dataloader):
             self.run_iter(index, batch)

@@ -1,6 +1,7 @@
 """Random numbers that a resumed run draws again: one seed for each piece of work."""
 
 import random
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,19 @@ import torch
 from mmengine.registry import FUNCTIONS
 
 
-def derive(seed: int, *numbers: int) -> int:
-    """A seed in [0, 2**32) for one piece of work, from the run's seed and what numbers it."""
-    return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0])
+def derive(seed: int, purpose: str, *numbers: int) -> int:
+    """A seed for one piece of work; no two pieces of work share one.
+
+    Args:
+        seed: the run's seed.
+        purpose: what is drawn, e.g. ``'epoch'``.
+        numbers: which one of its kind, each >= 0.
+
+    Returns:
+        An integer in [0, 2**32).
+    """
+    key = (zlib.crc32(purpose.encode()), *numbers)
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0])
 
 
 def set_all(seed: int) -> None:

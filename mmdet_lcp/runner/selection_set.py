@@ -104,7 +104,7 @@ class SelectionSet:
             sampler: chooses regions, or ``None`` without an auxiliary network.
         """
         size = config.batch_size or batch_size
-        order = np.random.default_rng(derive(seed, 0)).permutation(len(dataset))
+        order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
         world = dist.get_world_size()
         count = min(config.num_images, len(order))
         # Every rank gets the same number of images, at least one.
@@ -112,7 +112,7 @@ class SelectionSet:
         mine = np.resize(order, count)[dist.get_rank() :: world]
         items = []
         for index in mine:
-            with seeded(derive(seed, 1, int(index))):
+            with seeded(derive(seed, 'augmentation', int(index))):
                 items.append(dataset[int(index)])
         batches = []
         for start in range(0, len(items), size):

@@ -11,6 +11,7 @@ from mmengine import dist
 from torch import Tensor, nn
 
 from mmdet_lcp.criteria import SelectionProblem
+from mmdet_lcp.criteria.checks import check_integer, check_positive
 from mmdet_lcp.criteria.problem import Consumer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
@@ -38,12 +39,8 @@ class ExactUpdate(Update):
     """
 
     def __init__(self, ridge: float = 1e-2, positions: int = 400) -> None:
-        if not ridge > 0:
-            raise CompressionError(f'pruning.update.ridge={ridge!r} must be > 0')
-        if not isinstance(positions, int) or positions < 1:
-            raise CompressionError(
-                f'pruning.update.positions={positions!r} must be an integer >= 1'
-            )
+        check_positive('pruning.update.ridge', ridge)
+        check_integer('pruning.update.positions', positions, least=1)
         self.ridge = ridge
         self.positions = positions
 

@@ -62,7 +62,7 @@ def test_the_losses_are_the_detectors_own_and_the_auxiliary_ones(detector, data)
     assert set(losses) == {'loss_cls', 'loss_bbox', 'loss_aux_cls', 'loss_aux_box'}
     for name, values in own.items():
         for value, expected in zip(losses[name], values, strict=True):
-            assert torch.equal(value, expected)
+            torch.testing.assert_close(value, expected)
 
     # The auxiliary losses by hand: the layer's output goes into the network.
     layer = model.attachments['localization']
@@ -129,7 +129,7 @@ def test_predictions_are_the_detectors_own(detector, data):
         for found, expected in zip(
             model(images, mode='tensor'), alone(images, mode='tensor'), strict=True
         ):
-            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+            torch.testing.assert_close(found, expected)
         found = model(images, copy.deepcopy(samples), mode='predict')
         expected = alone(images, copy.deepcopy(samples), mode='predict')
         raw = dict(inputs=[torch.full((3, 64, 64), 90.0)] * 3, data_samples=samples)
@@ -140,7 +140,7 @@ def test_predictions_are_the_detectors_own(detector, data):
     def same(ones, others):
         for one, other in zip(ones, others, strict=True):
             for key in ('bboxes', 'scores', 'labels'):
-                assert torch.equal(one.pred_instances[key], other.pred_instances[key])
+                torch.testing.assert_close(one.pred_instances[key], other.pred_instances[key])
 
     same(found, expected)
     same(stepped[0], by_itself)

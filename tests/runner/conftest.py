@@ -87,7 +87,7 @@ def build():
         cfg = Config.fromfile(config)
         cfg.merge_from_dict(options)
         # mmengine keeps loggers and visualizers by name for the life of the process
-        cfg.experiment_name = str(cfg.work_dir).replace('/', '_')
+        cfg.experiment_name = cfg.visualizer.name = str(cfg.work_dir).replace('/', '_')
         return RUNNERS.build(cfg)
 
     return build_runner

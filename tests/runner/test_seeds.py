@@ -1,5 +1,6 @@
 """Seeds: one for each piece of work, and the global generators put back afterwards."""
 
+import binascii
 import random
 
 import numpy as np
@@ -15,22 +16,21 @@ def draw():
 
 
 def test_derived_seeds_differ():
-    keys = [(s, *rest) for s in range(5) for rest in [(), (0,), (1,), (0, 0), (0, 1), (1, 0)]]
-    # NumPy's seed sequence takes trailing zeros for missing words.
-    seeds = {key: derive(*key) for key in keys}
-    assert all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds.values())
-    same_length = [[seed for key, seed in seeds.items() if len(key) == n] for n in (1, 2, 3)]
-    for group in same_length:
-        assert len(set(group)) == len(group)
-    many = {derive(3, rank, epoch) for rank in range(8) for epoch in range(200)}
+    numbers = [(), (0,), (1,), (0, 0), (0, 1), (1, 0)]
+    keys = [(s, p, *rest) for s in range(5) for p in ('epoch', 'criterion') for rest in numbers]
+    seeds = [derive(*key) for key in keys]
+    assert all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in seeds)
+    assert len(set(seeds)) == len(keys)
+    many = {derive(3, 'epoch', epoch, rank) for rank in range(8) for epoch in range(200)}
     assert len(many) == 1600
-    assert derive(7, 1, 2) == derive(7, 1, 2)
+    assert derive(7, 'epoch', 2) == derive(7, 'epoch', 2)
 
 
 def test_seeds_are_the_same_in_every_process():
     """NumPy promises its seed sequence across versions and machines."""
-    expected = int(np.random.SeedSequence([5, 1, 9]).generate_state(1, np.uint32)[0])
-    assert derive(5, 1, 9) == expected
+    key = (binascii.crc32(b'epoch'), 1, 9)
+    expected = int(np.random.SeedSequence(5, spawn_key=key).generate_state(1, np.uint32)[0])
+    assert derive(5, 'epoch', 1, 9) == expected
 
 
 def test_set_all():

@@ -33,8 +33,10 @@ def main() -> None:
         sys.stdout.flush()
         if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
             sys.exit(f'[demo] step {number} failed; run `make demo` again to go on from there')
-    print(f'\n[demo] done in {(time.time() - start) / 60:.1f} min. The pruned detector and its '
-          f'report are in {WORK}/lcp; the table above is in report.md.')
+    print(
+        f'\n[demo] done in {(time.time() - start) / 60:.1f} min. The pruned detector and its '
+        f'report are in {WORK}/lcp; the table above is in report.md.'
+    )
 
 
 if __name__ == '__main__':

@@ -1,0 +1,49 @@
+"""Checks before anything is built or written, and errors that name the config's key."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmdet_lcp.errors import CompressionError
+
+
+def check_runner_keys(kwargs: dict[str, Any], resumed: bool) -> None:
+    """Check the runner's own keys before anything is built or written.
+
+    Raises:
+        CompressionError: a key is missing, or ``load_from`` names no file.
+    """
+    for key in ('train_dataloader', 'optim_wrapper'):
+        if not isinstance(kwargs.get(key), dict):
+            raise CompressionError(f"the config has no `{key}`: inherit the detector's own config")
+    if kwargs.get('val_dataloader') is None and kwargs.get('test_dataloader') is None:
+        raise CompressionError(
+            'the config has neither `val_dataloader` nor `test_dataloader`: mAP could not be told'
+        )
+    if resumed:
+        return
+    load_from = kwargs.get('load_from')
+    if not load_from:
+        raise CompressionError(
+            'pruning starts from a trained detector: set `load_from` to its checkpoint, in the '
+            'config or with `--cfg-options load_from=FILE`'
+        )
+    if not Path(load_from).is_file():
+        raise CompressionError(f'load_from={load_from!r}: there is no such file')
+
+
+@contextlib.contextmanager
+def readable(key: str) -> Iterator[None]:
+    """Name the config's key under which a file could not be read.
+
+    Raises:
+        CompressionError: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CompressionError(
+            f'`{key}` names a file that cannot be read: {error}. Check its `data_root`, '
+            '`ann_file` and `data_prefix`.'
+        ) from error
