@@ -4,8 +4,9 @@
 For each of the 13 convolutions of SSD300-VGG16 that LCP prunes, two things are timed on one and
 the same batch, in turn, and the medians are divided:
 
-  scoring    LCP's criterion in one ranking: the original and the present detector run up to the
-             next layer, then the gradients of L_re, L_ac and L_ar with respect to its kernels
+  scoring    LCP's criterion in one ranking: the present detector runs up to the next layer, the
+             original one too unless its output there has been kept from a layer before, then
+             the gradients of L_re, L_ac and L_ar with respect to the next layer's kernels
   iteration  the detector's own training: forward, backward, step of SGD
 
 A ratio of 0.4 says: scoring a layer on N batches takes as long as training on 0.4 N. Weights are
@@ -100,12 +101,15 @@ class Benchmark:
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         images = [dataset[index] for index in range(batch_size)]
         self.data = pseudo_collate(images)
-        self.pruning.selection.num_images = batch_size
+        selection = self.pruning.selection
+        # The batch gets the share of the cache that it would have among all images of a run.
+        selection.cache_gb *= min(1.0, batch_size / selection.num_images)
+        selection.num_images = batch_size
         began = time.perf_counter()
         self.selection_set = SelectionSet.draw(
             images,
             self.dense,
-            self.pruning.selection,
+            selection,
             batch_size,
             SEED,
             self.pruning.attachment.sampler(self.dense),
@@ -119,6 +123,13 @@ class Benchmark:
         """One plain training iteration."""
         self.detector.train()
         self.detector.train_step(copy.copy(self.data), self.optim_wrapper)
+
+    def new_run(self) -> None:
+        """Forget the feature maps of the original detector, as at the beginning of a run."""
+        drawn = self.selection_set
+        self.selection_set = SelectionSet(drawn.batches, drawn.cache_bytes)
+        consumers = [m.path for stage in self.stages for m in stage.group.consumers]
+        self.selection_set.expect(consumers, self.dense)
 
     def scoring(self, stage: Stage, auxiliary: nn.Module) -> None:
         """Score one layer as the runner does, feature maps included."""
@@ -169,26 +180,32 @@ def measure(
     benchmark: Benchmark, repeats: int, clock: Callable[[], float]
 ) -> list[dict[str, str | float]]:
     """Median seconds of scoring and of an iteration, and their ratio, for each layer."""
-    benchmark.iteration()  # warm up
     names = vgg_names(benchmark.detector, benchmark.stages)
+    auxiliaries = [benchmark.auxiliary(stage) for stage in benchmark.stages]
+    scorings: dict[str, list[float]] = {name: [] for name in names}
+    iterations: dict[str, list[float]] = {name: [] for name in names}
+    benchmark.iteration()  # warm up
+    for repeat in range(repeats):
+        benchmark.new_run()
+        for name, stage, auxiliary in zip(names, benchmark.stages, auxiliaries, strict=True):
+            scored = seconds_of(partial(benchmark.scoring, stage, auxiliary), clock)
+            trained = seconds_of(benchmark.iteration, clock)
+            scorings[name].append(scored)
+            iterations[name].append(trained)
+            print(f'{repeat + 1}/{repeats} {name}: {scored:.3f} s / {trained:.3f} s', flush=True)
     rows = []
-    for stage, name in zip(benchmark.stages, names, strict=True):
-        auxiliary = benchmark.auxiliary(stage)
-        scorings, iterations = [], []
-        for _ in range(repeats):
-            scorings.append(seconds_of(partial(benchmark.scoring, stage, auxiliary), clock))
-            iterations.append(seconds_of(benchmark.iteration, clock))
-        scoring, iteration = statistics.median(scorings), statistics.median(iterations)
+    for name, stage in zip(names, benchmark.stages, strict=True):
+        scored = statistics.median(scorings[name])
+        trained = statistics.median(iterations[name])
         rows.append(
             dict(
                 layer=name,
                 path=stage.group.name,
-                scoring_s=scoring,
-                iteration_s=iteration,
-                ratio=scoring / iteration,
+                scoring_s=scored,
+                iteration_s=trained,
+                ratio=scored / trained,
             )
         )
-        print(f'{name}: {scoring:.3f} s / {iteration:.3f} s', flush=True)
     return rows
 
 
@@ -200,6 +217,7 @@ def profile(benchmark: Benchmark, layer: str) -> None:
         raise SystemExit(f'error: --profile {layer}: there are {names}')
     auxiliary = benchmark.auxiliary(found[0])
     benchmark.scoring(found[0], auxiliary)  # warm up
+    benchmark.new_run()
     with torch.profiler.profile() as record:
         benchmark.scoring(found[0], auxiliary)
     print(record.key_averages().table(sort_by='self_cpu_time_total', row_limit=12))

@@ -3,6 +3,7 @@
 What is deployed is the detector alone: nothing in it knows of the wrapper.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from .default_boxes import DefaultBoxSampler
 from .taps import Taps
 
 
-class Attachment(nn.Module):
+class Attachment(nn.Module, ABC):
     """Taps feature maps of a detector and contributes losses.
 
     Attributes:
@@ -25,9 +26,9 @@ class Attachment(nn.Module):
 
     paths: list[str]
 
+    @abstractmethod
     def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
         """Losses by name, each a scalar; names must not be the detector's own."""
-        raise NotImplementedError
 
 
 class LayerAuxiliary(Attachment):

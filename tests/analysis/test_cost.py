@@ -205,3 +205,18 @@ def test_modes_come_back_after_an_error():
     with pytest.raises(RuntimeError):
         detector_cost(net, (1, 1))
     assert net.training and net.drop.training
+
+
+def test_paired_latency_takes_turns(monkeypatch):
+    import mmdet_lcp.analysis.cost as cost
+
+    asked = []
+    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+
+    def fake(detector, shape, runs, warmup):
+        asked.append(detector)
+        return next(times)
+
+    monkeypatch.setattr(cost, 'latency_ms', fake)
+    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3) == (2.0, 20.0)
+    assert asked == ['a', 'b'] * 3

@@ -12,8 +12,8 @@ metainfo = dict(classes=('RBC', 'WBC', 'Platelets'))
 num_classes = 3
 image_size = 192
 scale = (image_size, image_size)
-fill_mean = [123.675, 116.28, 103.53]  # RGB, of the border that Expand adds
 
+# No zooming out: all images come from one magnification.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
@@ -21,10 +21,9 @@ train_pipeline = [
         type='RandomApply',
         prob=0.5,
         transforms=[
-            dict(type='Expand', mean=fill_mean, to_rgb=True, ratio_range=(1, 2)),
+            dict(type='MinIoURandomCrop', min_ious=(0.5, 0.7, 0.9), min_crop_size=0.5),
         ],
     ),
-    dict(type='MinIoURandomCrop', min_ious=(0.3, 0.5, 0.7, 0.9), min_crop_size=0.5),
     dict(type='Resize', scale=scale, keep_ratio=False),
     # cells have no up; diagonal flips both ways
     dict(
