@@ -12,7 +12,7 @@ demo: setup
 	@$(BIN)/python tools/dev/demo.py
 
 test: setup lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -9,8 +9,6 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SHIPPED = ('configs', 'tools')
-# mmengine reads it before it looks up `mmdet_lcp::...`; there are no weights to list.
-MODEL_INDEX = 'Import: []\n'
 
 
 class BuildWithConfigs(build_py):
@@ -27,7 +25,6 @@ class BuildWithConfigs(build_py):
                 if link.is_symlink():
                     link.unlink()
                 link.symlink_to(Path('..', '..', name))
-            (mim / 'model-index.yml').write_text(MODEL_INDEX)
             return
         mim = Path(self.build_lib, 'mmdet_lcp', '.mim')
         for name in SHIPPED:
@@ -36,7 +33,6 @@ class BuildWithConfigs(build_py):
             shutil.copytree(
                 ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', 'dev')
             )
-        (mim / 'model-index.yml').write_text(MODEL_INDEX)
 
 
 setup(

@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
@@ -107,11 +108,25 @@ def config_package_name() -> None:
     """Let ``_base_ = 'mmdet_lcp::...'`` name a config of this package.
 
     mmengine resolves ``package::path`` only for the OpenMMLab packages of a fixed table
-    (``mmengine does not support to load mmdet_lcp config``).
+    (``mmengine does not support to load mmdet_lcp config``), and looks for an editable install
+    in ``site-packages``, where it is not. No scope is given to what is inherited: the package's
+    configs name its own types in full, and mmdet's types are found by mmdet's default scope.
     """
-    from mmengine.config.utils import MODULE2PACKAGE
+    from mmengine.config import Config
 
-    MODULE2PACKAGE.setdefault(_PACKAGE, _PACKAGE)
+    resolve = Config._get_cfg_path
+    if hasattr(resolve, '_lcp_fix'):
+        return
+
+    @functools.wraps(resolve)
+    def fixed_resolve(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        package, separator, path = cfg_path.partition('::')
+        if not separator or package != _PACKAGE:
+            return resolve(cfg_path, filename)
+        return str(Path(__file__).parent / '.mim' / 'configs' / path), None
+
+    fixed_resolve._lcp_fix = 'mmengine get_installed_path'
+    Config._get_cfg_path = staticmethod(fixed_resolve)
 
 
 def init_cpu_process_group(timeout_s: float = 1800.0) -> bool:

@@ -71,8 +71,9 @@ class LCP(Criterion):
         log: dict[str, float] = {}
         current = problem.masked(original, [])
         for step in range(steps):
-            found = problem.gradients(original if self.reference == 'full' else current)
-            sensitivity = problem.per_channel(found.total())
+            kernels = original if self.reference == 'full' else current
+            found = problem.gradients(kernels, apart=1 if step == 0 else 0)
+            sensitivity = problem.per_channel(found.total)
             if not torch.isfinite(sensitivity).all():
                 raise CompressionError(
                     f'{problem.name}: the sensitivities are not finite. The training has '
@@ -96,7 +97,10 @@ class LCP(Criterion):
 
 
 def gradient_shares(problem: SelectionProblem, found: Gradients) -> dict[str, float]:
-    """Share of each term in the sum of all terms' squared gradients, in [0, 1], by term."""
+    """Share of each term in the sum of all terms' squared gradients, in [0, 1], by term.
+
+    Measured on the batches on which the terms were taken apart.
+    """
     power = {term: float(problem.per_channel(g).sum()) for term, g in found.by_term.items()}
     total = sum(power.values()) or 1.0
     return {f'share_{term}': power.get(term, 0.0) / total for term in TERMS}

@@ -130,21 +130,18 @@ class Gradients:
 
     Attributes:
         losses: value of each term, weights included, by term.
-        by_term: gradient with respect to each consumer's kernel, by term and path.
+        total: gradient of L with respect to each consumer's kernel, by path.
+        by_term: each term's own gradient, over the batches on which it was taken apart.
     """
 
     losses: dict[str, float]
+    total: Weights
     by_term: dict[str, Weights] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
         """L."""
         return sum(self.losses.values())
-
-    def total(self) -> Weights:
-        """Gradient of L by consumer path."""
-        terms = list(self.by_term.values())
-        return {path: sum(term[path] for term in terms) for path in terms[0]}
 
 
 @dataclass
@@ -228,31 +225,42 @@ class SelectionProblem:
             )
         return losses
 
-    def gradients(self, weights: Weights) -> Gradients:
-        """Each term's value and gradient at given kernels, averaged over all images."""
+    def gradients(self, weights: Weights, apart: int | None = 0) -> Gradients:
+        """L and its gradient at given kernels, averaged over all images.
+
+        Args:
+            weights: kernels by path.
+            apart: on so many of this rank's batches each term's gradient is also taken on its
+                own, which costs a backward pass a term; ``None`` for all.
+        """
         leaves = {path: weight.detach().requires_grad_(True) for path, weight in weights.items()}
-        sums: dict[str, Weights] = {}
+        total = _ImageMean(leaves)
+        by_term: dict[str, _ImageMean] = {}
         losses: dict[str, Tensor] = {}
-        images = 0
-        for batch in self.batches:
+        for number, batch in enumerate(self.batches):
             with torch.enable_grad():
                 terms = self.terms(batch, leaves)
-            images += batch.num_images
-            for number, (term, loss) in enumerate(terms.items()):
-                found = torch.autograd.grad(
-                    loss,
-                    list(leaves.values()),
-                    retain_graph=number + 1 < len(terms),
-                    allow_unused=True,
-                )
-                into = sums.setdefault(
-                    term, {path: torch.zeros_like(leaf) for path, leaf in leaves.items()}
-                )
-                for path, gradient in zip(leaves, found, strict=True):
-                    if gradient is not None:
-                        into[path] += gradient * batch.num_images
-                losses[term] = losses.get(term, 0) + loss.detach().double() * batch.num_images
-        return _average(losses, sums, images)
+                loss = sum(terms.values())
+            for term, value in terms.items():
+                losses[term] = losses.get(term, 0) + value.detach().double() * batch.num_images
+            if apart is None or number < apart:
+                found = {term: _grad(value, leaves) for term, value in terms.items()}
+                for term, gradient in found.items():
+                    by_term.setdefault(term, _ImageMean(leaves)).add(gradient, batch.num_images)
+                summed = [sum(parts) for parts in zip(*found.values(), strict=True)]
+                total.add(summed, batch.num_images)
+            else:
+                total.add(_grad(loss, leaves), batch.num_images)
+        count = total.finish()
+        for mean in by_term.values():
+            mean.finish()
+        for value in losses.values():
+            dist.all_reduce(value)
+        return Gradients(
+            {term: float(value.cpu()) / count for term, value in losses.items()},
+            total.sums,
+            {term: mean.sums for term, mean in by_term.items()},
+        )
 
     def descend(
         self, weights: Weights, channels: Iterable[int], lr: float, steps: int
@@ -278,7 +286,7 @@ class SelectionProblem:
         found = self.gradients(best)
         history = [found.loss]
         for _ in range(steps):
-            gradient = self.masked(found.total(), channels)
+            gradient = self.masked(found.total, channels)
             trial = {path: weight - lr * gradient[path] for path, weight in best.items()}
             tried = self.gradients(trial)
             if tried.loss < found.loss:
@@ -296,16 +304,34 @@ class SelectionProblem:
             self.consumers[path].module.weight.copy_(weight)
 
 
-def _average(losses: dict[str, Tensor], sums: dict[str, Weights], images: int) -> Gradients:
-    """Divide by the number of images, over all ranks."""
-    count = torch.tensor(float(images), dtype=torch.float64)
-    dist.all_reduce(count)
-    averaged: dict[str, float] = {}
-    for term, value in losses.items():
-        value = value.cpu()
-        dist.all_reduce(value)
-        averaged[term] = float(value / count)
-        for gradient in sums[term].values():
-            dist.all_reduce(gradient)
-            gradient /= float(count)
-    return Gradients(averaged, sums)
+def _grad(loss: Tensor, leaves: Weights) -> list[Tensor]:
+    """Gradient for each leaf, zeros where the loss does not reach it; the graph stays."""
+    found = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True, allow_unused=True)
+    return [
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for gradient, leaf in zip(found, leaves.values(), strict=True)
+    ]
+
+
+class _ImageMean:
+    """A mean over images of tensors that come as means over batches, on all ranks."""
+
+    def __init__(self, like: Weights) -> None:
+        self.sums = {
+            path: torch.zeros_like(leaf, requires_grad=False) for path, leaf in like.items()
+        }
+        self.images = 0
+
+    def add(self, values: list[Tensor], images: int) -> None:
+        for into, value in zip(self.sums.values(), values, strict=True):
+            into += value.detach() * images
+        self.images += images
+
+    def finish(self) -> float:
+        """Divide; returns the number of images."""
+        count = torch.tensor(float(self.images), dtype=torch.float64)
+        dist.all_reduce(count)
+        for into in self.sums.values():
+            dist.all_reduce(into)
+            into /= float(count)
+        return float(count)

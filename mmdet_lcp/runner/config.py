@@ -242,6 +242,7 @@ def build(registry: Registry, given: Mapping[str, Any], where: str):
     if not isinstance(given, Mapping) or 'type' not in given:
         raise CompressionError(f"{where} must be a dict with a 'type'")
     given = dict(given)
+    given.pop('_scope_', None)  # mmengine adds it to what comes from another package's config
     kind = given.pop('type')
     if isinstance(kind, str):
         known = registry.get(kind.removeprefix(f'{SCOPE}.'))

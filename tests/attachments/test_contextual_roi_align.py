@@ -157,7 +157,7 @@ def test_no_regions_stay_in_the_graph(case):
 
 
 def test_is_registered_and_checks_its_keys():
-    assert isinstance(MODELS.build(dict(type='ContextualRoIAlign')), ContextualRoIAlign)
+    assert isinstance(MODELS.build(dict(type='mmdet_lcp.ContextualRoIAlign')), ContextualRoIAlign)
     for key, value in [('output_size', 0), ('sampling_ratio', 0), ('pool_mode', 'sum')]:
         with pytest.raises(CompressionError, match=key):
             ContextualRoIAlign(**{key: value})

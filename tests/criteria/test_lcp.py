@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
+from mmdet_lcp.criteria.lcp import gradient_shares
 from mmdet_lcp.criteria.problem import BatchCache, Consumer
 from mmdet_lcp.errors import CompressionError
 
@@ -133,10 +134,11 @@ def test_ties_go_to_the_lower_index():
 
 def test_shares(make_problem, quadratic):
     made = make_problem(auxiliary=quadratic(), reconstruction=0.3, alpha=2.0)
-    log = LCP().select(made.problem, 2).log
-    shares = {k: v for k, v in log.items() if k.startswith('share_')}
-    assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
+    log = LCP().select(made.problem, 2).log  # of the first batch
+    assert sum(v for k, v in log.items() if k.startswith('share_')) == pytest.approx(1, abs=1e-12)
     at = made.zeroed(made.problem.weights(), [])
+    shares = gradient_shares(made.problem, made.problem.gradients(at, apart=None))
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
     power = {}
     # `cls` and `box` do not reach every consumer.
     for name, term in (('reconstruction', 're'), ('classification', 'cls'), ('regression', 'box')):

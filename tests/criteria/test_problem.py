@@ -42,14 +42,14 @@ def test_gradients_are_those_of_the_explicit_loss(make_problem, quadratic, with_
     )
     keep = {'full': range(5), 'zero': [], 'some': [1, 4]}[at]
     weights = made.zeroed(made.problem.weights(), list(keep))
-    found = made.problem.gradients(weights)
+    found = made.problem.gradients(weights, apart=None)
     factors = dict(reconstruction=0.7, alpha=2.0)
     close(found.loss, float(made.loss(weights, **factors)))
     expected = made.grad(weights, **factors)
-    assert list(found.total()) == ['conv', 'cat', 'fc']
-    for path, gradient in found.total().items():
+    assert list(found.total) == ['conv', 'cat', 'fc']
+    for path, gradient in found.total.items():
         close(gradient, expected[path])
-    close(made.problem.per_channel(found.total()), made.sensitivity(weights, **factors))
+    close(made.problem.per_channel(found.total), made.sensitivity(weights, **factors))
     names = dict(reconstruction='re', classification='cls', regression='box')
     assert set(found.by_term) == (set(names) if with_auxiliary else {'reconstruction'})
     for term, by_path in found.by_term.items():
@@ -63,7 +63,7 @@ def test_gradients_are_those_of_the_explicit_loss(make_problem, quadratic, with_
 def test_gradients_by_finite_differences(make_problem, quadratic):
     made = make_problem(auxiliary=quadratic(), reconstruction=0.7, alpha=2.0)
     weights = made.problem.masked(made.problem.weights(), [0, 2, 3])
-    gradient = made.problem.gradients(weights).total()
+    gradient = made.problem.gradients(weights).total
     generator = torch.Generator().manual_seed(5)
     step = 1e-5
     for path, weight in weights.items():
@@ -81,7 +81,7 @@ def test_gradient_at_zero_kernels_in_closed_form(make_problem):
     """dL_re/dW = -1/(Q N) sum over images and places of (F - b) x, here in NumPy."""
     made = make_problem()
     weights = made.problem.masked(made.problem.weights(), [])
-    found = made.problem.gradients(weights).by_term['reconstruction']['conv'].numpy()
+    found = made.problem.gradients(weights, apart=None).by_term['reconstruction']['conv'].numpy()
     bias = made.layers['conv'].bias.detach().numpy()
     expected = np.zeros((4, 5, 3, 3))
     images = 0
@@ -105,7 +105,7 @@ def test_nothing_to_reconstruct_in_an_unpruned_detector(make_problem):
     made = make_problem(perfect=True)
     found = made.problem.gradients(made.problem.weights())
     assert found.losses['reconstruction'] <= 1e-25
-    assert float(made.problem.per_channel(found.total()).sum()) <= 1e-25
+    assert float(made.problem.per_channel(found.total).sum()) <= 1e-25
 
 
 def test_batches_of_unequal_size_count_by_their_images(make_problem):
@@ -122,8 +122,8 @@ def test_batches_of_unequal_size_count_by_their_images(make_problem):
     made.problem.batches = BatchCache(lambda: [batch])
     whole = made.problem.gradients(weights)
     close(split.loss, whole.loss)
-    for path, gradient in whole.total().items():
-        close(split.total()[path], gradient)
+    for path, gradient in whole.total.items():
+        close(split.total[path], gradient)
     # A mean of the batches' means would be something else.
     means = [float(made.problem.terms(b, weights)['reconstruction']) for b in _batches(made)]
     assert abs(np.mean(means) - whole.loss) > 1e-3 * whole.loss
@@ -320,8 +320,8 @@ def test_a_pass_that_is_left_early_is_not_kept():
 def test_a_cache_that_recomputes_gives_the_same_gradients(make_problem):
     kept, recomputed = make_problem(), make_problem(limit=0)
     for _ in range(2):
-        one = kept.problem.gradients(kept.problem.weights()).total()
-        two = recomputed.problem.gradients(recomputed.problem.weights()).total()
+        one = kept.problem.gradients(kept.problem.weights()).total
+        two = recomputed.problem.gradients(recomputed.problem.weights()).total
         assert all(torch.equal(one[path], two[path]) for path in one)
 
 
@@ -374,7 +374,7 @@ def real_problem(images: slice) -> SelectionProblem:
 
 
 def facts(problem: SelectionProblem) -> dict:
-    gradients = problem.gradients(problem.masked(problem.weights(), [0]))
+    gradients = problem.gradients(problem.masked(problem.weights(), [0]), apart=None)
     selection = LCP(greedy_steps=2, inner_steps=2, inner_lr=0.1).select(problem, 2)
     weights, history = problem.descend(problem.weights(), selection.keep, 0.1, 3)
     return dict(
@@ -391,7 +391,7 @@ def test_the_auxiliary_losses_along_a_direction():
     """Finite differences of the real network's losses along its own gradient."""
     problem = real_problem(slice(0, 4))
     weights = problem.masked(problem.weights(), [0, 1, 3])
-    found = problem.gradients(weights)
+    found = problem.gradients(weights, apart=None)
     for term, by_path in found.by_term.items():
         norm = sum(float(g.square().sum()) for g in by_path.values()) ** 0.5
         assert norm > 0
@@ -442,3 +442,14 @@ def test_two_ranks_agree_with_one(tmp_path):
 
 if __name__ == '__main__':
     torch.save(facts_of_rank(1, sys.argv[1]), sys.argv[2])
+
+
+@pytest.mark.parametrize('apart', [0, 1, None])
+def test_taking_terms_apart_does_not_change_the_gradient(make_problem, quadratic, apart):
+    made = make_problem(auxiliary=quadratic(), reconstruction=0.7, alpha=2.0)
+    weights = made.problem.masked(made.problem.weights(), [0, 3])
+    found = made.problem.gradients(weights, apart=apart)
+    expected = made.grad(weights, reconstruction=0.7, alpha=2.0)
+    for path, gradient in found.total.items():
+        close(gradient, expected[path])
+    assert bool(found.by_term) == (apart != 0)

@@ -157,7 +157,7 @@ def fake_runner(dataset, caplog):
 
 
 def test_hook_says_it_once_in_one_line(tmp_path, caplog):
-    hook = HOOKS.build({'type': 'DropDegenerateBoxesHook'})
+    hook = HOOKS.build({'type': 'mmdet_lcp.DropDegenerateBoxesHook'})
     runner = fake_runner(make_xml_dataset(tmp_path), caplog)
     hook.before_train(runner)
     hook.before_train(runner)

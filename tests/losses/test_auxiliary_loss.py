@@ -121,7 +121,7 @@ def test_half_precision_does_not_overflow():
 
 
 def test_is_registered_and_checks_its_weights():
-    assert MODELS.build(dict(type='LocalizationAwareLoss')).box_weight == 50.0
+    assert MODELS.build(dict(type='mmdet_lcp.LocalizationAwareLoss')).box_weight == 50.0
     with pytest.raises(CompressionError, match='box_weight'):
         LocalizationAwareLoss(box_weight=-1)
     with pytest.raises(CompressionError, match='cls_weight'):
