@@ -6,7 +6,7 @@ the same batch, in turn, and the medians are divided:
 
   scoring    LCP's criterion in one ranking: the present detector runs up to the next layer, the
              original one too unless its output there has been kept from a layer before, then
-             the gradients of L_re, L_ac and L_ar with respect to the next layer's kernels
+             the gradient of L_re + L_ac + L_ar with respect to the next layer's kernels
   iteration  the detector's own training: forward, backward, step of SGD
 
 A ratio of 0.4 says: scoring a layer on N batches takes as long as training on 0.4 N. Weights are
@@ -96,6 +96,8 @@ class Benchmark:
         self.detector = random_detector(cfg, SEED).to(device)
         self.dense = copy.deepcopy(self.detector).eval().requires_grad_(False)
         self.pruning = PruningConfig.from_cfg(cfg)
+        # A run measures the terms' shares on one of its many batches; here there is one batch.
+        self.pruning.criterion.share_batches = 0
         groups = find_groups(self.detector, tuple(cfg.scale))
         self.stages, _ = choose_stages(self.detector, groups, self.pruning)
         dataset = DATASETS.build(cfg.train_dataloader.dataset)

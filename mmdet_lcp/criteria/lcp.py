@@ -33,6 +33,8 @@ class LCP(Criterion):
         inner_steps: descent steps on the kernels selected so far, after each portion but the
             last (DCP, algorithm 2), >= 0.
         inner_lr: step size of these, > 0.
+        share_batches: on so many batches of a rank each term's share of the gradient is measured,
+            for the log, >= 0; each costs a backward pass a term.
 
     Raises:
         CompressionError: a value is out of range.
@@ -44,6 +46,7 @@ class LCP(Criterion):
         greedy_steps: int = 1,
         inner_steps: int = 2,
         inner_lr: float = 1.0,
+        share_batches: int = 1,
     ) -> None:
         if reference not in ('selected', 'full'):
             raise CompressionError(
@@ -52,6 +55,7 @@ class LCP(Criterion):
         check_integer('pruning.criterion.greedy_steps', greedy_steps, least=1)
         check_integer('pruning.criterion.inner_steps', inner_steps, least=0)
         check_positive('pruning.criterion.inner_lr', inner_lr)
+        check_integer('pruning.criterion.share_batches', share_batches, least=0)
         if reference == 'full' and greedy_steps > 1:
             raise CompressionError(
                 "pruning.criterion: greedy_steps > 1 needs reference='selected'; at the full "
@@ -61,6 +65,7 @@ class LCP(Criterion):
         self.greedy_steps = greedy_steps
         self.inner_steps = inner_steps
         self.inner_lr = inner_lr
+        self.share_batches = share_batches
 
     def select(self, problem: SelectionProblem, keep: int) -> Selection:
         """Pick ``keep`` channels; ``scores`` are S_k when the channel was last looked at."""
@@ -72,14 +77,14 @@ class LCP(Criterion):
         current = problem.masked(original, [])
         for step in range(steps):
             kernels = original if self.reference == 'full' else current
-            found = problem.gradients(kernels, apart=1 if step == 0 else 0)
+            found = problem.gradients(kernels, apart=self.share_batches if step == 0 else 0)
             sensitivity = problem.per_channel(found.total)
             if not torch.isfinite(sensitivity).all():
                 raise CompressionError(
                     f'{problem.name}: the sensitivities are not finite. The training has '
                     'diverged: lower pruning.finetune.lr, or check the data for broken boxes.'
                 )
-            if step == 0:
+            if found.by_term:
                 log = gradient_shares(problem, found)
             left = torch.ones(problem.channels, dtype=torch.bool)
             left[selected] = False

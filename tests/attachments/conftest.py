@@ -70,7 +70,9 @@ def ssd_config(**head):
 @pytest.fixture
 def ssd():
     torch.manual_seed(0)
-    return MODELS.build(ssd_config())
+    detector = MODELS.build(ssd_config())
+    detector.init_weights()  # until then mmdet's L2Norm holds whatever the memory held
+    return detector
 
 
 @pytest.fixture

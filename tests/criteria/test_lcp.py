@@ -139,6 +139,7 @@ def test_shares(make_problem, quadratic):
     at = made.zeroed(made.problem.weights(), [])
     shares = gradient_shares(made.problem, made.problem.gradients(at, apart=None))
     assert sum(shares.values()) == pytest.approx(1, abs=1e-12)
+    assert LCP(share_batches=0).select(made.problem, 2).log == {}
     power = {}
     # `cls` and `box` do not reach every consumer.
     for name, term in (('reconstruction', 're'), ('classification', 'cls'), ('regression', 'box')):
