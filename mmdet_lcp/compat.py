@@ -18,6 +18,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from mmdet_lcp.errors import CompressionError
+
 _PACKAGE = 'mmdet_lcp'
 
 
@@ -27,6 +29,7 @@ def apply() -> None:
     torch_load_weights_only()
     ddp_device_ids_on_cpu()
     config_package_name()
+    empty_datasets_named()
 
 
 # --------------------------------------------------------------------------- mmdet
@@ -127,6 +130,38 @@ def config_package_name() -> None:
 
     fixed_resolve._lcp_fix = 'mmengine get_installed_path'
     Config._get_cfg_path = staticmethod(fixed_resolve)
+
+
+def empty_datasets_named() -> None:
+    """Make ``BaseDataset`` say which data set is empty, where NumPy's error is all one sees.
+
+    A data set serialises its images while it is built, and NumPy refuses to concatenate none:
+    ``need at least one array to concatenate``.
+    """
+    from mmengine.dataset import BaseDataset
+
+    serialize = BaseDataset._serialize_data
+    if hasattr(serialize, '_lcp_fix'):
+        return
+
+    @functools.wraps(serialize)
+    def fixed_serialize(self):
+        if not self.data_list:
+            raise CompressionError(empty_dataset_message(self))
+        return serialize(self)
+
+    fixed_serialize._lcp_fix = 'mmengine BaseDataset._serialize_data'
+    BaseDataset._serialize_data = fixed_serialize
+
+
+def empty_dataset_message(dataset) -> str:
+    """What to say of a ``BaseDataset`` without images: its type, files, folders and filter."""
+    return (
+        f'{type(dataset).__name__} has no images: ann_file={dataset.ann_file!r}, '
+        f'data_prefix={dict(dataset.data_prefix)!r}, filter_cfg={dataset.filter_cfg!r}. Check '
+        'that the annotations list images, that metainfo names classes which occur in them, and '
+        'that filter_cfg leaves some over'
+    )
 
 
 def init_cpu_process_group(timeout_s: float = 1800.0) -> bool:

@@ -7,7 +7,7 @@ pruning = dict(
     ratio=0.7,
     finetune=dict(max_epochs=1, lr=0.003, param_scheduler=None),
     retrain=dict(
-        max_epochs=12,
+        max_epochs=30,
         lr=0.01,
         param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
     ),

@@ -10,7 +10,6 @@ evaluated stays as it is: results must not depend on whether this hook ran.
 
 from __future__ import annotations
 
-import functools
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 
+from mmdet_lcp import compat
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import HOOKS
 
@@ -74,22 +74,19 @@ def require_images(dataset: Any) -> None:
     for leaf in _leaves(dataset):
         leaf.full_init()
         if len(leaf) == 0:
-            raise CompressionError(_empty_message(leaf))
+            raise CompressionError(compat.empty_dataset_message(leaf))
 
 
 @HOOKS.register_module()
 class DropDegenerateBoxesHook(Hook):
     """Drops the training boxes without area before the first iteration, and says so once.
 
-    ``custom_hooks = [dict(type='mmdet_lcp.DropDegenerateBoxesHook')]``. It also turns the crash
-    that mmengine ends in when a data set has no images (``need at least one array to
-    concatenate``) into a :class:`~mmdet_lcp.errors.CompressionError` that names the data set.
+    ``custom_hooks = [dict(type='mmdet_lcp.DropDegenerateBoxesHook')]``.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        _explain_empty_datasets()
         self._done: Any = None
 
     def before_train(self, runner: Any) -> None:
@@ -164,32 +161,3 @@ def _dropped_message(dropped: dict[str, int]) -> str:
         f'dropped {count} {boxes} without area ({names}): '
         f'{"it" if count == 1 else "they"} would turn the box loss into NaN'
     )
-
-
-def _empty_message(leaf: BaseDataset) -> str:
-    return (
-        f'{type(leaf).__name__} has no images: ann_file={leaf.ann_file!r}, '
-        f'data_prefix={dict(leaf.data_prefix)!r}, filter_cfg={leaf.filter_cfg!r}. Check that the '
-        'annotations list images, that metainfo names classes which occur in them, and that '
-        'filter_cfg leaves some over'
-    )
-
-
-def _explain_empty_datasets() -> None:
-    """Makes ``BaseDataset`` say which data set is empty, where NumPy's error is all one sees.
-
-    A data set serialises its images while it is built, before any hook runs, and NumPy refuses to
-    concatenate none: ``need at least one array to concatenate``. Idempotent.
-    """
-    serialize = BaseDataset._serialize_data
-    if hasattr(serialize, '_lcp_fix'):
-        return
-
-    @functools.wraps(serialize)
-    def explained(self):
-        if not self.data_list:
-            raise CompressionError(_empty_message(self))
-        return serialize(self)
-
-    explained._lcp_fix = 'mmengine BaseDataset._serialize_data'
-    BaseDataset._serialize_data = explained

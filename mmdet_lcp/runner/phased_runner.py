@@ -64,10 +64,9 @@ class PhasedRunner(Runner):
         loader = {**self._train_dataloader, 'persistent_workers': False}
         if loader.get('num_workers'):
             loader['worker_init_fn'] = dict(type='mmdet_lcp_worker_seed')
-        clean = DropDegenerateBoxesHook()  # from here on an empty data set is named
         with readable('train_dataloader'):
             self._train_loop = PhaseTrainLoop(self, loader)
-        clean.before_train(self)
+        DropDegenerateBoxesHook().before_train(self)
 
     def plan_phases(self, configs: list[PhaseConfig]) -> None:
         """Lay out all training of the run."""

@@ -2,4 +2,7 @@
 # far closer to the original output, for the same images. Not the paper's, and better.
 _base_ = 'lcp.py'
 
-pruning = dict(update=dict(_delete_=True, type='mmdet_lcp.ExactUpdate'))
+pruning = dict(
+    method='LCP, exact update',
+    update=dict(_delete_=True, type='mmdet_lcp.ExactUpdate'),
+)
