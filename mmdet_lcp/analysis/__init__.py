@@ -1,6 +1,13 @@
 """What a detector costs and what a run did to it: counts, tables, report and pictures."""
 
-from .cost import backbone_macs, detector_cost, evaluating, latency_ms, module_macs
+from .cost import (
+    backbone_macs,
+    detector_cost,
+    evaluating,
+    latency_ms,
+    module_macs,
+    paired_latency_ms,
+)
 from .pictures import detections_side_by_side
 from .report import (
     DetectorFacts,
@@ -11,10 +18,9 @@ from .report import (
     hardware,
     main_metric,
     read_report,
-    summary_text,
     versions,
-    write_report,
 )
+from .report_pages import summary_text, write_report
 from .tables import markdown_table, text_table
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     'main_metric',
     'markdown_table',
     'module_macs',
+    'paired_latency_ms',
     'read_report',
     'summary_text',
     'text_table',

@@ -181,7 +181,7 @@ class SelectionProblem:
         for path, weight in weights.items():
             consumer = self.consumers[path]
             mask = torch.ones(weight.shape[1], dtype=weight.dtype, device=weight.device)
-            mask[consumer.index] = stay[consumer.root].to(mask)
+            mask[consumer.index] = stay.to(weight.device)[consumer.root].to(mask)
             masked[path] = weight * mask.view(1, -1, *[1] * (weight.dim() - 2))
         return masked
 

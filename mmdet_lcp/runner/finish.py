@@ -21,9 +21,8 @@ from mmdet_lcp.analysis.report import (
     Report,
     SkippedLayer,
     read_report,
-    summary_text,
-    write_report,
 )
+from mmdet_lcp.analysis.report_pages import summary_text, write_report
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.delivery import (
     PRUNED_WEIGHTS,

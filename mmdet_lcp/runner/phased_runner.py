@@ -77,7 +77,9 @@ class PhasedRunner(Runner):
         """Train a model through phase ``number``, from where an earlier process left it."""
         phase = self.phases[number]
         self._phase = number
-        self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
+        if self.distributed:
+            model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
+        self.model = model
         if phase.iters == 0:
             self._phase = None
             return

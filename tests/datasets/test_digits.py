@@ -5,15 +5,12 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from mmdet_lcp.datasets.digits import (
     SPLITS,
-    _check_params,
     _load_glyphs,
-    _render_scene,
     generate_digits,
 )
 from mmdet_lcp.errors import CompressionError
@@ -109,33 +106,6 @@ def test_boxes_lie_inside_and_overlap_little(digits):
                     width = min(x1 + w1, x2 + w2) - max(x1, x2)
                     height = min(y1 + h1, y2 + h2) - max(y1, y2)
                     assert max(width, 0) * max(height, 0) <= 0.12 * min(w1 * h1, w2 * h2)
-
-
-def test_boxes_are_tight_by_the_pixels_that_a_digit_changed():
-    params = _check_params(3, 160, None, (1, 1), (0.15, 0.5), 1.0)
-    glyphs = _load_glyphs(3)['train']
-    off = []
-    for number in range(40):
-        image, (digit,) = _render_scene(np.random.default_rng(number), glyphs, params)
-        empty, none = _render_scene(np.random.default_rng(number), glyphs, params, False)
-        assert none == []
-        changed = (image != empty).any(axis=2)
-        x, y, w, h = digit.box
-        ys, xs = np.nonzero(changed)
-        measured = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
-        off.append(np.abs(np.subtract(measured, (x, y, x + w, y + h))))
-        inside = changed[y : y + h, x : x + w]
-        assert inside.sum() == changed.sum()
-    assert np.max(off) <= 1
-    assert np.mean(off) < 0.02
-
-
-def test_clutter_0_draws_no_distractors_and_sizes_follow_the_image():
-    glyphs = _load_glyphs(0)['train']
-    params = _check_params(0, 320, None, (1, 5), (0.15, 0.5), 0)
-    image, digits = _render_scene(np.random.default_rng(0), glyphs, params)
-    assert image.shape == (320, 320, 3)
-    assert all(max(digit.box[2:]) >= 32 for digit in digits)
 
 
 def test_largest_digits_fit_in_the_smallest_image(tmp_path):

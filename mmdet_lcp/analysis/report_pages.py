@@ -1,0 +1,221 @@
+"""The pages of a report: ``report.md``, ``steps.png`` and the tables on the screen."""
+
+import math
+import os
+from pathlib import Path
+
+from ..errors import CompressionError
+from ..files import atomic_path, write_json, write_text
+from .report import (
+    DETECTIONS_PNG,
+    REPORT_JSON,
+    REPORT_MD,
+    STEPS_PNG,
+    Report,
+    is_number,
+    main_metric,
+    number,
+)
+from .tables import (
+    MISSING,
+    format_bytes,
+    format_change,
+    format_count,
+    format_difference,
+    format_metric,
+    format_ms,
+    format_seconds,
+    markdown_table,
+    text_table,
+)
+
+
+def summary_text(report: Report) -> str:
+    """Lay out what is printed when a run ends.
+
+    Args:
+        report: The run.
+
+    Returns:
+        Text in plain ASCII tables: the groups first, and last the table a user wants: dense,
+        compressed, change.
+    """
+    parts = []
+    if report.groups:
+        parts.append(text_table(*_group_table(report), title='channels'))
+    if report.skipped:
+        parts.append(f'{len(report.skipped)} left alone; the reasons are in {REPORT_MD}.')
+    title = f'{report.method}, {format_seconds(report.seconds)}'
+    parts.append(text_table(*_summary_table(report), title=title))
+    return '\n\n'.join(parts)
+
+
+def write_report(report: Report, folder: str | os.PathLike) -> None:
+    """Write ``report.json``, ``report.md`` and, where steps were measured, ``steps.png``.
+
+    ``report.md`` shows ``detections.png`` if that file is already in the folder.
+
+    Args:
+        report: The run.
+        folder: Usually the work_dir; made if it is missing.
+    """
+    folder = Path(folder)
+    write_json(folder / REPORT_JSON, report.to_dict())
+    draw_steps(report, folder / STEPS_PNG)
+    write_text(folder / REPORT_MD, report_markdown(report, folder))
+
+
+def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
+    """Lay out ``report.md``.
+
+    Args:
+        report: The run.
+        folder: Where it will lie; pictures that exist there are shown.
+
+    Returns:
+        Markdown.
+    """
+    folder = Path(folder)
+    parts = [f'# {report.method}', markdown_table(*_summary_table(report))]
+    if (folder / DETECTIONS_PNG).exists():
+        parts += [
+            '## Detections',
+            f'![Ground truth, dense and compressed detector on test images]({DETECTIONS_PNG})',
+        ]
+    if report.groups:
+        parts += ['## Channels', markdown_table(*_group_table(report))]
+    if report.steps:
+        parts += ['## Steps', markdown_table(*_step_table(report))]
+        if (folder / STEPS_PNG).exists():
+            parts.append(f'![The metric after each step]({STEPS_PNG})')
+    if report.skipped:
+        rows = [[layer.name, layer.reason] for layer in report.skipped]
+        parts += ['## Left alone', markdown_table(['layer', 'reason'], rows, words=2)]
+    parts += ['## To repeat it', f'```\n{report.command}\n```', _circumstances(report)]
+    return '\n\n'.join(parts) + '\n'
+
+
+def draw_steps(report: Report, out_file: str | os.PathLike) -> None:
+    """Draw the main metric after each step into a PNG; nothing where no step has a metric.
+
+    Args:
+        report: The run.
+        out_file: The picture.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    key = _step_metric(report)
+    if key is None:
+        return
+    values = [number(step.metrics.get(key)) for step in report.steps]
+    figure = Figure(figsize=(min(30.0, max(6.0, 2.5 + 0.45 * len(values))), 5), dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    places = range(len(values))
+    axes.plot(places, values, color='0.6', linewidth=1, zorder=1)
+    looks = dict(
+        dense=('black', 'black', 's'),
+        selected=('white', 'tab:red', 'o'),
+        finetuned=('tab:blue', 'tab:blue', 'o'),
+        final=('tab:green', 'tab:green', 'D'),
+    )
+    for kind, (face, edge, marker) in looks.items():
+        here = [i for i, step in enumerate(report.steps) if step.step == kind]
+        if here:
+            axes.scatter(
+                here,
+                [values[i] for i in here],
+                s=45,
+                marker=marker,
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=1.5,
+                label=kind,
+                zorder=2,
+            )
+    dense = next(
+        (v for v, step in zip(values, report.steps, strict=True) if step.step == 'dense'), math.nan
+    )
+    if math.isfinite(dense):
+        axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
+    axes.set_xticks(places, [step.group or step.step for step in report.steps], rotation=60)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment('right')
+        label.set_rotation_mode('anchor')
+    axes.set_xlabel('step, in order')
+    axes.set_ylabel(key)
+    axes.grid(axis='y', alpha=0.3)
+    axes.margins(y=0.12)
+    axes.legend(loc='best', framealpha=0.9)
+    axes.set_title(f'{report.method}: {key} after each step')
+    with atomic_path(out_file) as temporary:
+        figure.savefig(temporary, bbox_inches='tight')
+
+
+def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    dense, compressed = report.dense, report.compressed
+    keys = [*dense.metrics, *(key for key in compressed.metrics if key not in dense.metrics)]
+    rows = []
+    for key in keys:
+        values = [number(facts.metrics.get(key), None) for facts in (dense, compressed)]
+        if values != [None, None]:
+            rows.append([key, *map(format_metric, values), format_difference(*values)])
+    for name, attribute, show in (
+        ('parameters', 'params', format_count),
+        ('MACs', 'macs', format_count),
+        ('backbone MACs', 'backbone_macs', format_count),
+        ('latency', 'latency_ms', format_ms),
+        ('file size', 'file_bytes', format_bytes),
+    ):
+        values = [getattr(facts, attribute) for facts in (dense, compressed)]
+        if values != [None, None]:
+            rows.append([name, *map(show, values), format_change(*values)])
+    return ['', 'dense', 'compressed', 'change'], rows
+
+
+def _group_table(report: Report) -> tuple[list[str], list[list[object]]]:
+    rows = [
+        [
+            group.name,
+            group.total,
+            group.asked,
+            group.kept,
+            format_change(group.total, group.kept),
+            format_seconds(group.criterion_seconds),
+        ]
+        for group in report.groups
+    ]
+    return ['group', 'channels', 'asked', 'kept', 'change', 'criterion'], rows
+
+
+def _step_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    key = _step_metric(report)
+    first = report.steps[0].metrics.get(key)
+    rows = []
+    for step in report.steps:
+        value = step.metrics.get(key)
+        rows.append([step.label, format_metric(value), format_difference(first, value)])
+    return ['step', key or 'metric', 'change'], rows
+
+
+def _step_metric(report: Report) -> str | None:
+    """Return the main metric that the steps share, None where none was measured."""
+    for metrics in (report.dense.metrics, *(step.metrics for step in report.steps)):
+        try:
+            key = main_metric(metrics)
+        except CompressionError:
+            continue
+        if any(is_number(step.metrics.get(key)) for step in report.steps):
+            return key
+    return None
+
+
+def _circumstances(report: Report) -> str:
+    machine = report.hardware
+    gpus = ', '.join(machine.get('gpus') or []) or 'no GPU'
+    packages = ', '.join(f'{name} {v or MISSING}' for name, v in report.versions.items())
+    return (
+        f'Seed {report.seed}; {format_seconds(report.seconds)} on {machine.get("cpu")}, '
+        f'{machine.get("cores")} cores, {machine.get("threads")} threads, {gpus}; {packages}.'
+    )
