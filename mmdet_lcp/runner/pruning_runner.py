@@ -84,7 +84,10 @@ class PruningRunner(PhasedRunner):
         self.stages, self.skipped = choose_stages(self.detector, groups, self.pruning)
         self.totals = axis_sizes(self.detector, [stage.group for stage in self.stages])
         self._tell_stages()
-        sampler = self.pruning.attachment and self.pruning.attachment.sampler(self.dense)
+        sampler = None
+        if self.pruning.attachment is not None:
+            sampler = self.pruning.attachment.sampler(self.dense)
+            check_attachable(self.detector, self.stages)
         loader = self.train_dataloader
         with readable('train_dataloader'):
             self.selection_set = SelectionSet.draw(
@@ -93,7 +96,7 @@ class PruningRunner(PhasedRunner):
                 self.pruning.selection,
                 loader.batch_size or self._train_dataloader['batch_size'],
                 self.seed,
-                sampler or None,
+                sampler,
             )
         consumers = [m.path for stage in self.stages for m in stage.group.consumers]
         self.selection_set.expect(consumers, self.dense)
@@ -177,11 +180,6 @@ class PruningRunner(PhasedRunner):
             return None
         path = stage.group.consumers[0].path
         consumer = self.detector.get_submodule(path)
-        if not isinstance(consumer, nn.Conv2d):
-            raise CompressionError(
-                f'{KEY}.attachment: the auxiliary network reads a convolution, but the layer '
-                f'after {stage.group.name} is {path}, a {type(consumer).__name__}'
-            )
         with seeded(derive(self.seed, 'auxiliary', number)):
             network = attachment.build(self.detector, consumer.out_channels)
         layer = LayerAuxiliary(network, attachment.sampler(self.detector), path)
@@ -238,3 +236,20 @@ class PruningRunner(PhasedRunner):
         with torch.no_grad():
             inputs = self.detector.data_preprocessor(item, False)['inputs']
         return tuple(inputs.shape[-2:])
+
+
+def check_attachable(detector: nn.Module, stages: list[Stage]) -> None:
+    """Check that an auxiliary network can read the layer after every group.
+
+    Raises:
+        CompressionError: that layer is no convolution.
+    """
+    for stage in stages:
+        path = stage.group.consumers[0].path
+        consumer = detector.get_submodule(path)
+        if not isinstance(consumer, nn.Conv2d):
+            raise CompressionError(
+                f'{KEY}.attachment: the auxiliary network reads a convolution, but the layer '
+                f'after {stage.group.name} is {path}, a {type(consumer).__name__}. Leave that '
+                f'group out of {KEY}.layers, or set {KEY}.attachment=None.'
+            )

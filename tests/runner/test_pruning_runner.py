@@ -6,9 +6,12 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.optim.optimizer import amp_optimizer_wrapper
+from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.structure import Plan
+from mmdet_lcp.runner.pruning_runner import check_attachable
+from mmdet_lcp.runner.stages import Stage
+from mmdet_lcp.structure import ChannelGroup, Member, Plan
 
 from .conftest import SHORT, TWO_GROUPS
 
@@ -249,3 +252,14 @@ def test_stages_pick_a_stage_of_the_backbone(write_config, prune, tmp_path, plai
     groups = run.report['groups']
     assert [group['name'].split('.')[1] for group in groups] == ['stage1'] * len(groups)
     assert [(group['asked'], group['kept']) for group in groups] == [(4, 6)] * len(groups)
+
+
+def test_a_group_before_a_linear_layer_is_told_before_training():
+    detector = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(16, 2))
+    producer = Member('0', 'out_channels', (0, 1, 2, 3), (0, 1, 2, 3))
+    reader = Member('2', 'in_channels', tuple(range(16)), tuple(i // 4 for i in range(16)))
+    group = ChannelGroup('0', 4, (producer,), (), (reader,))
+    with pytest.raises(
+        CompressionError, match=r'after 0 is 2, a Linear.*pruning\.attachment=None'
+    ):
+        check_attachable(detector, [Stage(group, 2, 2)])
