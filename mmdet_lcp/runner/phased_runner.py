@@ -150,12 +150,26 @@ class PhasedRunner(Runner):
         self.logger.info(f'Resumed inside the phase, after epoch {data["epoch"]}')
 
     def setup_env(self, env_cfg: dict) -> None:
-        """As mmengine's, also for several ranks without CUDA; refuses to overwrite a run."""
+        """As mmengine's, also for several ranks without CUDA; looks for another run's state."""
         if self._launcher == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
         self._fingerprint = fingerprint(self.cfg)
-        on_main(lambda: self.state.open(self._continue, self._fingerprint))
+        self._refusal: CompressionError | None = None
+        try:
+            on_main(lambda: self.state.open(self._continue, self._fingerprint))
+        except CompressionError as error:  # testing in this work_dir is fine, training is not
+            self._refusal = error
+
+    def dump_config(self) -> None:
+        """As mmengine's; the config of another run is left as it is."""
+        if self._refusal is None:
+            super().dump_config()
+
+    def require_own_state(self) -> None:
+        """Raise a CompressionError if the work_dir holds the state of another run."""
+        if self._refusal is not None:
+            raise self._refusal
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """As mmengine's, without hooks that would meet the wrong weights.

@@ -53,6 +53,7 @@ class PruningRunner(PhasedRunner):
 
     def train(self) -> nn.Module:
         """Prune; returns the pruned detector, a plain mmdet one."""
+        self.require_own_state()
         self._started = time.time()
         self._prepare()
         if self._finish.done:

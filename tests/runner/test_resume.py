@@ -1,3 +1,4 @@
+import json
 import random
 import re
 import shutil
@@ -158,7 +159,17 @@ class TestStateOfAnotherRun:
     def test_begun_anew_in_the_same_folder(self, config, killed, build):
         before = snapshot(killed.work_dir)
         with pytest.raises(CompressionError, match=r'state of another run.*--resume'):
-            build(config, work_dir=str(killed.work_dir))
+            build(config, work_dir=str(killed.work_dir)).train()
+        assert snapshot(killed.work_dir) == before
+
+    def test_the_dense_detector_can_still_be_tested_with_the_same_config(
+        self, config, killed, build
+    ):
+        """mmdet's tools/test.py builds the same runner, in the same work_dir."""
+        before = snapshot(killed.work_dir)
+        metrics = build(config, work_dir=str(killed.work_dir)).test()
+        dense = json.loads((killed.work_dir / 'report.json').read_text())['dense']['metrics']
+        assert metrics == pytest.approx(dense)
         assert snapshot(killed.work_dir) == before
 
     @pytest.mark.parametrize(
@@ -174,7 +185,7 @@ class TestStateOfAnotherRun:
         before = snapshot(killed.folder / 'stage')
         work_dir = str(killed.folder / 'stage')
         with pytest.raises(CompressionError, match=f'another `{key}`'):
-            build(config, work_dir=work_dir, resume=True, **change)
+            build(config, work_dir=work_dir, resume=True, **change).train()
         assert snapshot(killed.folder / 'stage') == before
 
     def test_workers_and_logging_may_change(self, config, killed, build):
