@@ -1,5 +1,6 @@
-# LCP's selection, but the next kernels are solved for in closed form instead of descended on:
-# far closer to the original output, for the same images. Not the paper's, and better.
+# LCP's selection, but the next kernels are solved for in closed form instead of descended on.
+# Not the paper's. It keeps the detector working where there is little fine-tuning between layers;
+# with long training the paper's update has ended ahead (results: configs/lcp/README.md).
 _base_ = 'lcp.py'
 
 pruning = dict(
