@@ -34,7 +34,7 @@ class TestFinishedRun:
 
     def test_report_has_what_was_promised(self, finished):
         report = finished.report
-        assert report['method'] == 'LCP'
+        assert report['method'] == 'LCP, exact update'
         assert report['seed'] == 0
         assert isinstance(report['command'], str)
         assert 1 < report['seconds'] < 600
