@@ -1,6 +1,5 @@
 # LCP's selection, but the next kernels are solved for in closed form instead of descended on.
-# Not the paper's. It keeps the detector working where there is little fine-tuning between layers;
-# with long training the paper's update has ended ahead (results: configs/lcp/README.md).
+# Not the paper's. On blood cells at 0.7 the paper's update ended ahead (configs/lcp/README.md).
 _base_ = 'lcp.py'
 
 pruning = dict(
