@@ -113,6 +113,7 @@ class Report:
         groups: One entry a channel group, in the order of pruning.
         skipped: What was left alone.
         steps: The metrics along the run, in order.
+        pruned_metrics: Those of the detector after the last selection, before it was retrained.
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
     """
@@ -126,6 +127,7 @@ class Report:
     groups: list[GroupFacts] = field(default_factory=list)
     skipped: list[SkippedLayer] = field(default_factory=list)
     steps: list[StepFacts] = field(default_factory=list)
+    pruned_metrics: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
 

@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_lcp.criteria.problem import SelectionProblem
+from mmdet_lcp.structure import ChannelGroup
 
 
 @dataclass
@@ -25,7 +26,21 @@ class Selection:
 
 
 class Criterion(ABC):
-    """Picks channels. Subclasses are registered in ``CRITERIA`` and cite their paper."""
+    """Picks channels. Subclasses are registered in ``CRITERIA`` and cite their paper.
+
+    Attributes:
+        needs_metrics: whether `SelectionProblem.metrics` has to be there, which costs a backward
+            pass of the original detector over the selection images.
+    """
+
+    needs_metrics: bool = False
+
+    def check(self, detector: nn.Module, group: ChannelGroup) -> None:  # noqa: B027
+        """Called for every group before anything is trained.
+
+        Raises:
+            CompressionError: the criterion cannot work on this group.
+        """
 
     @abstractmethod
     def select(self, problem: SelectionProblem, keep: int) -> Selection:

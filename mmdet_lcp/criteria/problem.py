@@ -10,7 +10,7 @@ auxiliary network on the first consumer's output. Only W is differentiated: what
 consumers is computed without gradients and never past the last consumer.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +20,10 @@ from torch.func import functional_call
 
 from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
 from mmdet_lcp.criteria.checks import check_not_negative
+from mmdet_lcp.criteria.images import SelectionImages
+from mmdet_lcp.criteria.moments import Moments
+from mmdet_lcp.criteria.positions import Positions
+from mmdet_lcp.criteria.second_moments import second_moments
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
 
@@ -50,18 +54,26 @@ class Objective:
 
 
 @dataclass
-class Consumer:
-    """A layer that reads the group's channels.
+class Layer:
+    """A layer that reads, writes or scales the group's channels.
 
     Attributes:
-        module: convolution or linear layer; its weight is (out, in, ...).
-        index: its input channels that belong to the group, as they are numbered now, ...
+        module: convolution, linear layer or, among the group's norms, a per-channel module.
+        index: its channels that belong to the group, as they are numbered now (input channels of
+            a consumer, output channels of a producer or norm), ...
         root: ... and the group's channel of each.
+        norm: of a consumer, the batch norm that reads its output directly, or ``None``.
     """
 
     module: nn.Module
     index: Tensor
     root: Tensor
+    norm: nn.Module | None = None
+
+    @property
+    def intercept(self) -> bool:
+        """Whether something can take up a shift of the output: a bias, or the batch norm."""
+        return getattr(self.module, 'bias', None) is not None or self.norm is not None
 
 
 @dataclass
@@ -72,11 +84,18 @@ class SelectionBatch:
         inputs: input of each consumer in the present detector, by path, (N, C, H, W).
         targets: output of each consumer in the original detector, by path, (N, C', H', W').
         samples: regions for the auxiliary network, or ``None`` without one.
+        boxes: the objects of each image, (G, 4) as (x1, y1, x2, y2) in pixels of the batch image.
+        img_shape: (height, width) of the batch image in pixels.
+        sensitivity: squared gradient of the original detector's loss at each output position,
+            summed over channels, (N, H' * W') by path; ``None`` unless asked for.
     """
 
     inputs: dict[str, Tensor]
     targets: dict[str, Tensor]
     samples: RoISamples | None
+    boxes: list[Tensor] | None = None
+    img_shape: tuple[int, int] = (0, 0)
+    sensitivity: dict[str, Tensor] | None = None
 
     @property
     def num_images(self) -> int:
@@ -153,21 +172,51 @@ class SelectionProblem:
         channels: the group's number of channels.
         consumers: layers that read the group, by path; the first one carries the auxiliary
             network.
-        producers: layers that write it, by path.
+        producers: layers that write it, by path, in order of execution.
+        norms: per-channel modules between, by path.
         batches: the selection set of this rank; may be passed over several times.
         objective: weights of the terms of L.
         auxiliary: frozen auxiliary network on the first consumer's output, or ``None``.
         seed: for criteria that draw at random; the same on every rank.
+        positions: where the second moments look.
+        detector: the present detector, in eval mode while it is asked for losses.
+        images: the selection images of this rank, for criteria that need the detector's own loss.
+        metrics: E[g g'] of the gradient g of the original detector's loss at a consumer's output,
+            (out, out) by path, over all positions of all ranks; ``None`` unless asked for.
     """
 
     name: str
     channels: int
-    consumers: dict[str, Consumer]
-    producers: dict[str, nn.Module]
+    consumers: dict[str, Layer]
+    producers: dict[str, Layer]
     batches: BatchCache
     objective: Objective
     auxiliary: AuxiliaryNetwork | None = None
     seed: int = 0
+    norms: dict[str, Layer] = field(default_factory=dict)
+    positions: Positions = field(default_factory=Positions)
+    detector: nn.Module | None = None
+    images: Sequence[SelectionImages] = ()
+    metrics: dict[str, Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self._moments: dict[str, tuple[Moments, Moments]] | None = None
+
+    def inputs_changed(self) -> None:
+        """Forget what was computed from the consumers' inputs."""
+        self.batches.clear()
+        self._moments = None
+
+    @torch.no_grad()
+    def moments(self) -> dict[str, tuple[Moments, Moments]]:
+        """Second moments of each consumer's inputs and original outputs, by path.
+
+        Two sets: three quarters of the images to fit on, and the others to try the fit on (the
+        same ones twice, if a rank has fewer than four). All ranks add theirs up.
+        """
+        if self._moments is None:
+            self._moments = second_moments(self)
+        return self._moments
 
     def weights(self) -> Weights:
         """Copies of the consumers' kernels as they are now, by path."""

@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 
 from mmdet_lcp.criteria import Criterion, Objective
 from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_positive
+from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
 from mmdet_lcp.updates import Update
@@ -71,11 +72,17 @@ class SelectionConfig:
         num_images: so many training images, drawn once with the seed, >= 1.
         batch_size: images at once; ``None`` takes the training batch size.
         cache_gb: gigabytes of feature maps that may be kept between passes, >= 0.
+        positions: where on these images least squares looks.
     """
 
     num_images: int = 64
     batch_size: int | None = None
     cache_gb: float = 2.0
+    positions: Positions = field(default_factory=Positions)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.positions, Positions):
+            self.positions = parse(Positions, self.positions, f'{KEY}.selection.positions')
 
     def check(self, where: str) -> None:
         """Raise a CompressionError for a value out of range."""
@@ -105,8 +112,12 @@ class PruningConfig:
         selection: the images on which channels are scored.
         finetune: training of detector and attachment before each group is pruned.
         retrain: training of the whole pruned detector at the end.
-        evaluate: when mAP is measured on the validation set: after each ``'selected'`` and each
-            ``'finetuned'`` step. The dense and the final detector always are.
+        norm_statistics: what becomes of the batch norms' running statistics before the
+            retraining: ``'keep'``, ``'recalibrate'`` on the selection images, or ``'best'``, the
+            one of the two with the smaller loss there.
+        evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
+            the validation set, and once before the retraining, ``'pruned'``, on the set that the
+            dense and the final detector are measured on in any case.
         method: the name that reports show; ``None`` takes the criterion's.
     """
 
@@ -122,7 +133,8 @@ class PruningConfig:
     min_channels: int = 1
     objective: Objective = field(default_factory=Objective)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-    evaluate: Sequence[str] = ('selected', 'finetuned')
+    norm_statistics: str = 'best'
+    evaluate: Sequence[str] = ('selected', 'finetuned', 'pruned')
     method: str | None = None
 
     def check(self) -> None:
@@ -150,10 +162,16 @@ class PruningConfig:
                 )
         for key in ('channel_divisor', 'min_channels'):
             check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
-        if not _is_list(self.evaluate) or not set(self.evaluate) <= {'selected', 'finetuned'}:
+        if self.norm_statistics not in ('keep', 'recalibrate', 'best'):
             raise CompressionError(
-                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected' and "
-                "'finetuned' can be listed"
+                f"{KEY}.norm_statistics={self.norm_statistics!r}: use 'keep', 'recalibrate' or "
+                "'best'"
+            )
+        moments = {'selected', 'finetuned', 'pruned'}
+        if not _is_list(self.evaluate) or not set(self.evaluate) <= moments:
+            raise CompressionError(
+                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
+                "and 'pruned' can be listed"
             )
         self.finetune.check(f'{KEY}.finetune')
         self.retrain.check(f'{KEY}.retrain')

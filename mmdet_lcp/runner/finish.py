@@ -47,6 +47,7 @@ class Finish:
         self.runner = runner
         self.work_dir = Path(runner.work_dir)
         self.dense = DetectorFacts()
+        self.pruned_metrics: dict[str, float] = {}
 
     @property
     def done(self) -> bool:
@@ -58,13 +59,18 @@ class Finish:
         """Measure the detector that pruning begins with."""
         self.dense = self._measure(self.runner.dense)
 
-    def dense_data(self) -> dict[str, Any]:
-        """What `load_dense` takes."""
-        return vars(self.dense)
+    def measure_pruned(self, detector: nn.Module) -> None:
+        """Measure the detector after the last stage, before it is retrained."""
+        self.pruned_metrics = self._metrics(detector)
 
-    def load_dense(self, data: dict[str, Any]) -> None:
+    def data(self) -> dict[str, Any]:
+        """What `load` takes."""
+        return {'dense': vars(self.dense), 'pruned_metrics': self.pruned_metrics}
+
+    def load(self, data: dict[str, Any]) -> None:
         """Take the measurements of an earlier process."""
-        self.dense = DetectorFacts(**data)
+        self.dense = DetectorFacts(**data['dense'])
+        self.pruned_metrics = data['pruned_metrics']
 
     def run(self, seconds: float) -> nn.Module:
         """Hand out the pruned detector and report; returns it as it was read back.
@@ -92,6 +98,7 @@ class Finish:
             groups=runner.group_facts,
             skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
             steps=runner.steps,
+            pruned_metrics=self.pruned_metrics,
         )
         on_main(lambda: self._write(report, detector))
         return detector
@@ -121,11 +128,14 @@ class Finish:
         load_detector(detector, self.work_dir / PRUNED_WEIGHTS)
         return detector.to(next(runner.dense.parameters()).device).eval()
 
+    def _metrics(self, detector: nn.Module) -> dict[str, float]:
+        loop = 'test' if self.runner.test_loop is not None else 'val'
+        return self.runner.evaluate(detector, loop)
+
     def _measure(self, detector: nn.Module) -> DetectorFacts:
         runner = self.runner
-        loop = 'test' if runner.test_loop is not None else 'val'
         return DetectorFacts(
-            metrics=runner.evaluate(detector, loop),
+            metrics=self._metrics(detector),
             backbone_macs=backbone_macs(detector, runner.image_size),
             file_bytes=_weight_bytes(detector),
             **detector_cost(detector, runner.image_size),

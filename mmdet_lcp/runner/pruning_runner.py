@@ -22,6 +22,7 @@ from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.config import KEY, PruningConfig
 from mmdet_lcp.runner.finish import Finish
+from mmdet_lcp.runner.norm_statistics import settle_statistics
 from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.phased_runner import PhasedRunner, on_cpu, unwrap
 from mmdet_lcp.runner.preflight import readable
@@ -30,6 +31,7 @@ from mmdet_lcp.runner.seeds import derive, seeded
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.runner.stages import Stage, choose_stages
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.surgery import needs_fresh_inputs
 
 
@@ -62,6 +64,8 @@ class PruningRunner(PhasedRunner):
         while self._stages_done < len(self.stages):
             with self.pace.stage():
                 self._run_stage(self._stages_done)
+        if self._stages_done == len(self.stages):
+            self._settle()
         number = len(self.stages)
         self.logger.info(f'Retraining the pruned detector, {self._time_text()}')
         self.train_phase(number, self.detector)
@@ -98,7 +102,10 @@ class PruningRunner(PhasedRunner):
                 loader.batch_size or self._train_dataloader['batch_size'],
                 self.seed,
                 sampler,
+                following_norms(self.dense, self.image_size),
             )
+        for stage in self.stages:
+            self.pruning.criterion.check(self.dense, stage.group)
         consumers = [m.path for stage in self.stages for m in stage.group.consumers]
         self.selection_set.expect(consumers, self.dense)
         self.plan_phases([self.pruning.finetune] * len(self.stages) + [self.pruning.retrain])
@@ -127,8 +134,9 @@ class PruningRunner(PhasedRunner):
         self.steps = [StepFacts(**step) for step in saved['steps']]
         self.group_facts = [GroupFacts(**facts) for facts in saved['groups']]
         self._stages_done, self._seconds_before = saved['stages_done'], saved['seconds']
-        self._finish.load_dense(saved['dense'])
-        self.logger.info(f'Resumed after {self._stages_done} of {len(self.stages)} stages')
+        self._finish.load(saved['measured'])
+        done = min(self._stages_done, len(self.stages))
+        self.logger.info(f'Resumed after {done} of {len(self.stages)} stages')
 
     def _run_stage(self, number: int) -> None:
         """Fine-tune, select, update, surgery; then write it down."""
@@ -151,6 +159,7 @@ class PruningRunner(PhasedRunner):
             self.pruning.objective,
             auxiliary,
             derive(self.seed, 'criterion', number),
+            self.pruning.criterion.needs_metrics,
         )
         selection = self.pruning.criterion.select(problem, stage.keep)
         seconds = time.time() - began
@@ -159,7 +168,7 @@ class PruningRunner(PhasedRunner):
         plan = self.plan.remove(group, removed, self.totals)
         mask_plan(self.detector, plan, done=self.plan)
         if needs_fresh_inputs(self.detector, group):
-            problem.batches.clear()
+            problem.inputs_changed()
         log = {**selection.log, **self.pruning.update.apply(problem, keep)}
         apply_plan(self.detector, plan, done=self.plan)
         self.plan = plan
@@ -171,6 +180,19 @@ class PruningRunner(PhasedRunner):
         if 'selected' in self.pruning.evaluate:
             self.record('selected', self.detector, group.name)
         self._stages_done = number + 1
+        self._save_stage()
+
+    def _settle(self) -> None:
+        """What comes between the last stage and the retraining; done once, and written down."""
+        log = settle_statistics(
+            self.detector, self.selection_set.batches, self.pruning.norm_statistics
+        )
+        if log:
+            shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
+            self.logger.info(f'Statistics of the batch norms: {shown}')
+        if 'pruned' in self.pruning.evaluate:
+            self._finish.measure_pruned(self.detector)
+        self._stages_done = len(self.stages) + 1
         self._save_stage()
 
     def _finetune(self, number: int, stage: Stage) -> AuxiliaryNetwork | None:
@@ -205,7 +227,7 @@ class PruningRunner(PhasedRunner):
             'detector': on_cpu(self.detector.state_dict()),
             'steps': [vars(step) for step in self.steps],
             'groups': [vars(facts) for facts in self.group_facts],
-            'dense': self._finish.dense_data(),
+            'measured': self._finish.data(),
             'seconds': self._elapsed(),
             **more,
         }

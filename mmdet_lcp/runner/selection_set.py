@@ -1,8 +1,7 @@
 """The images on which channels are scored, and one group's selection problem on them."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,27 +13,18 @@ from torch import Tensor, nn
 from mmdet_lcp.attachments import (
     AuxiliaryNetwork,
     DefaultBoxSampler,
-    RoISamples,
+    Taps,
     forward_until,
 )
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.images import SelectionImages, detection_loss, in_eval
+from mmdet_lcp.criteria.positions import Positions
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.seeds import derive, seeded
 from mmdet_lcp.structure import ChannelGroup, Plan
-
-
-@dataclass
-class SelectionImages:
-    """One preprocessed batch.
-
-    Attributes:
-        inputs: (N, 3, H, W), normalised, on the detector's device.
-        samples: regions for auxiliary networks, or ``None``.
-    """
-
-    inputs: Tensor
-    samples: RoISamples | None
+from mmdet_lcp.structure.groups import Member
+from mmdet_lcp.structure.surgery import axis_size
 
 
 class SelectionSet:
@@ -44,11 +34,23 @@ class SelectionSet:
         batches: this rank's images.
         cache_bytes: feature maps that may be kept; half of them of the original detector, for
             groups to come, and half of the group at hand, for further passes.
+        positions: where the second moments look.
+        norms: path of the batch norm that reads a layer's output directly, by the layer's path.
     """
 
-    def __init__(self, batches: Sequence[SelectionImages], cache_bytes: int) -> None:
+    def __init__(
+        self,
+        batches: Sequence[SelectionImages],
+        cache_bytes: int,
+        positions: Positions | None = None,
+        norms: Mapping[str, str] | None = None,
+    ) -> None:
         self.batches = batches
         self.cache_bytes = cache_bytes
+        self.positions = positions or Positions()
+        self._norms = norms or {}
+        self._sensitivities: list[dict[str, Tensor]] | None = None
+        self._metrics: dict[str, Tensor] = {}
         self._targets: list[dict[str, Tensor]] = [{} for _ in batches]
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
@@ -90,6 +92,7 @@ class SelectionSet:
         batch_size: int,
         seed: int,
         sampler: DefaultBoxSampler | None,
+        norms: Mapping[str, str] | None = None,
     ) -> 'SelectionSet':
         """Draw images from the training set, through its own pipeline.
 
@@ -102,6 +105,7 @@ class SelectionSet:
             batch_size: used if the config names none.
             seed: the run's seed.
             sampler: chooses regions, or ``None`` without an auxiliary network.
+            norms: see `SelectionSet`.
         """
         size = config.batch_size or batch_size
         order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
@@ -124,8 +128,8 @@ class SelectionSet:
                     scores = dense.forward(data['inputs'], mode='tensor')[0]
                     instances, ignored, metas = unpack_gt_instances(data['data_samples'])
                     samples = sampler.sample(scores, instances, metas, ignored)
-            batches.append(SelectionImages(data['inputs'], samples))
-        return cls(batches, int(config.cache_gb * 2**30))
+            batches.append(SelectionImages(data['inputs'], samples, data['data_samples']))
+        return cls(batches, int(config.cache_gb * 2**30), config.positions, norms)
 
     def problem(
         self,
@@ -136,6 +140,7 @@ class SelectionSet:
         objective: Objective,
         auxiliary: AuxiliaryNetwork | None,
         seed: int,
+        needs_metrics: bool = False,
     ) -> SelectionProblem:
         """The selection problem of one group.
 
@@ -147,19 +152,29 @@ class SelectionSet:
             objective: weights of the loss.
             auxiliary: trained on the first consumer's output, or ``None``.
             seed: for criteria that draw at random.
+            needs_metrics: whether the criterion asks for the gradients of the original
+                detector's loss.
         """
-        consumers = {}
-        for member in group.consumers:
+
+        def layer(member: Member) -> Layer:
             module = detector.get_submodule(member.path)
             device = module.weight.device
-            original = dense.get_submodule(member.path).weight.shape[1]
-            kept = plan.kept(member.path, 'in_channels', original).keep
+            original = axis_size(dense.get_submodule(member.path), member.axis, member.path)
+            kept = plan.kept(member.path, member.axis, original).keep
             now = {channel: position for position, channel in enumerate(kept)}
-            consumers[member.path] = Consumer(
+            norm = self._norms.get(member.path) if member.axis == 'in_channels' else None
+            return Layer(
                 module,
                 index=torch.tensor([now[i] for i in member.index], device=device),
                 root=torch.tensor(member.root, device=device),
+                norm=None if norm is None else detector.get_submodule(norm),
             )
+
+        consumers = {member.path: layer(member) for member in group.consumers}
+        metrics = None
+        if self.positions.saliency or needs_metrics:
+            self._measure_sensitivities(list(consumers), dense)
+            metrics = {path: self._metrics[path] for path in consumers if path in self._metrics}
         if auxiliary is not None:
             auxiliary = copy.deepcopy(auxiliary).eval().requires_grad_(False)
 
@@ -170,12 +185,48 @@ class SelectionSet:
             name=group.name,
             channels=group.channels,
             consumers=consumers,
-            producers={m.path: detector.get_submodule(m.path) for m in group.producers},
+            producers={m.path: layer(m) for m in group.producers},
+            norms={m.path: layer(m) for m in group.norms},
             batches=BatchCache(compute, self.cache_bytes // 2),
             objective=objective,
             auxiliary=auxiliary,
             seed=seed,
+            positions=self.positions,
+            detector=detector,
+            images=self.batches,
+            metrics=metrics,
         )
+
+    def _measure_sensitivities(self, paths: list[str], dense: nn.Module) -> None:
+        """One backward pass of the original detector's own loss, for all groups to come.
+
+        Keeps at each consumer's output the squared gradient by position, and E[g g'].
+        """
+        if self._sensitivities is not None and all(p in self._sensitivities[0] for p in paths):
+            return
+        paths = list(dict.fromkeys([*self._coming, *paths]))
+        self._sensitivities, sums = [], {}
+        count: dict[str, float] = {}
+        with in_eval(dense), torch.enable_grad():
+            for images in self.batches:
+                inputs = images.inputs.detach().requires_grad_(True)
+                leaf = SelectionImages(inputs, None, images.data_samples)
+                with Taps(dense, paths) as taps:
+                    loss = detection_loss(dense, leaf)
+                found = torch.autograd.grad(loss, [taps[path] for path in paths])
+                squares = {}
+                for path, gradient in zip(paths, found, strict=True):
+                    rows = gradient.flatten(2).transpose(1, 2) if gradient.dim() > 2 else gradient
+                    squares[path] = rows.square().sum(-1)
+                    rows = rows.flatten(0, -2).double()
+                    sums[path] = sums.get(path, 0) + rows.T @ rows
+                    count[path] = count.get(path, 0.0) + len(rows)
+                self._sensitivities.append(squares)
+        for path, total in sums.items():
+            rows = torch.tensor(count[path], dtype=torch.float64)
+            dist.all_reduce(total)
+            dist.all_reduce(rows)
+            self._metrics[path] = total / float(rows)
 
     @torch.no_grad()
     def _batches(
@@ -187,6 +238,14 @@ class SelectionSet:
             for number, images in enumerate(self.batches):
                 targets = self._targets_of(number, paths, dense)
                 inputs = forward_until(detector, images.inputs, paths, 'input')
-                yield SelectionBatch(inputs, targets, images.samples)
+                sensitivity = self._sensitivities
+                yield SelectionBatch(
+                    inputs,
+                    targets,
+                    images.samples,
+                    images.boxes or None,
+                    tuple(images.inputs.shape[-2:]),
+                    None if sensitivity is None else sensitivity[number],
+                )
         finally:
             detector.train(training)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 
 
 class Quadratic(nn.Module):
@@ -152,7 +152,7 @@ def make(
     problem = SelectionProblem(
         name='group',
         channels=channels,
-        consumers={name: Consumer(layers[name], *maps[name]) for name in layers},
+        consumers={name: Layer(layers[name], *maps[name]) for name in layers},
         producers={},
         batches=BatchCache(compute, limit),
         objective=Objective(**objective),

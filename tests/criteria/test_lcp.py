@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
 from mmdet_lcp.criteria.lcp import gradient_shares
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
 
 
@@ -112,7 +112,7 @@ def test_portions_add_up(make_problem):
 
 def linear_problem(x, y, objective=None) -> SelectionProblem:
     layer = nn.Linear(x.shape[1], y.shape[1], bias=False).double()
-    consumer = Consumer(layer, torch.arange(x.shape[1]), torch.arange(x.shape[1]))
+    consumer = Layer(layer, torch.arange(x.shape[1]), torch.arange(x.shape[1]))
     batch = SelectionBatch({'fc': x}, {'fc': y}, None)
     return SelectionProblem(
         'some.group', x.shape[1], {'fc': consumer}, {}, BatchCache(lambda: [batch]), Objective()

@@ -14,7 +14,7 @@ from torch import nn
 
 from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
 from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
 
 CODER = dict(
@@ -150,8 +150,8 @@ def test_the_detector_gets_no_gradient(make_problem, quadratic):
 
 def test_per_channel_by_hand():
     consumers = {
-        'a': Consumer(nn.Linear(3, 2), torch.tensor([2, 0]), torch.tensor([0, 1])),
-        'b': Consumer(nn.Linear(4, 1), torch.arange(4), torch.tensor([0, 0, 1, 1])),
+        'a': Layer(nn.Linear(3, 2), torch.tensor([2, 0]), torch.tensor([0, 1])),
+        'b': Layer(nn.Linear(4, 1), torch.arange(4), torch.tensor([0, 0, 1, 1])),
     }
     problem = SelectionProblem('g', 2, consumers, {}, BatchCache(list), Objective())
     values = {
@@ -257,7 +257,7 @@ def test_descent_finds_the_least_squares_solution():
     problem = SelectionProblem(
         'g',
         6,
-        {'fc': Consumer(layer, torch.arange(6), torch.arange(6))},
+        {'fc': Layer(layer, torch.arange(6), torch.arange(6))},
         {},
         BatchCache(lambda: batches),
         Objective(),
@@ -363,7 +363,7 @@ def real_problem(images: slice) -> SelectionProblem:
         'g',
         4,
         {
-            path: Consumer(module, torch.arange(4), torch.arange(4))
+            path: Layer(module, torch.arange(4), torch.arange(4))
             for path, module in (('layer', layer), ('other', other))
         },
         {},

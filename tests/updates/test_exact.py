@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import ExactUpdate
@@ -31,7 +31,7 @@ def make(layer, shape, batches=2, index=None, root=None, channels=None):
     problem = SelectionProblem(
         'group',
         channels or width,
-        {'layer': Consumer(layer, index, root)},
+        {'layer': Layer(layer, index, root)},
         {},
         BatchCache(lambda: [SelectionBatch({'layer': x}, {'layer': y}, None) for x, y in maps]),
         Objective(),
@@ -100,7 +100,7 @@ def test_ridge_by_hand():
     x = torch.randn(50, 1, dtype=torch.float64)
     y = 3 * x
     batch = SelectionBatch({'layer': x}, {'layer': y}, None)
-    consumer = Consumer(layer, torch.tensor([0]), torch.tensor([0]))
+    consumer = Layer(layer, torch.tensor([0]), torch.tensor([0]))
     problem = SelectionProblem(
         'group', 1, {'layer': consumer}, {}, BatchCache(lambda: [batch]), Objective()
     )

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import NoUpdate
 
@@ -16,7 +16,7 @@ def test_nothing_changes():
     def never():
         raise AssertionError('the selection set is not needed')
 
-    consumer = Consumer(layer, torch.arange(3), torch.arange(3))
+    consumer = Layer(layer, torch.arange(3), torch.arange(3))
     problem = SelectionProblem('g', 3, {'fc': consumer}, {}, BatchCache(never), Objective())
     assert UPDATES.build(dict(type='NoUpdate')).apply(problem, [1]) == {}
     assert torch.equal(layer.weight, before)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Consumer
+from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import SGDUpdate
@@ -17,7 +17,7 @@ from mmdet_lcp.updates import SGDUpdate
 def problem_of(x, y, layer) -> SelectionProblem:
     batch = SelectionBatch({'fc': x}, {'fc': y}, None)
     width = x.shape[1]
-    consumer = Consumer(layer, torch.arange(width), torch.arange(width))
+    consumer = Layer(layer, torch.arange(width), torch.arange(width))
     return SelectionProblem(
         'g', width, {'fc': consumer}, {}, BatchCache(lambda: [batch]), Objective()
     )

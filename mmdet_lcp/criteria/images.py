@@ -1,0 +1,55 @@
+"""The images on which channels are scored, and the detector's own loss on them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from mmdet_lcp.attachments import RoISamples
+
+
+@dataclass
+class SelectionImages:
+    """One preprocessed batch.
+
+    Attributes:
+        inputs: (N, 3, H, W), normalised, on the detector's device.
+        samples: regions for auxiliary networks, or ``None``.
+        data_samples: mmdet's ground truth of each image.
+    """
+
+    inputs: Tensor
+    samples: RoISamples | None
+    data_samples: list = field(default_factory=list)
+
+    @property
+    def boxes(self) -> list[Tensor]:
+        """The objects of each image, (G, 4) as (x1, y1, x2, y2) in pixels of the batch image."""
+        found = []
+        for sample in self.data_samples:
+            boxes = sample.gt_instances.bboxes
+            found.append(getattr(boxes, 'tensor', boxes))
+        return found
+
+
+def detection_loss(detector: nn.Module, images: SelectionImages) -> Tensor:
+    """The detector's own training loss on one batch, a scalar: the sum of all its loss terms.
+
+    Batch norms run as the detector's mode has them; gradients are on or off as the caller has
+    them.
+    """
+    losses = detector.loss(images.inputs, images.data_samples)
+    return detector.parse_losses(losses)[0]
+
+
+@contextmanager
+def in_eval(detector: nn.Module) -> Iterator[None]:
+    """Put a detector into eval mode for a while; afterwards each module is as before."""
+    modes = {module: module.training for module in detector.modules()}
+    detector.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

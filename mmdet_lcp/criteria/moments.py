@@ -1,0 +1,145 @@
+"""Second moments of a consumer's inputs and original outputs: all that least squares needs.
+
+L_re of LCP (Xie et al., arXiv 1911.02237) is quadratic in the kernels. One pass that adds up
+H = X'X and B = X'F therefore says what every choice of channels, and every kernel, would cost.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from mmengine import dist
+from torch import Tensor, nn
+
+from mmdet_lcp.errors import CompressionError
+
+
+@dataclass
+class Covariances:
+    """Moments over the rows' weight, about the means where there is an intercept.
+
+    Attributes:
+        mean_x: (n,) mean row; zeros without an intercept.
+        mean_y: (out,) mean output; zeros without an intercept.
+        xx: (n, n).
+        xy: (n, out).
+        yy: (out,).
+    """
+
+    mean_x: Tensor
+    mean_y: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    def rows(self, rows: Tensor) -> 'Covariances':
+        """Those of some inputs alone."""
+        return Covariances(
+            self.mean_x[rows], self.mean_y, self.xx[rows][:, rows], self.xy[rows], self.yy
+        )
+
+    def errors(self, kernel: Tensor) -> Tensor:
+        """Mean squared error of each output with a kernel (out, n): (out,)."""
+        fitted = (kernel @ self.xx * kernel).sum(1) - 2 * (kernel * self.xy.T).sum(1)
+        return self.yy + fitted
+
+
+@dataclass
+class Moments:
+    """Weighted sums over rows, float64.
+
+    A row x is what lies under the kernel at one position (in_channels * kernel height * width
+    numbers), y the original output there (out numbers).
+
+    Attributes:
+        weight: sum of the rows' weights.
+        x: (n,).
+        y: (out,).
+        xx: (n, n).
+        xy: (n, out).
+        yy: (out,), squares.
+    """
+
+    weight: Tensor
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    @classmethod
+    def zeros(cls, n: int, out: int, device: torch.device) -> 'Moments':
+        """Nothing seen yet."""
+
+        def make(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        return cls(make(), make(n), make(out), make(n, n), make(n, out), make(out))
+
+    def add(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        """Add rows x (R, n), y (R, out) with weights (R,).
+
+        Products are taken in the rows' own precision and added up in float64.
+        """
+        root = weights.sqrt().to(x.dtype).unsqueeze(1)
+        scaled_x, scaled_y = x * root, y * root
+        self.weight += weights.sum()
+        self.x += (x * weights.to(x.dtype).unsqueeze(1)).double().sum(0)
+        self.y += (y * weights.to(y.dtype).unsqueeze(1)).double().sum(0)
+        self.xx += (scaled_x.T @ scaled_x).double()
+        self.xy += (scaled_x.T @ scaled_y).double()
+        self.yy += scaled_y.double().square().sum(0)
+
+    def all_reduce(self) -> None:
+        """Add up over all ranks, in place."""
+        for field in fields(self):
+            dist.all_reduce(getattr(self, field.name))
+
+    def __add__(self, other: 'Moments') -> 'Moments':
+        """The moments of both sets of rows."""
+        return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def covariances(self, intercept: bool) -> Covariances:
+        """Divide by the weight.
+
+        Args:
+            intercept: whether something can take up the means: a bias, or a batch norm behind.
+        """
+        x, y = self.x / self.weight, self.y / self.weight
+        xx, xy, yy = self.xx / self.weight, self.xy / self.weight, self.yy / self.weight
+        if not intercept:
+            return Covariances(torch.zeros_like(x), torch.zeros_like(y), xx, xy, yy)
+        return Covariances(x, y, xx - torch.outer(x, x), xy - torch.outer(x, y), yy - y.square())
+
+
+def patches(module: nn.Conv2d, inputs: Tensor, chosen: Tensor) -> Tensor:
+    """Rows under the kernel at chosen output positions of each image.
+
+    Args:
+        module: an ungrouped convolution.
+        inputs: (N, C, H, W).
+        chosen: (N, P) indices into the flattened output map.
+
+    Returns:
+        (N, P, C * kernel height * kernel width), columns as in the flattened kernel.
+
+    Raises:
+        CompressionError: the convolution pads otherwise than with zeros.
+    """
+    if module.padding_mode != 'zeros' or isinstance(module.padding, str):
+        raise CompressionError(
+            f'least squares knows convolutions with zero padding, not {module}: leave its group '
+            'out of pruning.layers, or use another update and criterion'
+        )
+    (kh, kw), (sh, sw), (dh, dw) = module.kernel_size, module.stride, module.dilation
+    ph, pw = module.padding
+    padded = F.pad(inputs, (pw, pw, ph, ph))
+    width = (padded.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    top, left = (chosen // width) * sh, (chosen % width) * sw
+    dy = torch.arange(kh, device=inputs.device) * dh
+    dx = torch.arange(kw, device=inputs.device) * dw
+    y = (top[:, :, None] + dy).unsqueeze(-1)  # N, P, kh, 1
+    x = (left[:, :, None] + dx).unsqueeze(-2)  # N, P, 1, kw
+    image = torch.arange(len(inputs), device=inputs.device).view(-1, 1, 1, 1)
+    rows = padded.permute(0, 2, 3, 1)[image, y, x]  # N, P, kh, kw, C
+    return rows.permute(0, 1, 4, 2, 3).flatten(2)
