@@ -7,16 +7,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
+from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import ExactUpdate
-from mmdet_lcp.updates.exact import _patches
 
 TINY = 1e-9  # a ridge that does not show
 
 
-def make(layer, shape, batches=2, index=None, root=None, channels=None):
+def make(layer, shape, batches=2, index=None, root=None, channels=None, per_image=10_000):
     """A problem with random inputs whose targets another layer of the same kind made."""
     torch.manual_seed(0)
     layer = layer.double()
@@ -35,6 +35,7 @@ def make(layer, shape, batches=2, index=None, root=None, channels=None):
         {},
         BatchCache(lambda: [SelectionBatch({'layer': x}, {'layer': y}, None) for x, y in maps]),
         Objective(),
+        positions=Positions(per_image=per_image),
     )
     return problem, maps
 
@@ -67,7 +68,7 @@ def rows_of(maps, channels, bias):
 def test_convolution_reaches_least_squares(bias):
     layer = conv(bias)
     problem, maps = make(layer, (3, 4, 9, 11))
-    log = ExactUpdate(ridge=TINY, positions=10_000).apply(problem, [0, 2])
+    log = ExactUpdate(ridge=TINY).apply(problem, [0, 2])
     rows, targets = rows_of(maps, [0, 2], bias)
     solution, *_ = np.linalg.lstsq(rows, targets, rcond=None)
     weight = layer.weight.detach()
@@ -116,7 +117,7 @@ def test_directions_without_data_keep_their_kernels():
     for x, _ in maps:
         x[:, 1] = 0
     before = layer.weight.detach().clone()
-    ExactUpdate(positions=10_000).apply(problem, [0, 1, 2, 3])
+    ExactUpdate().apply(problem, [0, 1, 2, 3])
     torch.testing.assert_close(layer.weight.detach()[:, 1], before[:, 1])
 
 
@@ -125,33 +126,32 @@ def test_fewer_positions_are_the_same_on_every_call():
     for _ in range(2):
         torch.manual_seed(3)
         layer = conv()
-        problem, _ = make(layer, (2, 4, 9, 11))
-        ExactUpdate(positions=7).apply(problem, [0, 1])
+        problem, _ = make(layer, (2, 4, 9, 11), per_image=7)
+        ExactUpdate().apply(problem, [0, 1])
         results.append(layer.weight.detach().clone())
     assert torch.equal(*results)
 
 
-@pytest.mark.parametrize(
-    ('stride', 'padding', 'dilation', 'kernel'),
-    [(1, 1, 1, 3), (2, 1, 1, 3), (1, 6, 6, 3), (1, 0, 1, 1), (2, 3, 1, 7), ((1, 2), 0, 1, (2, 3))],
-)
-def test_patches_give_the_convolution(stride, padding, dilation, kernel):
-    layer = nn.Conv2d(5, 4, kernel, stride, padding, dilation)
-    x = torch.randn(2, 5, 13, 15)
-    expected = layer(x).flatten(2)
-    chosen = torch.randperm(expected.shape[2])[:12]
-    rows = _patches(layer, x, chosen)
-    got = rows @ layer.weight.flatten(1).T + layer.bias
-    torch.testing.assert_close(got, expected[:, :, chosen].permute(0, 2, 1).flatten(0, 1))
-
-
-@pytest.mark.parametrize('keys', [dict(ridge=0), dict(ridge='a'), dict(positions=0)])
+@pytest.mark.parametrize('keys', [dict(ridge=0), dict(ridge='a')])
 def test_wrong_values_name_their_key(keys):
     with pytest.raises(CompressionError, match=f'pruning.update.{next(iter(keys))}'):
         UPDATES.build(dict(type='ExactUpdate', **keys))
 
 
-def test_unknown_padding_is_told():
-    layer = nn.Conv2d(4, 3, 3, padding=1, padding_mode='reflect')
-    with pytest.raises(CompressionError, match='zero padding'):
-        _patches(layer, torch.randn(1, 4, 8, 8), torch.tensor([0]))
+def test_the_batch_norm_behind_takes_up_the_shift():
+    """Without a bias: what conv and norm compute together is the fit with an intercept."""
+    layer = conv(bias=False)
+    problem, maps = make(layer, (3, 4, 9, 11))
+    for _, y in maps:
+        y += torch.tensor([2.0, -1.0, 0.5]).view(1, 3, 1, 1)
+    norm = nn.BatchNorm2d(3).double().eval()
+    norm.running_mean.copy_(torch.tensor([0.3, 0.1, -0.2]))
+    mean = norm.running_mean.clone()
+    problem.consumers['layer'].norm = norm
+    ExactUpdate(ridge=TINY).apply(problem, [0, 2])
+    rows, targets = rows_of(maps, [0, 2], True)
+    solution, *_ = np.linalg.lstsq(rows, targets, rcond=None)
+    expected = (rows @ solution - mean.numpy()) / np.sqrt(1 + norm.eps)
+    x = torch.cat([x for x, _ in maps])
+    got = norm(layer(x)).flatten(2).permute(0, 2, 1).flatten(0, 1).detach().numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-6)
