@@ -236,7 +236,7 @@ def test_a_problem_of_the_unpruned_detector(dense, groups):
     assert list(problem.consumers) == readers  # in order of execution
     assert (problem.name, problem.channels, problem.seed) == (TAP, 32, 5)
     assert list(problem.producers) == [TAP]
-    assert problem.producers[TAP] is detector.get_submodule(TAP)
+    assert problem.producers[TAP].module is detector.get_submodule(TAP)
     for images, batch in zip(selection.batches, problem.batches, strict=True):
         inputs, outputs = seen_by_hooks(dense, readers, images.inputs)
         torch.testing.assert_close(batch.inputs, inputs)
@@ -357,3 +357,59 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
                 assert x.keys() == y.keys()
                 for path in x:
                     torch.testing.assert_close(x[path], y[path])
+
+
+def test_sensitivities_are_the_gradients_of_the_detectors_own_loss(dense):
+    """Per image and position, and E[g g'], against one gradient a tensor by hand."""
+    group = next(g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None)
+    path = group.consumers[0].path
+    selection = draw(dense, num_images=6)
+    problem = selection.problem(
+        group, dense, copy.deepcopy(dense), Plan(), Objective(), None, 0, needs_metrics=True
+    )
+    metric, rows = 0, 0
+    detector = copy.deepcopy(dense).requires_grad_(True).eval()
+    for batch, seen in zip(selection.batches, problem.batches, strict=True):
+        kept = []
+        hook = detector.get_submodule(path).register_forward_hook(
+            lambda module, args, output, kept=kept: kept.append(output.clone()) or kept[0]
+        )
+        losses = detector.loss(batch.inputs, batch.data_samples)
+        hook.remove()
+        total = sum(value for values in losses.values() for value in values)
+        (gradient,) = torch.autograd.grad(total, kept)
+        torch.testing.assert_close(
+            seen.sensitivity[path], gradient.square().sum(1).flatten(1), rtol=1e-3, atol=1e-12
+        )
+        metric = metric + torch.einsum('nchw,ndhw->cd', gradient, gradient)
+        rows += gradient[:, 0].numel()
+    expected = (metric / rows).double()
+    torch.testing.assert_close(
+        problem.metrics[path], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())
+    )
+    assert not any(p.requires_grad for p in dense.parameters())
+
+
+def test_layers_carry_their_maps_and_norms(dense):
+    groups = [g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None]
+    group = groups[1]
+    selection = SelectionSet.draw(
+        Images(),
+        dense,
+        SelectionConfig(num_images=2),
+        batch_size=2,
+        seed=0,
+        sampler=None,
+        norms={group.consumers[0].path: groups[2].norms[0].path},
+    )
+    detector = copy.deepcopy(dense)
+    problem = problem_of(selection, group, dense, detector, Plan())
+    assert list(problem.producers) == [member.path for member in group.producers]
+    assert list(problem.norms) == [member.path for member in group.norms]
+    (producer,) = problem.producers.values()
+    assert producer.module is detector.get_submodule(group.producers[0].path)
+    assert producer.index.tolist() == list(range(group.channels))
+    consumer = problem.consumers[group.consumers[0].path]
+    assert consumer.norm is detector.get_submodule(groups[2].norms[0].path)
+    assert problem.images is selection.batches
+    assert problem.detector is detector
