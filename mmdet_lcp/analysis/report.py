@@ -22,7 +22,11 @@ from ..errors import CompressionError
 REPORT_JSON = 'report.json'
 REPORT_MD = 'report.md'
 STEPS_PNG = 'steps.png'
+SHARES_PNG = 'shares.png'
 DETECTIONS_PNG = 'detections.png'
+
+# How a criterion's log names a loss term's share of the gradient.
+SHARE = 'share_'
 
 STEPS = ('dense', 'selected', 'finetuned', 'final')
 
@@ -58,6 +62,7 @@ class GroupFacts:
         asked: Channels that the config asked to keep.
         kept: Channels kept.
         criterion_seconds: How long scoring and picking took.
+        log: Figures that the criterion and the update tell of, such as ``share_regression``.
     """
 
     name: str
@@ -65,6 +70,12 @@ class GroupFacts:
     asked: int
     kept: int
     criterion_seconds: float | None = None
+    log: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each loss term in the squared gradients, by term; empty if not measured."""
+        return {k[len(SHARE) :]: v for k, v in self.log.items() if k.startswith(SHARE)}
 
 
 @dataclass

@@ -10,12 +10,14 @@ from .report import (
     DETECTIONS_PNG,
     REPORT_JSON,
     REPORT_MD,
+    SHARES_PNG,
     STEPS_PNG,
     Report,
     is_number,
     main_metric,
     number,
 )
+from .share_picture import draw_shares
 from .tables import (
     MISSING,
     format_bytes,
@@ -62,6 +64,7 @@ def write_report(report: Report, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     write_json(folder / REPORT_JSON, report.to_dict())
     draw_steps(report, folder / STEPS_PNG)
+    draw_shares(report, folder / SHARES_PNG)
     write_text(folder / REPORT_MD, report_markdown(report, folder))
 
 
@@ -84,6 +87,10 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         ]
     if report.groups:
         parts += ['## Channels', markdown_table(*_group_table(report))]
+    if any(group.shares for group in report.groups):
+        parts += ['## Gradient shares', markdown_table(*_share_table(report))]
+        if (folder / SHARES_PNG).exists():
+            parts.append(f"![Share of each loss term in the groups' scores]({SHARES_PNG})")
     if report.steps:
         parts += ['## Steps', markdown_table(*_step_table(report))]
         if (folder / STEPS_PNG).exists():
@@ -156,11 +163,13 @@ def draw_steps(report: Report, out_file: str | os.PathLike) -> None:
 def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
     dense, compressed = report.dense, report.compressed
     keys = [*dense.metrics, *(key for key in compressed.metrics if key not in dense.metrics)]
+    pruned = report.pruned_metrics
     rows = []
     for key in keys:
         values = [number(facts.metrics.get(key), None) for facts in (dense, compressed)]
         if values != [None, None]:
-            rows.append([key, *map(format_metric, values), format_difference(*values)])
+            row = [key, *map(format_metric, values), format_difference(*values)]
+            rows.append([*row[:2], format_metric(number(pruned.get(key), None)), *row[2:]])
     for name, attribute, show in (
         ('parameters', 'params', format_count),
         ('MACs', 'macs', format_count),
@@ -170,8 +179,12 @@ def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
     ):
         values = [getattr(facts, attribute) for facts in (dense, compressed)]
         if values != [None, None]:
-            rows.append([name, *map(show, values), format_change(*values)])
-    return ['', 'dense', 'compressed', 'change'], rows
+            row = [name, *map(show, values), format_change(*values)]
+            rows.append([*row[:2], '', *row[2:]])
+    header = ['', 'dense', 'before retraining', 'compressed', 'change']
+    if not pruned:
+        header, *rows = [row[:2] + row[3:] for row in (header, *rows)]
+    return header, rows
 
 
 def _group_table(report: Report) -> tuple[list[str], list[list[object]]]:
@@ -187,6 +200,13 @@ def _group_table(report: Report) -> tuple[list[str], list[list[object]]]:
         for group in report.groups
     ]
     return ['group', 'channels', 'asked', 'kept', 'change', 'criterion'], rows
+
+
+def _share_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    groups = [group for group in report.groups if group.shares]
+    terms = list(groups[0].shares)
+    rows = [[g.name, *(f'{g.shares.get(term, 0.0):.1%}' for term in terms)] for g in groups]
+    return ['group', *terms], rows
 
 
 def _step_table(report: Report) -> tuple[list[str], list[list[str]]]:

@@ -21,8 +21,16 @@ def test_json_has_the_promised_keys_and_comes_back(tmp_path):
     assert data['compressed']['file_bytes'] == 24_123_456
     assert data['compressed']['backbone_macs'] == 6_500_000_000
     assert data['groups'] == [
-        dict(name='backbone.features.0', total=64, asked=32, kept=32, criterion_seconds=4.2)
+        dict(
+            name='backbone.features.0',
+            total=64,
+            asked=32,
+            kept=32,
+            criterion_seconds=4.2,
+            log={},
+        )
     ]
+    assert data['pruned_metrics'] == {}
     assert data['skipped'] == [dict(name='neck.l2_norm', reason='a | b')]
     assert data['steps'][1]['group'] == 'backbone.features.0'
     assert set(data['versions']) >= {'torch', 'mmdet', 'mmcv', 'mmengine', 'mmdet_lcp'}

@@ -6,7 +6,7 @@ import math
 import cv2
 from made_reports import report
 
-from mmdet_lcp.analysis.report import DetectorFacts, StepFacts
+from mmdet_lcp.analysis.report import DetectorFacts, GroupFacts, StepFacts
 from mmdet_lcp.analysis.report_pages import (
     draw_steps,
     report_markdown,
@@ -44,6 +44,46 @@ def test_summary_ends_with_the_dense_compressed_table():
     assert groups < last
     assert text.rstrip().split('\n')[-2].startswith('| file size')
     assert '+LCP, 1 h 02 min' in text
+
+
+def test_what_was_measured_before_retraining_has_a_column():
+    text = report_markdown(report(pruned_metrics={'pascal_voc/AP50': 0.123}))
+    rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
+    assert [cell.strip() for cell in rows[0]] == [
+        '',
+        'dense',
+        'before retraining',
+        'compressed',
+        'change',
+    ]
+    ap50 = next(row for row in rows if row[0].strip() == 'pascal_voc/AP50')
+    assert [cell.strip() for cell in ap50[1:4]] == ['0.836', '0.123', '0.824']
+    macs = next(row for row in rows if row[0].strip() == 'MACs')
+    assert [cell.strip() for cell in macs[1:4]] == ['30.50 G', '', '7.65 G']
+
+
+def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
+    shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
+    groups = [
+        GroupFacts('backbone.a', 64, 32, 32, 1.0, {**shares, 'loss_before': 3.0}),
+        GroupFacts('backbone.b', 64, 32, 32, 1.0, {'loss_before': 3.0}),
+    ]
+    assert groups[0].shares == dict(reconstruction=0.25, classification=0.5, regression=0.25)
+    write_report(report(groups=groups), tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    cells = next(
+        line for line in text.split('## Gradient shares')[1].split('\n') if 'backbone.a' in line
+    )
+    assert [cell.strip() for cell in cells.split('|')[2:5]] == ['25.0%', '50.0%', '25.0%']
+    assert '](shares.png)' in text
+    picture = cv2.imread(str(tmp_path / 'shares.png'))
+    assert picture.shape[0] > 300
+
+
+def test_no_shares_no_picture(tmp_path):
+    write_report(report(), tmp_path)
+    assert not (tmp_path / 'shares.png').exists()
+    assert 'Gradient shares' not in (tmp_path / 'report.md').read_text()
 
 
 def test_a_report_without_measurements_can_be_written(tmp_path):
