@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[1]
 SIZE = 64
 
 TEMPLATE = """
-_base_ = ['{root}/configs/lcp/demo.py']
+_base_ = [
+    '{root}/configs/ssd/ssd_narrow_vgg_digits.py',
+    '{root}/configs/_base_/pruning/lcp.py',
+]
+randomness = dict(seed=0)
 work_dir = {work_dir!r}
 load_from = {dense!r}
 data_root = {data!r}
@@ -45,9 +49,11 @@ test_evaluator = dict(ann_file=data_root + 'annotations/test.json')
 default_hooks = dict(logger=dict(interval=1))
 pruning = dict(
     layers=r'stage[34]\\.[01]\\.conv',
+    update=dict(_delete_=True, type='mmdet_lcp.ExactUpdate'),
     selection=dict(num_images=4),
     finetune=dict(max_epochs=1, max_iters=None, lr=0.001, param_scheduler=None),
-    retrain=dict(max_epochs=2, lr=0.001),
+    retrain=dict(max_epochs=2, lr=0.001, param_scheduler=[
+        dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)]),
     evaluate=(),
 )
 """

@@ -7,11 +7,9 @@ randomness = dict(seed=0)
 pruning = dict(
     ratio=0.5,
     selection=dict(num_images=48),
-    finetune=dict(max_epochs=None, max_iters=12, lr=0.005, param_scheduler=None),
     retrain=dict(
         max_epochs=3,
         lr=0.01,
         param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
     ),
-    evaluate=('selected',),
 )

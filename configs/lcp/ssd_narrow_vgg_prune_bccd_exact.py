@@ -1,7 +1,13 @@
-# The same with the exact update of the next kernels.
-_base_ = 'ssd_narrow_vgg_prune_bccd.py'
+# Exact selection on the quarter-width VGG-16 SSD, blood cells at 192x192, on a CPU.
+_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/pruning/lcp_exact.py']
+
+load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
 
 pruning = dict(
-    method='LCP, exact update',
-    update=dict(_delete_=True, type='mmdet_lcp.ExactUpdate'),
+    ratio=0.7,
+    retrain=dict(
+        max_epochs=30,
+        lr=0.01,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
+    ),
 )

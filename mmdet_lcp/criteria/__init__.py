@@ -2,16 +2,33 @@
 
 from .backward_elimination import BackwardElimination
 from .base import Criterion, Selection, largest
+from .bn_scale import BNScale
+from .filter_norm import L1Norm, L2Norm
+from .fpgm import FPGM
+from .group_fisher import GroupFisher
 from .lcp import LCP
 from .problem import Objective, SelectionBatch, SelectionProblem
+from .random_channels import RandomChannels
+from .ranking import RankingCriterion
+from .taylor import Taylor
+from .thinet import ThiNet
 
 __all__ = [
+    'FPGM',
     'LCP',
+    'BNScale',
     'BackwardElimination',
     'Criterion',
+    'GroupFisher',
+    'L1Norm',
+    'L2Norm',
     'Objective',
+    'RandomChannels',
+    'RankingCriterion',
     'Selection',
     'SelectionBatch',
     'SelectionProblem',
+    'Taylor',
+    'ThiNet',
     'largest',
 ]

@@ -45,7 +45,7 @@ class BackwardElimination(Criterion):
     def __init__(
         self,
         ridge: float | Literal['auto'] = 'auto',
-        metric: Literal['gradient', 'variance', 'identity'] = 'identity',
+        metric: Literal['gradient', 'variance', 'identity'] = 'gradient',
     ) -> None:
         check_ridge('pruning.criterion.ridge', ridge)
         if metric not in ('gradient', 'variance', 'identity'):

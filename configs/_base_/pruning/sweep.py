@@ -1,0 +1,19 @@
+# What the methods share that score a detector as it was trained: group by group, without
+# fine-tuning between and without an update of the next kernels, then the same retraining as LCP.
+# Inherit one of the fragments that add a criterion, not this one.
+runner_type = 'mmdet_lcp.PruningRunner'
+
+pruning = dict(
+    layers=r'^backbone\.',
+    ratio=0.5,
+    attachment=None,
+    update=dict(type='mmdet_lcp.NoUpdate'),
+    selection=dict(num_images=64),
+    finetune=dict(max_iters=0),
+    retrain=dict(
+        max_epochs=24,
+        lr=1e-3,
+        param_scheduler=[dict(type='MultiStepLR', milestones=[16, 22])],
+    ),
+    evaluate=('selected', 'pruned'),
+)

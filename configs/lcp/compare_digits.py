@@ -1,0 +1,17 @@
+# The ground of a comparison (tools/compare.py) on the built-in digits: the narrow VGG, retrained
+# for one epoch. The method that stands here gives way to each of those that are compared.
+_base_ = ['../ssd/ssd_narrow_vgg_digits.py', '../_base_/pruning/lcp_exact.py']
+
+load_from = 'work_dirs/ssd_narrow_vgg_digits/epoch_8.pth'
+
+pruning = dict(
+    ratio=0.5,
+    selection=dict(num_images=64),
+    finetune=dict(max_epochs=None, max_iters=0, lr=0.005, param_scheduler=None),
+    retrain=dict(
+        max_epochs=1,
+        lr=0.005,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
+    ),
+    evaluate=('pruned',),
+)

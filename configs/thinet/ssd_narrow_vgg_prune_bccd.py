@@ -1,0 +1,14 @@
+# ThiNet on the quarter-width VGG-16 SSD, blood cells at 192x192, on a CPU.
+_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/pruning/thinet.py']
+
+load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
+
+pruning = dict(
+    ratio=0.7,
+    retrain=dict(
+        max_epochs=30,
+        lr=0.01,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
+    ),
+    evaluate=('selected',),
+)

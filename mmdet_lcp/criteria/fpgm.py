@@ -1,0 +1,36 @@
+"""FPGM: a filter near the geometric median of its layer is what the others can stand in for.
+
+Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration (He et
+al., CVPR 2019, arXiv 1811.00250), equation 6.
+"""
+
+import torch
+from torch import Tensor
+
+from mmdet_lcp.criteria.problem import Layer, SelectionProblem
+from mmdet_lcp.criteria.ranking import RankingCriterion, sum_by_channel
+from mmdet_lcp.registry import CRITERIA
+
+
+@CRITERIA.register_module()
+class FPGM(RankingCriterion):
+    """S_k: sum of the Euclidean distances between filter k and all other filters of its layer."""
+
+    @torch.no_grad()
+    def scores(self, problem: SelectionProblem) -> Tensor:
+        """S_k, (channels,), >= 0; over several producers the sum."""
+        return sum_by_channel(
+            problem.channels, ((layer, distances(layer)) for layer in problem.producers.values())
+        )
+
+
+def distances(layer: Layer) -> Tensor:
+    """Sum of each filter's distances to all filters of its layer, (len(index),), float64.
+
+    Not by Torch-Pruning's `FPGMImportance`, which raises the weights to a power first.
+    """
+    filters = layer.module.weight.flatten(1).double()
+    # By differences: |a|^2 + |b|^2 - 2ab cancels where filters are alike.
+    return torch.cdist(
+        filters[layer.index], filters, compute_mode='donot_use_mm_for_euclid_dist'
+    ).sum(1)

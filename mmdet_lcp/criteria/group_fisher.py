@@ -1,0 +1,203 @@
+"""Group Fisher pruning: keep the channels whose removal would change the detector's loss most.
+
+Group Fisher Pruning for Practical Network Compression (Liu et al., ICML 2021,
+arXiv 2108.00708).
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+from mmengine import dist
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from mmdet_lcp.criteria.images import detection_loss, in_eval
+from mmdet_lcp.criteria.problem import Layer, SelectionProblem
+from mmdet_lcp.criteria.ranking import RankingCriterion
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.registry import CRITERIA
+
+# Scores are relative to millions of activations, or billions of multiply-accumulates, an image.
+UNITS = {'memory': 1e-6, 'flops': 1e-9}
+
+
+@CRITERIA.register_module()
+class GroupFisher(RankingCriterion):
+    """s_c = sum_n (dL_n / dm_c)^2 over what removing channel c saves; the largest stay.
+
+    m_c is a factor, 1, on channel c wherever one of the group's consumers reads it, L_n the part
+    of image n in the detector's own training loss. The gradients of coupled reads are added for
+    each image before they are squared. The paper's factor 1 / 2N is left out: it changes no order.
+
+    The loss is taken in eval mode on the present detector, a batch at a time. Most heads divide
+    it by a number that all images of a batch share, such as its positives; so L_n is relative to
+    its own batch. Images must meet nowhere else: a loss that mixes them is not apart by image.
+
+    Within a group all channels save the same, so that ``normalization`` scales all scores alike
+    and changes no choice at a given ratio. It matters where scores of groups are compared.
+
+    A consumer that reads RoIs instead of images finds the image of each by the ``rois`` of
+    mmdet's RoI extractors. Where that is impossible, one image a batch will do: then all belongs
+    to it.
+
+    Args:
+        normalization: what is saved: ``'memory'``, activations of the layers that write the
+            channel, an image, in millions (the paper's); ``'flops'``, multiply-accumulates of
+            all layers that write or read it, an image, in billions; or ``None`` for no division.
+
+    Raises:
+        CompressionError: a value is out of range.
+    """
+
+    def __init__(self, normalization: Literal['memory', 'flops'] | None = 'memory') -> None:
+        if normalization not in ('memory', 'flops', None):
+            raise CompressionError(
+                f"pruning.criterion.normalization={normalization!r}: use 'memory', 'flops' or None"
+            )
+        self.normalization = normalization
+
+    def scores(self, problem: SelectionProblem) -> Tensor:
+        """s_c, (channels,), >= 0. The detector and the random generators stay as they are.
+
+        Raises:
+            CompressionError: the loss does not depend on the group at all, or a consumer's input
+                cannot be told apart by image.
+        """
+        total = torch.zeros(problem.channels, dtype=torch.float64)
+        saved = torch.zeros((), dtype=torch.float64)
+        count = torch.zeros((), dtype=torch.float64)
+        weight = next(iter(problem.consumers.values())).module.weight.detach()
+        with in_eval(problem.detector), _drawing(problem.seed, weight), torch.enable_grad():
+            for images in problem.images:
+                number = len(images.inputs)
+                mask = weight.new_ones(number, problem.channels).requires_grad_(True)
+                with _masked(problem, mask) as noted:
+                    loss = detection_loss(problem.detector, images)
+                if loss.requires_grad:
+                    (gradient,) = torch.autograd.grad(loss, mask, materialize_grads=True)
+                    total += gradient.double().square().sum(0).cpu()
+                saved += noted.macs if self.normalization == 'flops' else noted.activations
+                count += number
+        for value in (total, saved, count):
+            dist.all_reduce(value)
+        if not total.any():
+            raise CompressionError(
+                f'{problem.name}: the loss of the detector does not depend on it on any of the '
+                'selection images. Check that these have objects (pruning.selection.num_images), '
+                'or leave this group out of pruning.layers.'
+            )
+        if self.normalization is None:
+            return total
+        return total / (saved / count * UNITS[self.normalization])
+
+
+@dataclass
+class _Noted:
+    """What hooks note during one forward pass.
+
+    Attributes:
+        activations: elements of a channel's maps at the layers that write it.
+        macs: multiply-accumulates that a channel costs at the layers that write or read it.
+        rois: image of each RoI, of every extraction so far.
+    """
+
+    activations: float = 0.0
+    macs: float = 0.0
+    rois: list[Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def _drawing(seed: int, like: Tensor) -> Iterator[None]:
+    """Two-stage detectors draw regions for their loss: the same ones each time."""
+    with torch.random.fork_rng([like.device] if like.is_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if like.is_cuda:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _masked(problem: SelectionProblem, mask: Tensor) -> Iterator[_Noted]:
+    """Multiply what the consumers read of the group by a mask (images, channels) for a while."""
+    seen = _Noted()
+    with ExitStack() as hooks:
+        for path, layer in problem.consumers.items():
+            module = layer.module
+            hook = partial(_mask_input, mask, seen, path, layer)
+            hooks.callback(module.register_forward_pre_hook(hook).remove)
+            hook = partial(_count, problem, seen, layer, 'read')
+            hooks.callback(module.register_forward_hook(hook).remove)
+        for layer in (*problem.producers.values(), *problem.norms.values()):
+            if isinstance(layer.module, (_ConvNd, nn.Linear)):  # among the norms: depth-wise
+                hook = partial(_count, problem, seen, layer, 'write')
+                hooks.callback(layer.module.register_forward_hook(hook).remove)
+        for module in problem.detector.modules():
+            if isinstance(module, BaseRoIExtractor):
+                hook = partial(_note_rois, seen)
+                handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+                hooks.callback(handle.remove)
+        yield seen
+
+
+def _mask_input(
+    mask: Tensor, seen: _Noted, path: str, layer: Layer, module: nn.Module, args: tuple
+) -> tuple:
+    """The consumer's arguments with the mask on its input; a hook."""
+    x = args[0]
+    own = mask[_images_of(x, len(mask), seen, path)]
+    factors = own.new_ones(len(own), module.weight.shape[1])
+    factors = factors.index_copy(1, layer.index, own[:, layer.root])
+    if isinstance(module, nn.Linear):
+        factors = factors.view(len(own), *[1] * (x.dim() - 2), -1)
+    else:
+        factors = factors.view(*factors.shape, *[1] * (x.dim() - 2))
+    return (x * factors, *args[1:])
+
+
+def _images_of(x: Tensor, images: int, seen: _Noted, path: str) -> Tensor:
+    """The image that each item of a consumer's input belongs to."""
+    if images == 1:
+        return torch.zeros(len(x), dtype=torch.long, device=x.device)
+    # RoIs first, since there may be as many of them as images. A head runs after its extractor;
+    # in mmdet, what reads whole images runs before any.
+    for rois in reversed(seen.rois):
+        if len(rois) == len(x):
+            return rois.to(x.device)
+    if len(x) == images:
+        return torch.arange(images, device=x.device)
+    raise CompressionError(
+        f'GroupFisher cannot tell which image each of the {len(x)} items at {path} belongs to, '
+        f'with {images} images in a batch. Set pruning.selection.batch_size=1, or leave its group '
+        'out of pruning.layers.'
+    )
+
+
+def _note_rois(seen: _Noted, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Remember whose the RoIs are; a hook on ``forward(feats, rois, ...)``."""
+    rois = args[1] if len(args) > 1 else kwargs['rois']
+    seen.rois.append(rois[:, 0].long())
+
+
+def _count(
+    problem: SelectionProblem,
+    seen: _Noted,
+    layer: Layer,
+    role: Literal['read', 'write'],
+    module: nn.Module,
+    args: tuple,
+    output: Tensor,
+) -> None:
+    """Add what one call of a layer spends on one of the group's channels; a hook."""
+    share = len(layer.index) / problem.channels  # its own channels to one of the group's
+    kernel = module.weight[0, 0].numel()
+    if role == 'read':
+        seen.macs += output.numel() * kernel * share
+        return
+    elements = output.numel() / module.weight.shape[0] * share
+    seen.activations += elements
+    seen.macs += elements * module.weight[0].numel()
