@@ -1,0 +1,212 @@
+"""Pictures of a comparison: the metric against what a detector costs, and group by group."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import atomic_path
+from .comparison import FINISHED, CellResult, Comparison, over_seeds, spread
+from .comparison_tables import MAP_PNG, STEPS_PNG
+from .tables import format_count
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive', 'cyan')
+_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*')
+_STYLES = ('-', '--', '-.')
+_WIDTH_OF_A_RATIO = 0.4  # of the gap between two ratios: over it their points stand side by side
+_STEP = 0.04  # of that gap: two neighbours are no farther apart
+_COLUMNS = 3
+
+
+def draw_comparison(comparison: Comparison, folder: str | os.PathLike) -> None:
+    """Draw what there is to draw, as PNG files, each whole or not at all.
+
+    Args:
+        comparison: the cells; those that have not finished are left out.
+        folder: where the pictures go.
+    """
+    for figure, name in (
+        (cost_figure(comparison), MAP_PNG),
+        (steps_figure(comparison), STEPS_PNG),
+    ):
+        if figure is not None:
+            with atomic_path(Path(folder) / name) as temporary:
+                figure.savefig(temporary, bbox_inches='tight')
+
+
+def look(number: int, control: bool = False) -> dict[str, Any]:
+    """Colour, marker and line style of a method; no two of the first 27 methods share all.
+
+    Args:
+        number: which method, >= 0.
+        control: whether it is none: controls are grey.
+    """
+    colour = '0.45' if control else f'tab:{_COLOURS[number % len(_COLOURS)]}'
+    style = ':' if control else _STYLES[number // len(_COLOURS) % len(_STYLES)]
+    return dict(color=colour, marker=_MARKERS[number % len(_MARKERS)], linestyle=style)
+
+
+def cost_figure(comparison: Comparison) -> Figure | None:
+    """The first metric against MACs: a line a method, mean and deviation over the seeds.
+
+    Two panels, at the end and before the retraining; the latter only where it was measured.
+    Points of one ratio, whose MACs are the same, stand side by side.
+
+    Returns:
+        The figure; ``None`` if no cell with metrics has finished.
+    """
+    keys = comparison.metric_keys()
+    if not keys:
+        return None
+    panels: list[tuple[str, Callable[[CellResult], Any]]] = [
+        ('at the end', lambda cell: cell.final.get(keys[0])),
+        ('before the retraining', lambda cell: cell.selected.get(keys[0])),
+    ]
+    panels = [p for p in panels if over_seeds(comparison.cells, p[1]).count]
+    figure = _figure(6.2 * len(panels), 5)
+    dense = comparison.dense()
+    place = _Places(comparison)
+    every_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, value) in zip(every_axes, panels, strict=True):
+        for number, method in enumerate(comparison.methods):
+            points = []
+            for ratio in comparison.ratios:
+                cells = [c for c in comparison.of(method, ratio) if c.same_as is None]
+                here = over_seeds(cells, value)
+                macs = over_seeds(cells, lambda c: c.macs).mean
+                if here.mean is not None and macs is not None:
+                    points.append((place(macs, number), here.mean, here.deviation or 0.0))
+            if points:
+                _line(axes, points, method, look(number, _is_control(comparison, method)))
+        if dense is not None and dense.dense.get(keys[0]) is not None:
+            level = dense.dense[keys[0]]
+            axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
+            axes.plot(dense.dense_macs, level, 's', color='black', label='dense', zorder=3)
+        axes.set_title(title)
+        axes.set_xlabel('multiply-accumulates of one image\n(side by side: the same number)')
+        axes.xaxis.set_major_formatter(lambda x, _: format_count(x).replace('.00', ''))
+        axes.locator_params(axis='x', nbins=6)
+    every_axes[0].set_ylabel(keys[0])
+    _finish(figure, every_axes)
+    return figure
+
+
+def steps_figure(comparison: Comparison) -> Figure | None:
+    """The first metric after each group: a panel a ratio, a line a method, means over seeds.
+
+    Returns:
+        The figure; ``None`` if it was not measured after the groups.
+    """
+    key = next(
+        (
+            key
+            for key in comparison.metric_keys()
+            if any(key in metrics for cell in comparison.cells for _, metrics in cell.steps)
+        ),
+        None,
+    )
+    ratios = [
+        ratio
+        for ratio in comparison.ratios
+        if any(len(cell.steps) > 1 for cell in comparison.cells if cell.ratio == ratio)
+    ]
+    if key is None or not ratios:
+        return None
+    columns = min(_COLUMNS, len(ratios))
+    rows = -(-len(ratios) // columns)
+    longest = max(len(cell.steps) for cell in comparison.cells)
+    figure = _figure(columns * min(12.0, max(5.0, 1.5 + 0.32 * longest)), 5.2 * rows)
+    every_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in every_axes[len(ratios) :]:
+        axes.remove()
+    for axes, ratio in zip(every_axes, ratios, strict=False):
+        names: list[str] = []
+        for number, method in enumerate(comparison.methods):
+            cells = [c for c in comparison.of(method, ratio) if c.state == FINISHED and c.steps]
+            if not cells:
+                continue
+            length = min(len(cell.steps) for cell in cells)
+            own = [name for name, _ in cells[0].steps[:length]]
+            names = max(names, own, key=len)
+            means = [spread(c.steps[i][1].get(key) for c in cells).mean for i in range(length)]
+            points = [(i, mean, 0.0) for i, mean in enumerate(means) if mean is not None]
+            _line(axes, points, method, look(number, _is_control(comparison, method)))
+        axes.set_xticks(range(len(names)), names, rotation=60)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment('right')
+            label.set_rotation_mode('anchor')
+        axes.set_title("the config's own ratios" if isinstance(ratio, str) else f'ratio {ratio:g}')
+        axes.set_xlabel('groups, in the order of pruning')
+    every_axes[0].set_ylabel(f'{key} on the validation set')
+    _finish(figure, every_axes[: len(ratios)])
+    return figure
+
+
+class _Places:
+    """Where a point stands: at its MACs, beside those of the other methods."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.count = len(comparison.methods)
+        done = [cell for cell in comparison.cells if cell.macs is not None]
+        middles = {
+            spread(c.macs for c in done if c.ratio == ratio).mean
+            for ratio in {cell.ratio for cell in done}
+        }
+        dense = comparison.dense()
+        if dense is not None and dense.dense_macs is not None:
+            middles.add(float(dense.dense_macs))
+        ordered = sorted(middles)
+        gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a]
+        self.step = min(gaps, default=0.0) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
+
+    def __call__(self, macs: float, number: int) -> float:
+        return macs + (number - (self.count - 1) / 2) * self.step
+
+
+def _line(
+    axes: Axes, points: Sequence[tuple[float, float, float]], label: str, look_: dict[str, Any]
+) -> None:
+    x, y, deviation = zip(*sorted(points), strict=True)
+    axes.errorbar(
+        x,
+        y,
+        yerr=deviation if any(deviation) else None,
+        label=label,
+        markersize=5,
+        linewidth=1.2,
+        elinewidth=0.9,
+        capsize=2,
+        zorder=2,
+        **look_,
+    )
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _finish(figure: Figure, every_axes: Sequence[Axes]) -> None:
+    """What all panels have in common: a grid, and one legend beside them."""
+    entries: dict[str, Any] = {}
+    for axes in every_axes:
+        axes.grid(axis='y', alpha=0.3)
+        axes.margins(y=0.08)
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.legend(list(entries.values()), list(entries), loc='outside right upper', framealpha=0.9)
+
+
+def _is_control(comparison: Comparison, method: str) -> bool:
+    return all(cell.update is None for cell in comparison.cells if cell.method == method)

@@ -1,0 +1,73 @@
+"""What all cells stand on: the detector's groups and the length of an epoch."""
+
+import contextlib
+import copy
+import io
+from dataclasses import dataclass
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.preflight import readable
+from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.structure import ChannelGroup, find_groups
+
+
+@dataclass
+class Ground:
+    """Facts of a config that are found by building its detector and its data sets once.
+
+    Attributes:
+        detector: the dense detector, weights not loaded.
+        groups: all its groups of channels.
+        image_size: (height, width) in pixels of the images it is measured on.
+        epoch_length: training iterations an epoch, >= 1.
+    """
+
+    detector: nn.Module
+    groups: list[ChannelGroup]
+    image_size: tuple[int, int]
+    epoch_length: int
+
+    def stages(self, pruning: PruningConfig) -> list[Stage]:
+        """The groups that a config prunes, and how many channels of each stay."""
+        return choose_stages(self.detector, self.groups, pruning)[0]
+
+
+def prepare_ground(cfg: Config) -> Ground:
+    """Build the detector and the data sets of a config.
+
+    Raises:
+        CompressionError: a file of the data cannot be read, or the detector not be traced.
+    """
+    register_all_modules(init_default_scope=False)
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+    detector = MODELS.build(copy.deepcopy(cfg.model)).eval()
+    name = next((n for n in ('test_dataloader', 'val_dataloader') if cfg.get(n) is not None), None)
+    if name is None or not isinstance(cfg.get('train_dataloader'), dict):
+        raise CompressionError(
+            'the config needs a `train_dataloader`, and a `test_dataloader` or `val_dataloader`: '
+            "inherit the detector's own config"
+        )
+    with readable(name):
+        item = pseudo_collate([_loader(cfg, name).dataset[0]])
+    with torch.no_grad():
+        inputs = detector.data_preprocessor(item, False)['inputs']
+    size = tuple(inputs.shape[-2:])
+    with readable('train_dataloader'):
+        epoch_length = len(_loader(cfg, 'train_dataloader'))
+    return Ground(detector, find_groups(detector, size), size, epoch_length)
+
+
+def _loader(cfg: Config, name: str) -> DataLoader:
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what nobody asked for
+        return Runner.build_dataloader(copy.deepcopy(cfg[name]), seed=0)

@@ -1,0 +1,228 @@
+"""What a comparison will run, checked as a whole before anything runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.comparison.budget import Budget, share_out, total_iterations
+from mmdet_lcp.runner.comparison.cells import Cell, pruning_cell
+from mmdet_lcp.runner.comparison.config_text import fingerprint
+from mmdet_lcp.runner.comparison.controls import (
+    CONTROLS,
+    control_cell,
+    pruned_structure,
+    uniform_structure,
+)
+from mmdet_lcp.runner.comparison.ground import Ground, prepare_ground
+from mmdet_lcp.runner.comparison.methods import Method, find_method, without_method
+from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.stages import Stage
+
+
+@dataclass
+class Request:
+    """What was asked for.
+
+    Attributes:
+        config: path of a pruning config.
+        methods: names of methods, fragments and controls.
+        ratios: fractions of the channels that go, each in (0, 1); none for the config's own.
+        seeds: one run for each.
+        checkpoint: the dense detector; ``None`` takes the config's `load_from`.
+        finetune_iters: iterations before each group, for methods that train something along.
+        cfg_options: changes to the config, by dotted key.
+    """
+
+    config: str
+    methods: Sequence[str]
+    ratios: Sequence[float] = ()
+    seeds: Sequence[int] = (0,)
+    checkpoint: str | None = None
+    finetune_iters: int = 8
+    cfg_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ComparisonPlan:
+    """What will be run.
+
+    Attributes:
+        config: path of the config.
+        cells: in order of execution: the first seed of everything comes first.
+        methods: their names, in the order that was asked for.
+        shared: fingerprint of what all cells have in common.
+        notes: what the user should know.
+    """
+
+    config: str
+    cells: list[Cell]
+    methods: list[str]
+    shared: dict[str, str]
+    notes: list[str]
+
+
+def plan_comparison(request: Request) -> ComparisonPlan:
+    """Lay out all cells.
+
+    Raises:
+        CompressionError: something in the request, the config or a fragment has to be mended.
+    """
+    _check(request)
+    methods = {}
+    for name in request.methods:
+        found = name if name in CONTROLS else find_method(name, CONTROLS)
+        methods[name if name in CONTROLS else found.name] = found
+    if len(methods) < len(request.methods):
+        raise CompressionError(f'--criteria names a method twice: {", ".join(request.methods)}')
+    base = _load(request)
+    ratios: Sequence[float | str] = list(request.ratios)
+    if not ratios:
+        own = base[KEY].get('ratio', 0.5)
+        ratios = ['config' if isinstance(own, Mapping) else own]
+    by_ratio = {ratio: _with_ratio(base, ratio) for ratio in ratios}
+    for cfg in by_ratio.values():
+        PruningConfig.from_cfg(cfg)
+        for method in methods.values():
+            if isinstance(method, Method):  # misspelt keys, before data sets are read
+                PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])})
+    ground = prepare_ground(Config(base))
+    notes: list[str] = []
+    cells = [
+        cell
+        for ratio, cfg in by_ratio.items()
+        for cell in _cells_of(ratio, cfg, methods, request, ground, notes)
+    ]
+    order = {seed: number for number, seed in enumerate(request.seeds)}
+    cells.sort(key=lambda cell: order[cell.seed])
+    shared = _shared(base, request.finetune_iters)
+    return ComparisonPlan(request.config, cells, list(methods), shared, notes)
+
+
+def _cells_of(
+    ratio: float | str,
+    cfg: dict[str, Any],
+    methods: Mapping[str, Method | str],
+    request: Request,
+    ground: Ground,
+    notes: list[str],
+) -> list[Cell]:
+    pruning = PruningConfig.from_cfg(cfg)
+    stages = ground.stages(pruning)
+    total = total_iterations(pruning, len(stages), ground.epoch_length)
+    cells = []
+    for name, method in methods.items():
+        if isinstance(method, Method):
+            finetune = request.finetune_iters if method.trains_along else 0
+            budget: Budget = share_out(total, len(stages), finetune, name)
+            cells += [
+                pruning_cell(cfg, method, ratio, seed, budget, ground.epoch_length)
+                for seed in request.seeds
+            ]
+        else:
+            cells += _control_cells(name, ratio, cfg, methods, request, ground, stages, notes)
+    return cells
+
+
+def _control_cells(
+    name: str,
+    ratio: float | str,
+    cfg: dict[str, Any],
+    methods: Mapping[str, Any],
+    request: Request,
+    ground: Ground,
+    stages: list[Stage],
+    notes: list[str],
+) -> list[Cell]:
+    total = total_iterations(PruningConfig.from_cfg(cfg), len(stages), ground.epoch_length)
+    plan = pruned_structure(ground, stages)
+    same = False
+    if name == 'uniform' and not isinstance(cfg[KEY].get('ratio', 0.5), Mapping):
+        same = 'scratch' in methods
+        notes.append(
+            f'uniform at {ratio:g}: one ratio for all layers narrows them uniformly already, so '
+            'its architecture is that of scratch' + (', whose result it shares' if same else '')
+        )
+    elif name == 'uniform':
+        plan, difference = uniform_structure(ground, stages)
+        if abs(difference) > 0.01:
+            notes.append(
+                f'uniform: whole channels come no nearer to the pruned MACs than '
+                f'{100 * difference:+.1f} %'
+            )
+    cells = []
+    for seed in request.seeds:
+        cell = control_cell(name, cfg, plan, ground, ratio, seed, total)
+        if same:
+            cell.same_as = cell.name.replace('uniform', 'scratch', 1)
+        cells.append(cell)
+    return cells
+
+
+def _check(request: Request) -> None:
+    """What can be told from the request alone."""
+    if not request.methods:
+        raise CompressionError('--criteria names no method')
+    for ratio in request.ratios:
+        if not 0 < ratio < 1:
+            raise CompressionError(
+                f'--ratios {ratio:g} is the fraction of the channels that is removed: it must lie '
+                'between 0 and 1, both excluded'
+            )
+    for name, values in (('--ratios', request.ratios), ('--seeds', request.seeds)):
+        if len(set(values)) < len(values):
+            raise CompressionError(f'{name} names a value twice: {" ".join(map(str, values))}')
+    if not request.seeds or min(request.seeds) < 0:
+        raise CompressionError('--seeds must be integers, 0 or above')
+    if request.finetune_iters < 1:
+        raise CompressionError('--finetune-iters must be at least 1')
+
+
+def _load(request: Request) -> dict[str, Any]:
+    """The config as plain data, with the checkpoint's full path in it."""
+    path = Path(request.config)
+    if not path.is_file() and '::' not in request.config:
+        raise CompressionError(f'{path}: there is no such config')
+    try:
+        cfg = Config.fromfile(request.config)
+    except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
+        raise CompressionError(f'{path} cannot be read: {error}') from error
+    if request.cfg_options:
+        cfg.merge_from_dict(dict(request.cfg_options))
+    base = cfg.to_dict()
+    PruningConfig.from_cfg(base)
+    checkpoint = request.checkpoint or base.get('load_from')
+    if not checkpoint:
+        raise CompressionError(
+            'all methods start from one trained detector: name its checkpoint with --checkpoint '
+            'FILE, or set `load_from` in the config'
+        )
+    if not Path(checkpoint).is_file():
+        where = '--checkpoint' if request.checkpoint else 'load_from'
+        raise CompressionError(
+            f'{where}={checkpoint!r}: there is no such file; train the dense detector first, or '
+            'name another one with --checkpoint FILE'
+        )
+    base['load_from'] = str(Path(checkpoint).resolve())
+    for key in ('resume', 'work_dir'):
+        base.pop(key, None)
+    return base
+
+
+def _with_ratio(base: dict[str, Any], ratio: float | str) -> dict[str, Any]:
+    if isinstance(ratio, str):
+        return base
+    return {**base, KEY: {**base[KEY], 'ratio': ratio}}
+
+
+def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, str]:
+    """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
+    pruning = without_method(base[KEY])
+    for key in ('ratio', 'evaluate'):
+        pruning.pop(key, None)
+    rest = {k: v for k, v in base.items() if k != 'randomness'}
+    return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

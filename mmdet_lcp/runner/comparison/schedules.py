@@ -1,0 +1,49 @@
+"""Learning-rate schedules for a training of another length: the same shape, stretched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_TIMES = ('begin', 'end', 'milestones', 'T_max', 'step_size', 'total_steps', 'periods')
+_WARM_UPS = ('LinearLR', 'ConstantLR')
+
+
+def stretched(
+    schedulers: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None,
+    factor: float,
+    epoch_length: int | None = None,
+) -> list[dict[str, Any]] | None:
+    """Stretch mmengine's schedulers in time; warm-ups stay as long as they were.
+
+    Args:
+        schedulers: configs as in `param_scheduler`.
+        factor: new length / old length, > 0.
+        epoch_length: iterations an epoch; if given, what counts epochs counts iterations then,
+            for a training that does not end with an epoch.
+
+    Returns:
+        New configs; ``None`` for none.
+    """
+    if schedulers is None:
+        return None
+    if isinstance(schedulers, Mapping):
+        schedulers = [schedulers]
+    return [_stretch(dict(scheduler), factor, epoch_length) for scheduler in schedulers]
+
+
+def _stretch(scheduler: dict[str, Any], factor: float, epoch_length: int | None) -> dict[str, Any]:
+    kind = str(scheduler['type']).rpartition('.')[2]
+    if kind in _WARM_UPS:
+        factor = 1.0
+    if epoch_length and scheduler.get('by_epoch', True):
+        factor *= epoch_length
+        scheduler['by_epoch'] = False
+        scheduler.pop('convert_to_iter_based', None)
+    for key in _TIMES:
+        value = scheduler.get(key)
+        if isinstance(value, (list, tuple)):
+            scheduler[key] = [round(item * factor) for item in value]
+        elif isinstance(value, int):
+            scheduler[key] = round(value * factor)
+    if kind == 'ExponentialLR':
+        scheduler['gamma'] = scheduler['gamma'] ** (1 / factor)
+    return scheduler

@@ -1,0 +1,248 @@
+"""Statistics over seeds, and the tables, against values found by hand."""
+
+import csv
+import math
+
+import made_reports
+import pytest
+
+from mmdet_lcp.analysis.comparison import (
+    CellResult,
+    Comparison,
+    from_report,
+    over_seeds,
+    read_comparison,
+    spread,
+)
+from mmdet_lcp.analysis.comparison_tables import (
+    comparison_csv,
+    comparison_markdown,
+    write_tables,
+)
+from mmdet_lcp.analysis.report import DetectorFacts, GroupFacts
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import write_json
+
+MAP, AP50, AP75 = 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'
+
+
+def metrics(value: float) -> dict:
+    return {MAP: value, AP50: value + 0.2, AP75: value - 0.1}
+
+
+def report(final: float, dense: float = 0.6, **changes):
+    return made_reports.report(
+        dense=DetectorFacts(metrics(dense), 2_000_000, 600_000_000),
+        compressed=DetectorFacts(metrics(final), 500_000, 150_000_000),
+        groups=[GroupFacts('a', 8, 4, 4, 1.5), GroupFacts('b', 8, 4, 4, 0.5)],
+        pruned_metrics=metrics(final - 0.1),
+        **{'seconds': 100.0, **changes},
+    )
+
+
+def add(out, method, seed, ratio=0.5, result=None, same_as=None, failed=False, **more):
+    """Put a cell into a folder as a comparison does."""
+    folder = out / 'cells' / f'{method}_r{ratio}_s{seed}'
+    update = None if method in ('scratch', 'uniform') else 'NoUpdate'
+    cell = dict(method=method, update=update, ratio=ratio, seed=seed, iterations='6')
+    write_json(folder / 'cell.json', {**cell, 'same_as': same_as, 'fingerprint': {}, **more})
+    if failed:
+        (folder / 'failed.txt').write_text('boom\n')
+    elif isinstance(result, dict):
+        write_json(folder / 'run' / 'control.json', result)
+    elif result is not None:
+        write_json(folder / 'run' / 'report.json', result.to_dict())
+
+
+@pytest.fixture
+def out(tmp_path):
+    """lcp with 3 seeds, l1 with 2 of 3 (the third failed), a control that is shared."""
+    about = dict(methods=['lcp', 'l1', 'scratch', 'uniform'], command='compare', config='c.py')
+    write_json(tmp_path / 'comparison.json', about)
+    for seed, value in enumerate((0.40, 0.42, 0.47)):
+        add(tmp_path, 'lcp', seed, result=report(value))
+    for seed, value in enumerate((0.50, 0.44)):
+        add(tmp_path, 'l1', seed, result=report(value, seconds=50.0))
+    add(tmp_path, 'l1', 2, failed=True)
+    control = dict(metrics=metrics(0.3), params=500_000, macs=150_000_000, seconds=7.0)
+    add(tmp_path, 'scratch', 0, result=control)
+    add(tmp_path, 'scratch', 1)
+    add(tmp_path, 'uniform', 0, same_as='scratch_r0.5_s0')
+    return tmp_path
+
+
+def rows_of(markdown: str, section: str) -> dict[str, list[str]]:
+    lines = markdown.split(f'## Ratio {section}\n')[1].split('\n##')[0].splitlines()
+    table = [line.strip('|').split('|') for line in lines if line.startswith('|')]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in table}
+
+
+class TestSpread:
+    def test_mean_and_deviation_with_n_minus_1(self):
+        result = spread([0.40, 0.42, 0.47])
+        assert result.mean == pytest.approx(0.43)
+        assert result.deviation == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+        assert result.count == 3
+
+    def test_one_value_has_no_deviation(self):
+        assert spread([0.4]) == spread([None, 0.4, math.nan])
+        assert spread([0.4]).deviation is None
+
+    def test_no_value(self):
+        assert (spread([]).mean, spread([None]).count) == (None, 0)
+
+    def test_only_finished_cells_count(self):
+        cells = [CellResult('a', 0.5, s, state='finished', seconds=2.0) for s in range(2)]
+        cells.append(CellResult('a', 0.5, 2, state='failed', seconds=9.0))
+        assert over_seeds(cells, lambda c: c.seconds).mean == 2
+
+
+class TestReading:
+    def test_states(self, out):
+        states = [(c.method, c.seed, c.state) for c in read_comparison(out).cells]
+        assert states == [
+            ('lcp', 0, 'finished'),
+            ('lcp', 1, 'finished'),
+            ('lcp', 2, 'finished'),
+            ('l1', 0, 'finished'),
+            ('l1', 1, 'finished'),
+            ('l1', 2, 'failed'),
+            ('scratch', 0, 'finished'),
+            ('scratch', 1, 'not finished'),
+            ('uniform', 0, 'finished'),
+        ]
+
+    def test_a_report(self, out):
+        cell = read_comparison(out).cells[0]
+        assert (cell.params, cell.dense_params) == (500_000, 2_000_000)
+        assert (cell.seconds, cell.seconds_selection) == (100, 2.0)
+        assert cell.selected[MAP] == pytest.approx(0.3)
+        names = [name for name, _ in cell.steps]
+        assert names == ['dense', *(f'backbone.features.{2 * i}' for i in range(13))]
+
+    def test_a_shared_result(self, out):
+        (cell,) = read_comparison(out).of('uniform', 0.5)
+        assert cell.final == metrics(0.3) and cell.same_as == 'scratch_r0.5_s0'
+
+    def test_an_empty_folder(self, tmp_path):
+        comparison = read_comparison(tmp_path)
+        assert comparison.cells == [] and comparison.metric_keys() == []
+        write_tables(comparison, tmp_path)
+        assert '0 of 0 runs' in (tmp_path / 'table.md').read_text()
+
+    def test_a_damaged_cell(self, out):
+        path = out / 'cells' / 'lcp_r0.5_s0' / 'cell.json'
+        path.write_text('{"method": "lcp"}')
+        with pytest.raises(CompressionError, match=r'lcp_r0\.5_s0'):
+            read_comparison(out)
+        path.write_text('{')
+        with pytest.raises(CompressionError, match=r'lcp_r0\.5_s0'):
+            read_comparison(out)
+
+    def test_dense_measurements_that_differ(self, out):
+        assert read_comparison(out).disagreements() == []
+        add(out, 'lcp', 3, result=report(0.4, dense=0.65))
+        lines = read_comparison(out).disagreements()
+        assert len(lines) == 3
+        assert MAP in lines[0] and '0.6000 to 0.6500' in lines[0]
+        assert '**Warning:**' in comparison_markdown(read_comparison(out))
+
+    @pytest.mark.parametrize(
+        ('found', 'shown'),
+        [
+            (['coco/bbox_mAP_s', 'coco/bbox_mAP', 'coco/bbox_mAP_50'], ['mAP', 'mAP_50']),
+            ([AP75, AP50, MAP], ['mAP', 'AP50', 'AP75']),
+            (['x/recall', 'x/precision'], ['recall', 'precision']),
+        ],
+    )
+    def test_metrics_to_show(self, found, shown):
+        cell = from_report(CellResult('a', 0.5, 0), report(0.4))
+        cell.final = dict.fromkeys(found, 0.5)
+        keys = Comparison([cell], ['a']).metric_keys()
+        assert [key.rpartition('/')[2].removeprefix('bbox_') for key in keys] == shown
+
+
+class TestMarkdown:
+    def test_rows(self, out):
+        rows = rows_of(comparison_markdown(read_comparison(out)), '0.5')
+        assert list(rows)[2:] == ['dense', 'lcp', 'l1', 'scratch', 'uniform (= scratch)']
+        assert rows['dense'][:3] == ['0.600', '0.800', '0.500']
+        assert rows['dense'][4:6] == ['2.00 M', '600.00 M']
+        assert rows['lcp'] == [
+            '0.430 ± 0.036 (3)',
+            '0.630 ± 0.036 (3)',
+            '0.330 ± 0.036 (3)',
+            '0.330 ± 0.036 (3)',
+            '500.00 k (−75.0 %)',
+            '150.00 M (−75.0 %)',
+            '2.0 s',
+            '1 min 40 s',
+            '3',
+        ]
+        assert rows['l1'][:4] == [
+            '**0.470** ± 0.042 (2)',
+            '**0.670** ± 0.042 (2)',
+            '**0.370** ± 0.042 (2)',
+            '**0.370** ± 0.042 (2)',
+        ]
+        assert rows['l1'][-1] == '2 of 3, 1 failed'
+        assert rows['scratch'][:4] == ['0.300 (1)', '0.500 (1)', '0.200 (1)', 'n/a']
+        assert rows['scratch'][-1] == '1 of 2'
+
+    def test_counts_and_command(self, out):
+        text = comparison_markdown(read_comparison(out))
+        assert '6 of 8 runs have ended, 1 failed.' in text  # the shared one was not run
+        assert text.rstrip().endswith('```\ncompare\n```')
+
+    def test_equal_means_are_all_bold(self, out):
+        add(out, 'lcp', 0, 0.7, result=report(0.4))
+        add(out, 'l1', 0, 0.7, result=report(0.4))
+        rows = rows_of(comparison_markdown(read_comparison(out)), '0.7')
+        assert rows['lcp'][0] == rows['l1'][0] == '**0.400** (1)'
+
+    def test_a_single_method_is_not_bold(self, out):
+        add(out, 'lcp', 0, 0.7, result=report(0.4))
+        rows = rows_of(comparison_markdown(read_comparison(out)), '0.7')
+        assert rows['lcp'][0] == '0.400 (1)'
+
+    def test_sections_rise_and_the_configs_own_ratio_is_last(self, out):
+        for ratio in ('config', 0.75, 0.3):
+            add(out, 'lcp', 0, ratio, result=report(0.4))
+        text = comparison_markdown(read_comparison(out))
+        titles = [line for line in text.splitlines() if line.startswith('## Ratio')]
+        assert titles == [
+            '## Ratio 0.3',
+            '## Ratio 0.5',
+            '## Ratio 0.75',
+            "## Ratio the config's own",
+        ]
+
+    def test_pictures_that_are_there(self, out):
+        assert '![' not in comparison_markdown(read_comparison(out), out)
+        (out / 'map_vs_macs.png').touch()
+        assert '(map_vs_macs.png)' in comparison_markdown(read_comparison(out), out)
+
+
+def test_csv(out):
+    rows = list(csv.DictReader(comparison_csv(read_comparison(out)).splitlines()))
+    assert len(rows) == 9
+    first = rows[0]
+    assert (first['method'], first['update'], first['seed']) == ('lcp', 'NoUpdate', '0')
+    assert float(first[f'final {MAP}']) == 0.4
+    assert float(first[f'selected {MAP}']) == pytest.approx(0.3)
+    assert float(first[f'dense {AP50}']) == pytest.approx(0.8)
+    assert (first['params'], first['params_ratio'], first['macs_ratio']) == (
+        '500000',
+        '0.25',
+        '0.25',
+    )
+    assert (first['seconds_selection'], first['seconds']) == ('2.0', '100.0')
+    failed = rows[5]
+    assert failed['state'] == 'failed' and failed[f'final {MAP}'] == failed['macs'] == ''
+    assert rows[6]['update'] == '' and rows[6][f'dense {MAP}'] == ''
+
+
+def test_tables_are_written(out):
+    write_tables(read_comparison(out), out)
+    assert (out / 'table.csv').read_text().startswith('method,update,ratio,seed,state')
+    assert (out / 'table.md').read_text().startswith('# Comparison: c.py\n')

@@ -1,0 +1,132 @@
+"""What the pictures of a comparison show, by matplotlib's own objects."""
+
+import pytest
+
+from mmdet_lcp.analysis.comparison import CellResult, Comparison
+from mmdet_lcp.analysis.comparison_pictures import (
+    cost_figure,
+    draw_comparison,
+    look,
+    steps_figure,
+)
+
+KEY = 'coco/bbox_mAP'
+
+
+def cell(method, ratio, seed, final, steps=True, control=False, **more) -> CellResult:
+    losses = {} if control else {KEY: final - 0.1}
+    measured = [('dense', {KEY: 0.6}), ('a', {KEY: 0.5 - 0.1 * seed}), ('b', {KEY: 0.4})]
+    return CellResult(
+        method=method,
+        ratio=ratio,
+        seed=seed,
+        update=None if control else 'NoUpdate',
+        state='finished',
+        dense={} if control else {KEY: 0.6},
+        selected=losses,
+        final={KEY: final},
+        steps=measured if steps and not control else [],
+        params=100,
+        macs=int(1000 * (1 - ratio)),
+        dense_params=None if control else 200,
+        dense_macs=None if control else 1000,
+        **more,
+    )
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    cells = [
+        cell('a', ratio, seed, 0.5 - 0.1 * ratio + 0.02 * seed)
+        for ratio in (0.5, 0.7)
+        for seed in (0, 1)
+    ]
+    cells += [cell('b', 0.5, 0, 0.4, steps=False)]
+    cells += [cell('scratch', 0.5, 0, 0.3, control=True)]
+    cells += [cell('uniform', 0.5, 0, 0.3, control=True, same_as='scratch_r0.5_s0')]
+    cells += [CellResult('c', 0.5, 0, 'NoUpdate', 'failed')]
+    return Comparison(cells, ['a', 'b', 'c', 'scratch', 'uniform'])
+
+
+def lines_of(axes) -> dict:
+    """Label -> line, of the methods alone."""
+    found = {str(box.get_label()): box.lines[0] for box in axes.containers}
+    assert len(found) == len(axes.containers)
+    return found
+
+
+def test_the_metric_against_macs(comparison):
+    end, before = cost_figure(comparison).axes
+    assert list(lines_of(end)) == ['a', 'b', 'scratch']  # failed and shared ones are not drawn
+    assert list(lines_of(before)) == ['a', 'b']  # a control was never pruned
+    x, y = lines_of(end)['a'].get_data()
+    assert y == pytest.approx([0.44, 0.46])  # 0.7, then 0.5: rising MACs
+    assert x == pytest.approx([300, 500], abs=0.4 * 200)
+    (dense,) = [line for line in end.lines if line.get_label() == 'dense']
+    assert (list(dense.get_xdata()), list(dense.get_ydata())) == ([1000], [0.6])
+
+
+def test_methods_at_the_same_macs_stand_side_by_side(comparison):
+    end, _ = cost_figure(comparison).axes
+    lines = lines_of(end)
+    places = [
+        lines['a'].get_xdata()[1],
+        lines['b'].get_xdata()[0],
+        lines['scratch'].get_xdata()[0],
+    ]
+    assert places == sorted(set(places))
+
+
+def test_error_bars_where_there_are_several_seeds(comparison):
+    end, _ = cost_figure(comparison).axes
+    bars = {str(box.get_label()): box.has_yerr for box in end.containers}
+    assert bars == {'a': True, 'b': False, 'scratch': False}
+    (box,) = [box for box in end.containers if box.get_label() == 'a']
+    low, high = box.lines[2][0].get_segments()[0][:, 1]
+    assert high - low == pytest.approx(2 * 0.02 / 2**0.5)  # two values 0.02 apart
+
+
+def test_one_legend_for_all_panels(comparison):
+    figure = cost_figure(comparison)
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {'a', 'b', 'scratch', 'dense'}
+    assert all(axes.get_legend() is None for axes in figure.axes)
+
+
+def test_group_by_group(comparison):
+    figure = steps_figure(comparison)
+    assert [axes.get_title() for axes in figure.axes] == ['ratio 0.5', 'ratio 0.7']
+    for axes in figure.axes:
+        (line,) = lines_of(axes).values()
+        assert list(line.get_ydata()) == pytest.approx([0.6, 0.45, 0.4])  # means over two seeds
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ['dense', 'a', 'b']
+
+
+def test_nothing_was_measured_between_the_groups():
+    assert steps_figure(Comparison([cell('a', 0.5, 0, 0.4, steps=False)], ['a'])) is None
+
+
+def test_one_panel_without_a_measurement_before_the_retraining():
+    only = cell('a', 0.5, 0, 0.4)
+    only.selected = {}
+    assert len(cost_figure(Comparison([only], ['a'])).axes) == 1
+
+
+def test_nothing_has_finished(tmp_path):
+    empty = Comparison([CellResult('a', 0.5, 0)], ['a'])
+    assert cost_figure(empty) is None and steps_figure(empty) is None
+    draw_comparison(empty, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files(comparison, tmp_path):
+    draw_comparison(comparison, tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ['map_by_group.png', 'map_vs_macs.png']
+    assert all(path.read_bytes().startswith(b'\x89PNG') for path in tmp_path.iterdir())
+
+
+def test_looks_differ():
+    looks = {tuple(look(number).items()) for number in range(27)}
+    assert len(looks) == 27
+    assert look(3, control=True)['linestyle'] == ':'

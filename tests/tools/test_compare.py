@@ -1,0 +1,181 @@
+"""tools/compare.py on tiny data: what is run and written, and how it fails."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import pytest
+import tiny
+from processes import Script
+
+ROOT = Path(__file__).parents[2]
+GROUND = r"""
+pruning.update(
+    layers=r'stage4\.1\.conv',
+    selection=dict(num_images=2),
+    finetune=dict(max_epochs=None, max_iters=0, lr=0.001, param_scheduler=None),
+    retrain=dict(max_epochs=1, lr=0.001, param_scheduler=None),
+    evaluate=('pruned',),
+)
+train_cfg = dict(max_epochs=1)
+param_scheduler = None
+"""
+MAP = 'coco/bbox_mAP'
+
+
+class Forked:
+    """A child that a server with PyTorch in it forks: sooner there than a new process."""
+
+    def __init__(self, command, log, env) -> None:
+        self.script = Script(Path(command[1]), command[2:], log.parent / 'prints', dict(env))
+        self.log = log
+
+    def poll(self) -> int | None:
+        status = self.script.process.exitcode
+        if status is not None:
+            self.log.write_text(self.script.out + self.script.err)
+        return status
+
+    def terminate(self) -> None:
+        self.script.process.terminate()
+
+    def kill(self) -> None:
+        self.script.process.kill()
+
+
+def not_started(*_):
+    raise AssertionError('a run was started')
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location('compare', ROOT / 'tools' / 'compare.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+compare = load_tool()
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('compare')
+    return tiny.make_config(folder, tiny.make_data(folder / 'digits'), 'ground', GROUND)
+
+
+@pytest.fixture(scope='module')
+def options(config) -> list[str]:
+    """Two methods (one a control), one ratio, two seeds; two at a time."""
+    out = config.with_name('out')
+    words = f'{config} --criteria lcp_exact scratch --ratios 0.5 --seeds 0 1 --jobs 2 --out {out}'
+    return words.split()
+
+
+@pytest.fixture(scope='module')
+def out(config, options) -> Path:
+    """The folder after all runs."""
+    assert compare.main(options, Forked) == 0
+    return config.with_name('out')
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run, and return the message that is all it should print as an error."""
+
+    def run(*args) -> str:
+        assert compare.main([str(arg) for arg in args], not_started) == 1
+        printed = capsys.readouterr()
+        assert printed.err.startswith('error: ') and 'Traceback' not in printed.err
+        return printed.err
+
+    return run
+
+
+def rows(out: Path) -> list[dict]:
+    return list(csv.DictReader((out / 'table.csv').read_text().splitlines()))
+
+
+def test_a_table_of_all_runs(out):
+    table = rows(out)
+    names = [(row['method'], row['seed'], row['state']) for row in table]
+    assert names == [
+        ('lcp_exact', '0', 'finished'),
+        ('lcp_exact', '1', 'finished'),
+        ('scratch', '0', 'finished'),
+        ('scratch', '1', 'finished'),
+    ]
+    pruned, control = table[0], table[2]
+    for key in ('params', 'macs', 'params_ratio', 'macs_ratio'):
+        assert pruned[key] == control[key] != ''
+    assert float(pruned['macs_ratio']) < 1
+    for moment in ('dense', 'selected', 'final'):
+        assert 0 <= float(pruned[f'{moment} {MAP}']) <= 1
+        assert (control[f'{moment} {MAP}'] == '') == (moment != 'final')
+    assert all(float(row['seconds']) > 0 for row in table)
+    assert '4 of 4 runs have ended.' in (out / 'table.md').read_text()
+    assert (out / 'map_vs_macs.png').is_file()
+
+
+def test_runs_that_have_ended_are_not_run_again(out, options, capsys):
+    before = (out / 'table.csv').read_text()
+    assert compare.main(options, not_started) == 0
+    assert '4 of 4 runs have ended before' in capsys.readouterr().out
+    assert (out / 'table.csv').read_text() == before
+
+
+def test_dry_run(out, options, capsys):
+    options = [*options, '--dry-run', '--seeds', '0', '2']
+    assert compare.main(options, not_started) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [' '.join(line.split()) for line in lines] == [
+        'lcp_exact_r0.5_s0 3 iterations (3) exists',
+        'scratch_r0.5_s0 6 iterations (1 + 1 epochs) exists',
+        'lcp_exact_r0.5_s2 3 iterations (3) to be run',
+        'scratch_r0.5_s2 6 iterations (1 + 1 epochs) to be run',
+    ]
+
+
+def test_a_run_that_fails(config, tmp_path, capsys):
+    """Its own message is told at the end; one run only, since the others go the same way."""
+    dense = tmp_path / 'dense.pth'
+    dense.write_bytes(b'no checkpoint')
+    words = f'{config} --criteria lcp_exact --checkpoint {dense} --out {tmp_path / "out"}'
+    assert compare.main(words.split(), Forked) == 1
+    printed = capsys.readouterr()
+    assert 'lcp_exact_r0.5_s0 failed' in printed.out
+    assert 'is cut short or no torch checkpoint' in printed.out
+    assert rows(tmp_path / 'out')[0]['state'] == 'failed'
+
+
+def test_list(capsys):
+    assert compare.main(['--list'], not_started) == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = ['lcp', 'Localization-aware', 'Channel', 'Pruning.']
+    assert words in [line.split() for line in lines]
+    assert {'scratch', 'uniform'} <= {line.split()[0] for line in lines if line}
+
+
+class TestErrors:
+    def test_unknown_method(self, fails, config):
+        message = fails(config, '--criteria', 'lcpp')
+        assert "the nearest is 'lcp'" in message and 'scratch, uniform' in message
+
+    def test_ratio(self, fails, config):
+        assert '--ratios 1.5' in fails(config, '--criteria', 'lcp', '--ratios', '1.5')
+
+    def test_no_checkpoint(self, fails, config):
+        message = fails(config, '--criteria', 'lcp', '--cfg-options', 'load_from=None')
+        assert '--checkpoint' in message
+
+    def test_nothing_left_for_the_retraining(self, fails, config):
+        message = fails(config, '--criteria', 'lcp')
+        assert '1 groups x 8 iterations' in message and '3 iterations' in message
+
+    def test_another_config(self, fails, out, options):
+        message = fails(*options, '--cfg-options', 'pruning.retrain.lr=0.5')
+        assert str(out) in message and '`pruning`' in message
+
+    def test_nothing_asked_for(self, capsys):
+        with pytest.raises(SystemExit):
+            compare.main([], not_started)
+        assert 'CONFIG and --criteria are needed' in capsys.readouterr().err

@@ -1,0 +1,171 @@
+#!/usr/bin/env python
+"""Run every pruning method on the same detector, data and budget, and write one table.
+
+CONFIG is a pruning config: it gives the detector, the data, the layers and the training budget.
+Each method, a fragment of configs/_base_/pruning/, brings what chooses the channels (criterion,
+update, auxiliary network, objective). NAME+exact, NAME+none and NAME+sgd are a method with another
+update, NAME+OTHER is one with the update of another method, on the positions that OTHER looks at.
+The controls `scratch` and `uniform` train the small architecture from scratch.
+
+A run is one method at one ratio with one seed. All of them train the detector for as many
+iterations; a method with an auxiliary network takes those that train it off its retraining.
+
+  # which methods are there?
+  python tools/compare.py --list
+  # what would be run, and for how long is it trained?
+  python tools/compare.py configs/lcp/compare_digits.py --criteria lcp lcp+exact scratch \\
+      --ratios 0.5 0.7 --seeds 0 1 2 --out work_dirs/compare_digits --dry-run
+  # run it, two at a time; killed on the way, the same command goes on
+  python tools/compare.py configs/lcp/compare_digits.py --criteria lcp lcp+exact scratch \\
+      --ratios 0.5 0.7 --seeds 0 1 2 --out work_dirs/compare_digits --jobs 2
+
+DIR/table.md and DIR/table.csv grow with every run that ends; more methods, ratios or seeds may be
+added to a folder later. DIR/cells/NAME/log.txt is what a run prints.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmdet_lcp import CompressionError
+from mmdet_lcp.runner.comparison import (
+    CONTROLS,
+    ComparisonPlan,
+    Request,
+    Start,
+    list_methods,
+    plan_comparison,
+    run_comparison,
+    start_process,
+)
+
+TRAIN = Path(__file__).resolve().with_name('train.py')
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('config', nargs='?', metavar='CONFIG', help='a pruning config')
+    add(
+        '--criteria',
+        nargs='+',
+        metavar='METHOD',
+        help='methods to compare: NAME, NAME+UPDATE, path of a fragment, scratch, uniform',
+    )
+    add(
+        '--ratios',
+        nargs='+',
+        type=float,
+        default=[],
+        metavar='R',
+        help="fractions of the channels to remove, each between 0 and 1 (CONFIG's unless told)",
+    )
+    add('--seeds', nargs='+', type=int, default=[0], metavar='S', help='default: 0')
+    add('--out', metavar='DIR', help='folder for everything (work_dirs/CONFIG_NAME unless told)')
+    add('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: 1)')
+    add('--checkpoint', metavar='PATH', help="the dense detector (CONFIG's load_from unless told)")
+    add(
+        '--finetune-iters',
+        type=int,
+        default=8,
+        metavar='N',
+        help='iterations before each group, for methods with an auxiliary network (default: 8)',
+    )
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2',
+    )
+    add('--list', action='store_true', help='print the methods and end')
+    add('--dry-run', action='store_true', help='print the runs and which of them exist, and end')
+    args = parser.parse_args(argv)
+    if not args.list and (args.config is None or not args.criteria):
+        parser.error('CONFIG and --criteria are needed; --list prints the methods')
+    if args.jobs < 1:
+        parser.error('--jobs must be at least 1')
+    return args
+
+
+def print_methods() -> None:
+    """Print every method with a line of description."""
+    methods = {**list_methods(), **CONTROLS}
+    width = max(map(len, methods))
+    for name, words in methods.items():
+        print(f'{name:{width}}  {words}')
+    print('\nNAME+exact, NAME+none, NAME+sgd: the method with another update of the kernels.')
+    print('NAME+OTHER: the method with the update, and the positions, of another one.')
+
+
+def print_plan(plan: ComparisonPlan, out: Path) -> None:
+    """Print every run with its training, and how far it is."""
+    width = max(len(cell.name) for cell in plan.cells)
+    for cell in plan.cells:
+        if cell.same_as:
+            state = f'the same as {cell.same_as}'
+        elif cell.is_finished(out):
+            state = 'exists'
+        else:
+            state = 'begun' if cell.has_begun(out) else 'to be run'
+        print(f'{cell.name:{width}}  {cell.total} iterations ({cell.iterations})  {state}')
+    for note in plan.notes:
+        print(note)
+
+
+def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int:
+    """Plan, check, run.
+
+    Args:
+        argv: the command line; this process's unless given.
+        start: starts a run in a process of its own.
+
+    Returns:
+        The exit status.
+    """
+    args = parse_args(argv)
+    try:
+        if args.list:
+            print_methods()
+            return 0
+        request = Request(
+            config=args.config,
+            methods=args.criteria,
+            ratios=args.ratios,
+            seeds=args.seeds,
+            checkpoint=args.checkpoint,
+            finetune_iters=args.finetune_iters,
+            cfg_options=args.cfg_options,
+        )
+        plan = plan_comparison(request)
+        out = Path(args.out or Path('work_dirs', Path(args.config).stem))
+        if args.dry_run:
+            print_plan(plan, out)
+            return 0
+        words = ['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)]
+        command = shlex.join(map(str, words))
+
+        def tell(line: str) -> None:
+            print(line, flush=True)
+
+        ended_well = run_comparison(plan, out, TRAIN, args.jobs, command, start, tell)
+        print(f'Tables: {out / "table.md"}, {out / "table.csv"}')
+        return 0 if ended_well else 1
+    except CompressionError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())
