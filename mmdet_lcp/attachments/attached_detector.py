@@ -14,21 +14,27 @@ from torch import Tensor, nn
 
 from .auxiliary import AuxiliaryNetwork
 from .default_boxes import DefaultBoxSampler
-from .taps import Taps
+from .taps import Taps, forward_until
 
 
 class Attachment(nn.Module, ABC):
     """Taps feature maps of a detector and contributes losses.
 
     Attributes:
+        name: its name in an `AttachedDetector`.
         paths: module paths whose outputs `losses` reads.
     """
 
+    name: str = 'attachment'
     paths: list[str]
 
     @abstractmethod
     def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
         """Losses by name, each a scalar; names must not be the detector's own."""
+
+    def for_selection(self) -> dict[str, nn.Module]:
+        """What `SelectionProblem` gets of it, by field; it is copied and frozen there."""
+        return {'attached': self}
 
 
 class LayerAuxiliary(Attachment):
@@ -40,6 +46,7 @@ class LayerAuxiliary(Attachment):
         path: module path of the layer.
     """
 
+    name = 'localization'
     HEAD = 'bbox_head'
 
     def __init__(self, network: AuxiliaryNetwork, sampler: DefaultBoxSampler, path: str) -> None:
@@ -56,6 +63,10 @@ class LayerAuxiliary(Attachment):
         samples = self.sampler.sample(cls_scores, instances, metas, ignored)
         return self.network(taps[self.path], samples)
 
+    def for_selection(self) -> dict[str, nn.Module]:
+        """The network: it reads the first consumer's output, without running the detector."""
+        return {'auxiliary': self.network}
+
 
 class AttachedDetector(BaseModel):
     """A detector whose loss includes that of its attachments: L_f = L_a + L_c + L_r.
@@ -63,20 +74,33 @@ class AttachedDetector(BaseModel):
     Args:
         detector: a plain mmdet detector; its parameters are trained in place.
         attachments: by name.
+        detector_losses: False leaves the detector's own losses out, and does not run what lies
+            behind the last of the attachments' layers, which then learns nothing.
     """
 
-    def __init__(self, detector: nn.Module, attachments: Mapping[str, Attachment]) -> None:
+    def __init__(
+        self,
+        detector: nn.Module,
+        attachments: Mapping[str, Attachment],
+        detector_losses: bool = True,
+    ) -> None:
         super().__init__(data_preprocessor=detector.data_preprocessor)
         self.detector = detector
         self.attachments = nn.ModuleDict(attachments)
+        self.detector_losses = detector_losses
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'):
-        """As the detector's own; with ``mode='loss'`` the attachments' losses come on top."""
+        """As the detector's own; with ``mode='loss'`` the attachments' losses too, or alone."""
         if mode != 'loss':
             return self.detector(inputs, data_samples, mode=mode)
         paths = [path for attachment in self.attachments.values() for path in attachment.paths]
-        with Taps(self.detector, list(dict.fromkeys(paths))) as taps:
-            losses = dict(self.detector(inputs, data_samples, mode='loss'))
+        paths = list(dict.fromkeys(paths))
+        if self.detector_losses:
+            with Taps(self.detector, paths) as taps:
+                losses = dict(self.detector(inputs, data_samples, mode='loss'))
+        else:
+            taps = forward_until(self.detector, inputs, paths, data_samples=data_samples)
+            losses = {}
         # Regions and their losses need full precision.
         with torch.autocast(inputs.device.type, enabled=False):
             for attachment in self.attachments.values():

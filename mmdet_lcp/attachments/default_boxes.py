@@ -44,6 +44,12 @@ class RoISamples:
     img_shape: tuple[int, int]
 
 
+def batch_shape(metas: Sequence[dict]) -> tuple[int, int]:
+    """(height, width) of the padded batch image in pixels, from mmdet's meta data."""
+    shapes = [meta.get('batch_input_shape', meta['pad_shape'])[:2] for meta in metas]
+    return max(int(height) for height, _ in shapes), max(int(width) for _, width in shapes)
+
+
 class DefaultBoxSampler:
     """Picks positive and hard negative default boxes as the detector's own training does.
 
@@ -139,16 +145,12 @@ class DefaultBoxSampler:
         boxes, gt_boxes, labels, positive = (
             torch.cat(column) for column in zip(*parts, strict=True)
         )
-        shapes = [meta.get('batch_input_shape', meta['pad_shape'])[:2] for meta in metas]
         return RoISamples(
             rois=torch.cat([torch.cat(indices), boxes], dim=1),
             gt_boxes=gt_boxes,
             labels=labels,
             positive=positive,
-            img_shape=(
-                max(int(height) for height, _ in shapes),
-                max(int(width) for _, width in shapes),
-            ),
+            img_shape=batch_shape(metas),
         )
 
     def _background_loss(self, cls_scores: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,8 @@
 """The attachment `LocalizationAuxiliary`: LCP's auxiliary network as a few config keys."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from mmdet.models.task_modules.coders import (
     DeltaXYWHBBoxCoder,
     LegacyDeltaXYWHBBoxCoder,
@@ -12,16 +15,21 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses.auxiliary_loss import check_weights
 from mmdet_lcp.registry import ATTACHMENTS
 
+from .attached_detector import LayerAuxiliary
 from .auxiliary import AuxiliaryNetwork
+from .base import StageAttachment, check_attachable
 from .contextual_roi_align import ContextualRoIAlign
 from .default_boxes import DefaultBoxSampler
+
+if TYPE_CHECKING:
+    from mmdet_lcp.runner.stages import Stage
 
 # They decode four numbers relative to a box; others start from a point or a grid cell.
 _CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder, TBLRBBoxCoder)
 
 
 @ATTACHMENTS.register_module()
-class LocalizationAuxiliary:
+class LocalizationAuxiliary(StageAttachment):
     """What the config says of LCP's auxiliary network; it holds no weights itself.
 
     Source: LCP (Xie et al., arXiv 1911.02237). `output_size` and `max_positives` are ours, the
@@ -74,6 +82,18 @@ class LocalizationAuxiliary:
             cls_weight=cls_weight,
             box_weight=box_weight,
         )
+
+    def check(self, detector: nn.Module, stages: Sequence['Stage']) -> None:
+        """See `StageAttachment.check`."""
+        check_attachable(detector, stages)
+
+    def attach(
+        self, detector: nn.Module, stages: Sequence['Stage'], number: int
+    ) -> LayerAuxiliary:
+        """A fresh network on the first layer that reads the group of stage ``number``."""
+        path = stages[number].group.consumers[0].path
+        network = self.build(detector, detector.get_submodule(path).out_channels)
+        return LayerAuxiliary(network, self.sampler(detector), path)
 
     def build(self, detector: nn.Module, in_channels: int) -> AuxiliaryNetwork:
         """A fresh auxiliary network on the detector's device.

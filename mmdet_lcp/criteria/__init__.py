@@ -3,6 +3,7 @@
 from .backward_elimination import BackwardElimination
 from .base import Criterion, Selection, largest
 from .bn_scale import BNScale
+from .dcp import DCP
 from .filter_norm import L1Norm, L2Norm
 from .fpgm import FPGM
 from .group_fisher import GroupFisher
@@ -14,6 +15,7 @@ from .taylor import Taylor
 from .thinet import ThiNet
 
 __all__ = [
+    'DCP',
     'FPGM',
     'LCP',
     'BNScale',

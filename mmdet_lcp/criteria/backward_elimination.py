@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmdet_lcp.criteria.base import Criterion, Selection
-from mmdet_lcp.criteria.least_squares import check_ridge, fit, scale_of
+from mmdet_lcp.criteria.least_squares import check_ridge, fit
 from mmdet_lcp.criteria.problem import Layer, SelectionProblem
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
@@ -125,12 +125,11 @@ class _Elimination:
         start = consumer.module.weight.flatten(1).double()
         rows = torch.arange(start.shape[1], device=start.device)
         found = fit(moments, rows, start, ridge, consumer.intercept)
-        both = moments[0] if moments[0] is moments[1] else moments[0] + moments[1]
-        total = both.covariances(consumer.intercept)
-        damped = total.xx + found.ridge * scale_of(total) * torch.eye(len(rows)).to(total.xx)
-        self.inverse = torch.linalg.inv(damped)
+        self.inverse = torch.cholesky_inverse(found.factor)
         if metric is None:  # relative to the outputs' variance
-            variance = total.yy.clamp(min=1e-12 * float(total.yy.max()) or 1.0)
+            both = moments[0] if moments[0] is moments[1] else moments[0] + moments[1]
+            variance = both.covariances(consumer.intercept).yy
+            variance = variance.clamp(min=1e-12 * float(variance.max()) or 1.0)
             root = 1 / (variance if apart else variance.sum()).sqrt()
             self.kernel = found.kernel.T * root
         else:

@@ -18,11 +18,15 @@ class Selection:
         keep: channels that stay, ascending.
         scores: score of each of the group's channels, larger is more important.
         log: figures worth a line in the log and in the report.
+        kernels: the consumers' kernels as the criterion has changed them, by path, in their
+            present shapes, the same on every rank; ``None`` if it leaves them alone. They are put
+            into the detector before the update.
     """
 
     keep: list[int]
     scores: list[float]
     log: dict[str, float] = field(default_factory=dict)
+    kernels: dict[str, Tensor] | None = None
 
 
 class Criterion(ABC):
@@ -44,7 +48,11 @@ class Criterion(ABC):
 
     @abstractmethod
     def select(self, problem: SelectionProblem, keep: int) -> Selection:
-        """Pick ``keep`` of the group's channels; the same on every rank."""
+        """Pick ``keep`` of the group's channels; the same on every rank.
+
+        A criterion with a stopping rule of its own may pick fewer, such that
+        `SelectionProblem.round_up` leaves their number as it is.
+        """
 
 
 def largest(scores: Tensor, count: int) -> list[int]:

@@ -1,12 +1,13 @@
 """The images on which channels are scored, and the detector's own loss on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from mmdet_lcp.attachments import RoISamples
+from mmdet_lcp.attachments import Attachment, RoISamples, run_until
 
 
 @dataclass
@@ -41,6 +42,35 @@ def detection_loss(detector: nn.Module, images: SelectionImages) -> Tensor:
     """
     losses = detector.loss(images.inputs, images.data_samples)
     return detector.parse_losses(losses)[0]
+
+
+def attached_losses(
+    detector: nn.Module,
+    attachment: Attachment,
+    images: SelectionImages,
+    weights: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """What an attachment loses on one batch if some of the detector's kernels are others.
+
+    The detector runs in eval mode and no further than the attachment reads. Gradients flow to
+    ``weights`` alone, through all layers between them and what is read.
+
+    Args:
+        detector: left as it is.
+        attachment: in eval mode.
+        images: the batch.
+        weights: kernels by path of their module.
+    """
+    values = {name: value.detach() for name, value in detector.named_parameters()}
+    values |= {f'{path}.weight': weight for path, weight in weights.items()}
+    inputs = (images.inputs, images.data_samples)
+    with in_eval(detector):
+        taps = run_until(
+            detector,
+            lambda: functional_call(detector, values, inputs, {'mode': 'tensor'}),
+            attachment.paths,
+        )
+    return attachment.losses(taps, images.data_samples)
 
 
 @contextmanager

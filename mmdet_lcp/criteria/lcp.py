@@ -108,4 +108,5 @@ def gradient_shares(problem: SelectionProblem, found: Gradients) -> dict[str, fl
     """
     power = {term: float(problem.per_channel(g).sum()) for term, g in found.by_term.items()}
     total = sum(power.values()) or 1.0
-    return {f'share_{term}': power.get(term, 0.0) / total for term in TERMS}
+    terms = dict.fromkeys([*TERMS, *power])
+    return {f'share_{term}': power.get(term, 0.0) / total for term in terms}

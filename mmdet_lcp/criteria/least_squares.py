@@ -32,6 +32,7 @@ class Fit:
         ridge: relative strength of the ridge.
         before: mean squared error with the kernel that it began with, over the outputs' mean.
         after: with the solution.
+        factor: Cholesky factor of the damped second moments, (n, n), lower.
     """
 
     kernel: Tensor
@@ -39,11 +40,7 @@ class Fit:
     ridge: float
     before: float
     after: float
-
-
-def scale_of(covariances: Covariances) -> float:
-    """Mean variance of the rows, which a ridge is relative to."""
-    return max(float(covariances.xx.diagonal().mean()), torch.finfo(torch.float64).tiny)
+    factor: Tensor
 
 
 def fit(
@@ -71,20 +68,43 @@ def fit(
     if ridge == 'auto':
         part = moments[0].covariances(intercept).rows(rows)
         held = moments[1].covariances(intercept).rows(rows)
-        values, vectors = torch.linalg.eigh(part.xx)
-        residual = vectors.T @ (part.xy - part.xx @ start.T)
         errors = {}
         for candidate in RIDGES:
-            damped = values.clamp(min=0) + candidate * scale_of(part)
-            kernel = start + (vectors @ (residual / damped[:, None])).T
-            errors[candidate] = float(held.errors(kernel).sum())
+            factor, used = damped_factor(part, candidate)
+            errors.setdefault(used, float(held.errors(_solve(part, factor, start)).sum()))
         ridge = min(errors, key=errors.get)
-    damped = total.xx + ridge * scale_of(total) * torch.eye(len(rows)).to(total.xx)
-    kernel = start + torch.linalg.solve(damped, total.xy - total.xx @ start.T).T
+    factor, ridge = damped_factor(total, ridge)
+    kernel = _solve(total, factor, start)
     return Fit(
         kernel,
         total.mean_y - kernel @ total.mean_x,
-        float(ridge),
+        ridge,
         float(total.errors(start).mean()),
         float(total.errors(kernel).mean()),
+        factor,
     )
+
+
+def damped_factor(covariances: Covariances, ridge: float) -> tuple[Tensor, float]:
+    """Cholesky factor of the damped second moments, and the ridge that it took.
+
+    Args:
+        covariances: of the rows.
+        ridge: relative to their mean variance. Where the moments are too inexact for it (products
+            in single precision leave eigenvalues a little below zero), ten times as much, and so
+            on.
+    """
+    scale = max(float(covariances.xx.diagonal().mean()), torch.finfo(torch.float64).tiny)
+    while True:
+        damped = covariances.xx.clone()
+        damped.diagonal().add_(ridge * scale)
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        if not int(failed):
+            return factor, float(ridge)
+        ridge *= 10
+
+
+def _solve(covariances: Covariances, factor: Tensor, start: Tensor) -> Tensor:
+    """The kernel, from its change, which the ridge shrinks."""
+    residual = covariances.xy - covariances.xx @ start.T
+    return start + torch.cholesky_solve(residual, factor).T

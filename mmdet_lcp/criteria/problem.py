@@ -7,7 +7,8 @@ Loss (LCP, Xie et al., arXiv 1911.02237, criterion):
 W are the kernels of the group's consumers (the paper's layer l+1), C the channels that stay,
 L_re the reconstruction of the consumers' outputs in the original detector, L_a the loss of the
 auxiliary network on the first consumer's output. Only W is differentiated: what runs before the
-consumers is computed without gradients and never past the last consumer.
+consumers is computed without gradients and never past the last consumer. DCP (Zhuang et al.,
+NeurIPS 2018) has in the place of L_a a loss read further down, for which the detector runs on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +19,9 @@ from mmengine import dist
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
+from mmdet_lcp.attachments import Attachment, AuxiliaryNetwork, RoISamples
 from mmdet_lcp.criteria.checks import check_not_negative
-from mmdet_lcp.criteria.images import SelectionImages
+from mmdet_lcp.criteria.images import SelectionImages, attached_losses
 from mmdet_lcp.criteria.moments import Moments
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.second_moments import second_moments
@@ -88,6 +89,7 @@ class SelectionBatch:
         img_shape: (height, width) of the batch image in pixels.
         sensitivity: squared gradient of the original detector's loss at each output position,
             summed over channels, (N, H' * W') by path; ``None`` unless asked for.
+        images: the images themselves, for losses that run the detector.
     """
 
     inputs: dict[str, Tensor]
@@ -96,6 +98,7 @@ class SelectionBatch:
     boxes: list[Tensor] | None = None
     img_shape: tuple[int, int] = (0, 0)
     sensitivity: dict[str, Tensor] | None = None
+    images: SelectionImages | None = None
 
     @property
     def num_images(self) -> int:
@@ -183,6 +186,11 @@ class SelectionProblem:
         images: the selection images of this rank, for criteria that need the detector's own loss.
         metrics: E[g g'] of the gradient g of the original detector's loss at a consumer's output,
             (out, out) by path, over all positions of all ranks; ``None`` unless asked for.
+        attached: frozen attachment whose losses on the detector, with the consumers' kernels
+            replaced, are terms of L; or ``None``. Gradients take the way through all layers
+            between the consumers and what it reads.
+        round_up: the least number of channels that may stay and is not below a given one, for
+            criteria that stop before the budget is used up.
     """
 
     name: str
@@ -198,6 +206,8 @@ class SelectionProblem:
     detector: nn.Module | None = None
     images: Sequence[SelectionImages] = ()
     metrics: dict[str, Tensor] | None = None
+    attached: Attachment | None = None
+    round_up: Callable[[int], int] = int
 
     def __post_init__(self) -> None:
         self._moments: dict[str, tuple[Moments, Moments]] | None = None
@@ -267,6 +277,10 @@ class SelectionProblem:
                 losses['classification'] = self.objective.alpha * auxiliary['loss_aux_cls']
             if self.auxiliary.loss.box_weight:
                 losses['regression'] = self.objective.alpha * auxiliary['loss_aux_box']
+        if self.objective.alpha and self.attached is not None:
+            found = attached_losses(self.detector, self.attached, batch.images, weights)
+            for name, value in found.items():
+                losses[name.removeprefix('loss_')] = self.objective.alpha * value
         if not losses:
             raise CompressionError(
                 f'{self.name}: pruning.objective leaves no term: reconstruction is 0 and there '
@@ -274,19 +288,35 @@ class SelectionProblem:
             )
         return losses
 
-    def gradients(self, weights: Weights, apart: int | None = 0) -> Gradients:
+    @torch.no_grad()
+    def loss(self, weights: Weights) -> float:
+        """L at given kernels, averaged over all images of all ranks."""
+        total = torch.zeros(2, dtype=torch.float64)
+        for batch in self.batches:
+            value = float(sum(self.terms(batch, weights).values()))
+            total += torch.tensor([value * batch.num_images, batch.num_images])
+        dist.all_reduce(total)
+        return float(total[0] / total[1])
+
+    def gradients(
+        self,
+        weights: Weights,
+        apart: int | None = 0,
+        batches: Iterable[SelectionBatch] | None = None,
+    ) -> Gradients:
         """L and its gradient at given kernels, averaged over all images.
 
         Args:
             weights: kernels by path.
             apart: on so many of this rank's batches each term's gradient is also taken on its
                 own, which costs a backward pass a term; ``None`` for all.
+            batches: of this rank, instead of all; every rank gives some.
         """
         leaves = {path: weight.detach().requires_grad_(True) for path, weight in weights.items()}
         total = _ImageMean(leaves)
         by_term: dict[str, _ImageMean] = {}
         losses: dict[str, Tensor] = {}
-        for number, batch in enumerate(self.batches):
+        for number, batch in enumerate(self.batches if batches is None else batches):
             with torch.enable_grad():
                 terms = self.terms(batch, leaves)
                 loss = sum(terms.values())

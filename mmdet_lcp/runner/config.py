@@ -18,6 +18,8 @@ from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
 from mmdet_lcp.updates import Update
 
 KEY = 'pruning'
+# Keys of mmengine's schedulers that count epochs or iterations.
+_COUNTS = ('begin', 'end', 'milestones', 'periods', 'step_size', 'T_max', 'total_steps')
 
 
 @dataclass
@@ -58,6 +60,28 @@ class PhaseConfig:
                 f'{where}.param_scheduler={self.param_scheduler!r} must be a dict or a list of '
                 'dicts'
             )
+
+    def times(self, factor: int) -> 'PhaseConfig':
+        """The same training, ``factor`` times as long (>= 0), its schedule stretched along.
+
+        What a scheduler counts in epochs or iterations is multiplied; rates by the step, such as
+        the gamma of an exponential decay, are not.
+        """
+        if factor == 1:
+            return self
+        schedulers = self.param_scheduler
+        if isinstance(schedulers, Mapping):
+            schedulers = [schedulers]
+        return dataclasses.replace(
+            self,
+            max_epochs=None if self.max_epochs is None else self.max_epochs * factor,
+            max_iters=None if self.max_iters is None else self.max_iters * factor,
+            param_scheduler=schedulers
+            and [
+                {key: _stretched(value, factor) if key in _COUNTS else value for key, value in s}
+                for s in (scheduler.items() for scheduler in schedulers)
+            ],
+        )
 
     def iterations(self, epoch_length: int) -> int:
         """Length in iterations."""
@@ -220,6 +244,12 @@ class PruningConfig:
         config = cls(**given)
         config.check()
         return config
+
+
+def _stretched(value: Any, factor: int) -> Any:
+    if _is_list(value):
+        return [item * factor for item in value]
+    return value * factor if isinstance(value, (int, float)) else value
 
 
 def _is_list(value: Any) -> bool:

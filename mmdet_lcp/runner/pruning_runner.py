@@ -15,8 +15,7 @@ from torch import nn
 
 from mmdet_lcp.analysis.report import GroupFacts, StepFacts
 from mmdet_lcp.analysis.tables import format_seconds
-from mmdet_lcp.attachments import AuxiliaryNetwork
-from mmdet_lcp.attachments.attached_detector import AttachedDetector, LayerAuxiliary
+from mmdet_lcp.attachments import AttachedDetector, Attachment
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.runner.checkpoint import load_detector
@@ -90,9 +89,13 @@ class PruningRunner(PhasedRunner):
         self.totals = axis_sizes(self.detector, [stage.group for stage in self.stages])
         self._tell_stages()
         sampler = None
-        if self.pruning.attachment is not None:
-            sampler = self.pruning.attachment.sampler(self.dense)
-            check_attachable(self.detector, self.stages)
+        self.rounds = [1] * len(self.stages)
+        attachment = self.pruning.attachment
+        if attachment is not None:
+            sampler = attachment.sampler(self.dense)
+            attachment.check(self.detector, self.stages)
+            self.rounds = attachment.rounds(self.stages)
+            self._check_ranks()
         loader = self.train_dataloader
         with readable('train_dataloader'):
             self.selection_set = SelectionSet.draw(
@@ -108,7 +111,8 @@ class PruningRunner(PhasedRunner):
             self.pruning.criterion.check(self.dense, stage.group)
         consumers = [m.path for stage in self.stages for m in stage.group.consumers]
         self.selection_set.expect(consumers, self.dense)
-        self.plan_phases([self.pruning.finetune] * len(self.stages) + [self.pruning.retrain])
+        finetunes = [self.pruning.finetune.times(rounds) for rounds in self.rounds]
+        self.plan_phases([*finetunes, self.pruning.retrain])
         self.pace = Pace(len(self.stages), self.max_iters)
         on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
         self.call_hook('before_run')
@@ -118,6 +122,7 @@ class PruningRunner(PhasedRunner):
     def _restore(self) -> None:
         """Begin, or go on where the last completed stage left the detector."""
         saved = self.state.load_stage()
+        self._attached: Attachment | None = None
         if saved is None:
             self.plan = Plan()
             self.steps: list[StepFacts] = []
@@ -134,6 +139,9 @@ class PruningRunner(PhasedRunner):
         self.steps = [StepFacts(**step) for step in saved['steps']]
         self.group_facts = [GroupFacts(**facts) for facts in saved['groups']]
         self._stages_done, self._seconds_before = saved['stages_done'], saved['seconds']
+        if saved.get('attached') is not None:
+            self._attached = self._attach(self._stages_done - 1)
+            self._attached.load_state_dict(saved['attached'])
         self._finish.load(saved['measured'])
         done = min(self._stages_done, len(self.stages))
         self.logger.info(f'Resumed after {done} of {len(self.stages)} stages')
@@ -146,8 +154,8 @@ class PruningRunner(PhasedRunner):
             f'Stage {number + 1}/{len(self.stages)}: {group.name}, {group.channels} -> '
             f'{stage.keep} channels, {self._time_text()}'
         )
-        auxiliary = self._finetune(number, stage)
-        if 'finetuned' in self.pruning.evaluate:
+        self._finetune(number)
+        if 'finetuned' in self.pruning.evaluate and self.rounds[number]:
             self.record('finetuned', self.detector, group.name)
 
         began = time.time()
@@ -157,15 +165,19 @@ class PruningRunner(PhasedRunner):
             self.detector,
             self.plan,
             self.pruning.objective,
-            auxiliary,
-            derive(self.seed, 'criterion', number),
-            self.pruning.criterion.needs_metrics,
+            seed=derive(self.seed, 'criterion', number),
+            needs_metrics=self.pruning.criterion.needs_metrics,
+            round_up=stage.round_up,
+            **self._trained_along(),
         )
         selection = self.pruning.criterion.select(problem, stage.keep)
         seconds = time.time() - began
         keep = on_main(lambda: selection.keep)
+        check_count(stage, keep)
         removed = sorted(set(range(group.channels)) - set(keep))
         plan = self.plan.remove(group, removed, self.totals)
+        if selection.kernels is not None:
+            problem.write(selection.kernels)
         mask_plan(self.detector, plan, done=self.plan)
         if needs_fresh_inputs(self.detector, group):
             problem.inputs_changed()
@@ -173,10 +185,11 @@ class PruningRunner(PhasedRunner):
         apply_plan(self.detector, plan, done=self.plan)
         self.plan = plan
         self.group_facts.append(
-            GroupFacts(group.name, group.channels, stage.asked, stage.keep, seconds)
+            GroupFacts(group.name, group.channels, stage.asked, len(keep), seconds, log)
         )
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
-        self.logger.info(f'{group.name}: selected in {seconds:.1f} s. {shown}')
+        fewer = '' if len(keep) == stage.keep else f' {len(keep)} channels'
+        self.logger.info(f'{group.name}: selected{fewer} in {seconds:.1f} s. {shown}')
         if 'selected' in self.pruning.evaluate:
             self.record('selected', self.detector, group.name)
         self._stages_done = number + 1
@@ -195,19 +208,33 @@ class PruningRunner(PhasedRunner):
         self._stages_done = len(self.stages) + 1
         self._save_stage()
 
-    def _finetune(self, number: int, stage: Stage) -> AuxiliaryNetwork | None:
-        """Train detector and auxiliary network together; returns the latter."""
+    def _finetune(self, number: int) -> None:
+        """Train the detector, together with an attachment where it is this stage's turn."""
         attachment = self.pruning.attachment
-        if attachment is None:
-            self.train_phase(number, self.detector)
-            return None
-        path = stage.group.consumers[0].path
-        consumer = self.detector.get_submodule(path)
+        model = self.detector
+        if attachment is not None and self.rounds[number]:
+            self._attached = attached = self._attach(number)
+            model = AttachedDetector(
+                self.detector, {attached.name: attached}, attachment.detector_losses
+            )
+        self.train_phase(number, model)
+
+    def _attach(self, number: int) -> Attachment:
+        """A fresh attachment; the same weights each time."""
         with seeded(derive(self.seed, 'auxiliary', number)):
-            network = attachment.build(self.detector, consumer.out_channels)
-        layer = LayerAuxiliary(network, attachment.sampler(self.detector), path)
-        self.train_phase(number, AttachedDetector(self.detector, {'localization': layer}))
-        return network
+            return self.pruning.attachment.attach(self.detector, self.stages, number)
+
+    def _trained_along(self) -> dict[str, nn.Module | None]:
+        """What the selection problem gets of the attachment."""
+        given = {} if self._attached is None else self._attached.for_selection()
+        return {'auxiliary': None, **given}
+
+    def _attached_state(self) -> dict[str, Any] | None:
+        """The attachment's weights, if the next stage goes on with it."""
+        following = self.rounds[self._stages_done : self._stages_done + 1]
+        if self._attached is None or following != [0]:
+            return None
+        return on_cpu(self._attached.state_dict())
 
     # ------------------------------------------------------------------ small things
 
@@ -227,6 +254,7 @@ class PruningRunner(PhasedRunner):
             'detector': on_cpu(self.detector.state_dict()),
             'steps': [vars(step) for step in self.steps],
             'groups': [vars(facts) for facts in self.group_facts],
+            'attached': self._attached_state(),
             'measured': self._finish.data(),
             'seconds': self._elapsed(),
             **more,
@@ -248,6 +276,19 @@ class PruningRunner(PhasedRunner):
         for item in self.skipped:
             self.logger.info(f'  {item.name}: {item.reason}')
 
+    def _check_ranks(self) -> None:
+        """Several ranks have to be told that not every parameter learns something.
+
+        Raises:
+            CompressionError: they are not.
+        """
+        alone = not self.pruning.attachment.detector_losses
+        if alone and self.distributed and not self.cfg.get('find_unused_parameters'):
+            raise CompressionError(
+                f'{KEY}.attachment.detector_losses=False trains a part of the detector: with '
+                'several ranks, set find_unused_parameters=True at the top of the config'
+            )
+
     def _image_size(self) -> tuple[int, int]:
         """(height, width) of the images that the detector is given when it is deployed."""
         items = []
@@ -261,18 +302,16 @@ class PruningRunner(PhasedRunner):
         return tuple(inputs.shape[-2:])
 
 
-def check_attachable(detector: nn.Module, stages: list[Stage]) -> None:
-    """Check that an auxiliary network can read the layer after every group.
+def check_count(stage: Stage, keep: list[int]) -> None:
+    """Check how many channels a criterion wants to keep.
 
     Raises:
-        CompressionError: that layer is no convolution.
+        CompressionError: more than its budget, or a number that `channel_divisor` or
+            `min_channels` does not allow.
     """
-    for stage in stages:
-        path = stage.group.consumers[0].path
-        consumer = detector.get_submodule(path)
-        if not isinstance(consumer, nn.Conv2d):
-            raise CompressionError(
-                f'{KEY}.attachment: the auxiliary network reads a convolution, but the layer '
-                f'after {stage.group.name} is {path}, a {type(consumer).__name__}. Leave that '
-                f'group out of {KEY}.layers, or set {KEY}.attachment=None.'
-            )
+    count = len(set(keep))
+    if count != len(keep) or not count or stage.round_up(count) != count:
+        raise CompressionError(
+            f'{stage.group.name}: the criterion keeps {len(keep)} channels, but {stage.keep} at '
+            f'most and {stage.least} at least may stay, a multiple of {stage.divisor}'
+        )

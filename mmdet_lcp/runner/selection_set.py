@@ -1,7 +1,7 @@
 """The images on which channels are scored, and one group's selection problem on them."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmdet_lcp.attachments import (
+    Attachment,
     AuxiliaryNetwork,
     DefaultBoxSampler,
     Taps,
@@ -141,6 +142,8 @@ class SelectionSet:
         auxiliary: AuxiliaryNetwork | None,
         seed: int,
         needs_metrics: bool = False,
+        attached: Attachment | None = None,
+        round_up: Callable[[int], int] = int,
     ) -> SelectionProblem:
         """The selection problem of one group.
 
@@ -154,6 +157,8 @@ class SelectionSet:
             seed: for criteria that draw at random.
             needs_metrics: whether the criterion asks for the gradients of the original
                 detector's loss.
+            attached: trained on layers of the detector, or ``None``.
+            round_up: see `SelectionProblem`.
         """
 
         def layer(member: Member) -> Layer:
@@ -175,8 +180,10 @@ class SelectionSet:
         if self.positions.saliency or needs_metrics:
             self._measure_sensitivities(list(consumers), dense)
             metrics = {path: self._metrics[path] for path in consumers if path in self._metrics}
-        if auxiliary is not None:
-            auxiliary = copy.deepcopy(auxiliary).eval().requires_grad_(False)
+        auxiliary, attached = (
+            None if trained is None else copy.deepcopy(trained).eval().requires_grad_(False)
+            for trained in (auxiliary, attached)
+        )
 
         def compute() -> Iterator[SelectionBatch]:
             return self._batches(list(consumers), dense, detector)
@@ -195,6 +202,8 @@ class SelectionSet:
             detector=detector,
             images=self.batches,
             metrics=metrics,
+            attached=attached,
+            round_up=round_up,
         )
 
     def _measure_sensitivities(self, paths: list[str], dense: nn.Module) -> None:
@@ -246,6 +255,7 @@ class SelectionSet:
                     images.boxes or None,
                     tuple(images.inputs.shape[-2:]),
                     None if sensitivity is None else sensitivity[number],
+                    images,
                 )
         finally:
             detector.train(training)

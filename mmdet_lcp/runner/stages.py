@@ -20,11 +20,19 @@ class Stage:
         group: the group.
         asked: channels that stay by the ratio alone.
         keep: channels that stay, with `channel_divisor` and `min_channels` honoured.
+        divisor: `channel_divisor`.
+        least: `min_channels`, as a multiple of it.
     """
 
     group: ChannelGroup
     asked: int
     keep: int
+    divisor: int = 1
+    least: int = 1
+
+    def round_up(self, count: int) -> int:
+        """The least number of channels that may stay and is not below ``count``, <= keep."""
+        return min(max(-(-count // self.divisor) * self.divisor, self.least), self.keep)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def choose_stages(
             least = -(-config.min_channels // divisor) * divisor
             keep = min(max(to_divisor(asked, divisor), least), group.channels)
             if keep < group.channels:
-                stages.append(Stage(group, asked, keep))
+                stages.append(Stage(group, asked, keep, divisor, least))
                 continue
             reason = (
                 f'all {group.channels} channels stay with channel_divisor='

@@ -16,9 +16,11 @@ from mmengine.config import Config
 from mmdet_lcp import criteria
 from mmdet_lcp.analysis.cost import module_macs
 from mmdet_lcp.criteria import Objective
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import KEY, PhaseConfig, PruningConfig, SelectionConfig
 from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
+from mmdet_lcp.updates import NoUpdate
 
 register_all_modules()
 
@@ -30,6 +32,7 @@ NAMES = [
 ]
 ABLATIONS = [name for name in NAMES if name.startswith('lcp/ablations/')]
 LCP = [name for name in NAMES if name.startswith('lcp/')]
+PRUNING = [name for name in NAMES if not name.startswith('ssd/')]
 
 
 @functools.cache
@@ -83,10 +86,10 @@ def test_builds_a_plain_detector(name):
     assert type(detector).__module__.startswith('mmdet.')
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper'):
         assert key in cfg
-    assert (KEY in cfg) == ('runner_type' in cfg) == (name in LCP)
+    assert (KEY in cfg) == ('runner_type' in cfg) == (name in PRUNING)
 
 
-@pytest.mark.parametrize('name', LCP)
+@pytest.mark.parametrize('name', PRUNING)
 def test_prunes_the_groups_it_should(name):
     cfg = load(name)
     detector, stages, skipped = stages_of(cfg)
@@ -109,7 +112,7 @@ def test_prunes_the_groups_it_should(name):
         assert reasons == []
 
 
-@pytest.mark.parametrize('name', LCP)
+@pytest.mark.parametrize('name', PRUNING)
 def test_schedules_end_within_their_phase(name):
     pruning = load(name)[KEY]
     for phase in (pruning.finetune, pruning.retrain):
@@ -120,7 +123,7 @@ def test_schedules_end_within_their_phase(name):
             assert all(milestone < length for milestone in scheduler.get('milestones', []))
 
 
-@pytest.mark.parametrize('name', [n for n in LCP if n != 'lcp/demo.py'])
+@pytest.mark.parametrize('name', [n for n in PRUNING if n != 'lcp/demo.py'])
 def test_load_from_is_where_the_dense_config_ends(name):
     cfg = load(name)
     dense_name = Path(cfg.load_from).parent.name
@@ -210,6 +213,51 @@ def test_a_fragment_of_the_paper_is_enough_too(tmp_path):
     assert len(stages) == 13
     assert all(4 * stage.keep == stage.group.channels for stage in stages)
     assert [item.reason for item in skipped][:2] == ['pruning.stages does not list its stage'] * 2
+
+
+SWEEPS = {
+    'l1_norm': criteria.L1Norm,
+    'l2_norm': criteria.L2Norm,
+    'fpgm': criteria.FPGM,
+    'bn_scale': criteria.BNScale,
+    'taylor': criteria.Taylor,
+    'random': criteria.RandomChannels,
+}
+
+
+@pytest.mark.parametrize('name', SWEEPS)
+def test_methods_that_score_the_detector_as_it_is(name, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        f'_base_ = [{str(CONFIGS / "ssd/ssd_narrow_vgg_bccd.py")!r}, '
+        f"'mmdet_lcp::_base_/pruning/{name}.py']\n"
+    )
+    cfg = Config.fromfile(path)
+    assert cfg.runner_type == 'mmdet_lcp.PruningRunner'
+    config = PruningConfig.from_cfg(cfg)
+    assert type(config.criterion) is SWEEPS[name]
+    assert type(config.update) is NoUpdate
+    assert config.attachment is None
+    assert config.finetune.iterations(epoch_length=100) == 0
+    base = Config.fromfile(CONFIGS / '_base_/pruning/lcp.py')[KEY]
+    for key in ('layers', 'ratio', 'selection', 'retrain'):
+        assert cfg[KEY][key] == base[key]
+    detector, stages, _ = stages_of(cfg)
+    assert len(stages) == expected_stages('lcp/ssd_narrow_vgg_prune_bccd.py')
+    for stage in stages:
+        config.criterion.check(detector, stage.group)
+
+
+def test_methods_have_names_of_their_own():
+    names = {Config.fromfile(CONFIGS / f'_base_/pruning/{name}.py')[KEY].method for name in SWEEPS}
+    assert len(names) == len(SWEEPS)
+
+
+def test_batch_norm_scales_need_batch_norms():
+    detector, stages, _ = stages_of(load('lcp/ssd300_vgg16_prune_bccd.py'))
+    for stage in stages:
+        with pytest.raises(CompressionError, match=re.escape(stage.group.name)):
+            criteria.BNScale().check(detector, stage.group)
 
 
 @pytest.mark.parametrize(

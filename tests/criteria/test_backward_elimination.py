@@ -120,7 +120,7 @@ def test_a_copied_channel_goes_first():
     for inputs, _ in maps:
         inputs['conv'][:, 1] = inputs['conv'][:, 3]
         inputs['fc'][:, 2:4] = inputs['fc'][:, 6:8]
-    chosen = BackwardElimination(ridge=1e-6).select(problem, 3)
+    chosen = BackwardElimination(ridge=1e-6, metric='identity').select(problem, 3)
     assert set(range(4)) - set(chosen.keep) <= {0, 1}  # inputs 1 and 3 are channels 0 and 1
 
 
@@ -132,7 +132,7 @@ def test_rows_of_channels():
 def test_kernels_and_detector_stay():
     problem, _ = make(0)
     before = {path: layer.module.weight.clone() for path, layer in problem.consumers.items()}
-    BackwardElimination().select(problem, 2)
+    BackwardElimination(metric='identity').select(problem, 2)
     for path, weight in before.items():
         assert torch.equal(weight, problem.consumers[path].module.weight)
 
@@ -148,5 +148,8 @@ def test_wrong_values_name_their_key():
 
 def test_every_size_is_nested():
     problem, _ = make(1)
-    sets = [set(BackwardElimination().select(problem, keep).keep) for keep in (1, 2, 3)]
+    sets = [
+        set(BackwardElimination(metric='identity').select(problem, keep).keep)
+        for keep in (1, 2, 3)
+    ]
     assert all(a < b for a, b in itertools.pairwise(sets))

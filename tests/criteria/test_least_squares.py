@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_lcp.criteria.least_squares import RIDGES, fit
-from mmdet_lcp.criteria.moments import Moments
+from mmdet_lcp.criteria.least_squares import RIDGES, damped_factor, fit
+from mmdet_lcp.criteria.moments import Covariances, Moments
 
 
 def moments_of(x, y):
@@ -58,3 +58,14 @@ def test_auto_takes_the_ridge_with_the_smallest_error_on_held_out_rows(noise):
     assert found.ridge == best
     both = [np.vstack(pair) for pair in zip(fit_on, held, strict=True)]
     np.testing.assert_allclose(found.kernel, ridge_by_augmentation(*both, start, best), atol=1e-10)
+
+
+def test_moments_too_inexact_for_their_ridge_get_a_larger_one():
+    """Single precision may leave an eigenvalue below zero: here -0.02 against variances of 1."""
+    x = torch.eye(3, dtype=torch.float64)
+    x[0, 1] = x[1, 0] = 1.02
+    zeros = torch.zeros(3, dtype=torch.float64)
+    found = Covariances(zeros, zeros[:1], x, torch.zeros(3, 1), zeros[:1])
+    factor, ridge = damped_factor(found, 1e-4)
+    assert ridge == pytest.approx(1e-1)  # 0.01 is not enough
+    torch.testing.assert_close(factor @ factor.T, x + 0.1 * torch.eye(3, dtype=torch.float64))

@@ -44,7 +44,7 @@ def test_defaults(given):
     assert config.retrain == PhaseConfig(max_iters=7, lr=0.1)
     assert config.layer_patterns == [r'^backbone\.']
     assert (config.ratio, config.channel_divisor, config.min_channels) == (0.5, 1, 1)
-    assert (config.stages, config.evaluate) == (None, ('selected', 'finetuned'))
+    assert (config.stages, config.evaluate) == (None, ('selected', 'finetuned', 'pruned'))
 
 
 def test_the_given_config_is_left_alone(given):
@@ -237,3 +237,41 @@ def test_iterations_of_a_phase():
     assert PhaseConfig(max_epochs=3).iterations(7) == 21
     assert PhaseConfig(max_iters=5).iterations(7) == 5
     assert PhaseConfig(max_epochs=0).iterations(7) == 0
+
+
+class TestTimes:
+    def test_the_schedule_is_stretched(self):
+        phase = PhaseConfig(
+            max_epochs=10,
+            lr=0.1,
+            param_scheduler=[
+                dict(type='LinearLR', start_factor=0.1, begin=0, end=2),
+                dict(type='MultiStepLR', milestones=[5, 8], gamma=0.5),
+                dict(type='CosineAnnealingLR', T_max=10, eta_min=1e-4, end=None),
+            ],
+            val_interval=2,
+        )
+        before = copy.deepcopy(phase)
+        longer = phase.times(3)
+        assert phase == before
+        assert (longer.max_epochs, longer.max_iters) == (30, None)
+        assert (longer.lr, longer.val_interval) == (0.1, 2)
+        assert longer.param_scheduler == [
+            dict(type='LinearLR', start_factor=0.1, begin=0, end=6),
+            dict(type='MultiStepLR', milestones=[15, 24], gamma=0.5),
+            dict(type='CosineAnnealingLR', T_max=30, eta_min=1e-4, end=None),
+        ]
+
+    def test_iterations(self):
+        schedule = dict(type='StepLR', step_size=4, by_epoch=False)
+        longer = PhaseConfig(max_iters=12, param_scheduler=schedule).times(2)
+        assert (longer.max_epochs, longer.max_iters) == (None, 24)
+        assert longer.param_scheduler == [dict(schedule, step_size=8)]
+        longer.check('here')
+
+    @pytest.mark.parametrize('length', [dict(max_epochs=3), dict(max_iters=5)])
+    def test_none_and_once(self, length):
+        phase = PhaseConfig(**length)
+        assert phase.times(1) == phase
+        assert phase.times(0).iterations(epoch_length=7) == 0
+        assert phase.times(4).iterations(7) == 4 * phase.iterations(7)

@@ -149,3 +149,11 @@ def test_a_backbone_that_declares_no_stages():
     with pytest.raises(CompressionError, match=r'pruning\.stages: Identity declares no stages'):
         choose_stages(detector, GROUPS, config(stages=[1]))
     assert choose_stages(detector, GROUPS, config())[0]
+
+
+def test_fewer_channels_are_rounded_up(detector):
+    stages, _ = choose_stages(detector, GROUPS, config(channel_divisor=8, min_channels=12))
+    wide = next(stage for stage in stages if stage.group.channels == 64)
+    assert (wide.keep, wide.divisor, wide.least) == (32, 8, 16)
+    rounded = {count: wide.round_up(count) for count in (1, 16, 17, 24, 25, 32, 40)}
+    assert rounded == {1: 16, 16: 16, 17: 24, 24: 24, 25: 32, 32: 32, 40: 32}

@@ -1,0 +1,16 @@
+# DCP on the quarter-width VGG-16 SSD, blood cells at 192x192, on a CPU: the schedule of
+# ../lcp/ssd_narrow_vgg_prune_bccd.py.
+_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/pruning/dcp.py']
+
+load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
+
+pruning = dict(
+    ratio=0.7,
+    finetune=dict(max_epochs=1, lr=0.003, param_scheduler=None),
+    retrain=dict(
+        max_epochs=30,
+        lr=0.01,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
+    ),
+    evaluate=('selected',),
+)
