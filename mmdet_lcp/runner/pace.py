@@ -36,17 +36,24 @@ class Pace:
         self._stages_timed += 1
 
     def seconds_left(self, stages_done: int, iterations_done: int) -> float | None:
-        """Remaining seconds, or ``None`` before the first stage has been timed.
+        """Remaining seconds, or ``None`` while nothing that is left has been timed.
+
+        Training that is left counts only once some has been timed; see `knows_training`.
 
         Args:
             stages_done: stages of the run that are complete.
             iterations_done: training iterations of the run that are done.
         """
-        if self._stages_timed == 0:
-            return None
-        stages_left = self.stages - stages_done
-        left = stages_left * self._other / self._stages_timed
-        if self._iterations_timed:
+        stages_left = max(0, self.stages - stages_done)
+        left = []
+        if stages_left and self._stages_timed:
+            left.append(stages_left * self._other / self._stages_timed)
+        if self._iterations_timed and (not stages_left or left):
             iterations_left = self.iterations - iterations_done
-            left += iterations_left * self._training / self._iterations_timed
-        return left
+            left.append(iterations_left * self._training / self._iterations_timed)
+        return sum(left) if left else None
+
+    @property
+    def knows_training(self) -> bool:
+        """Whether `seconds_left` counts the training."""
+        return self._iterations_timed > 0

@@ -266,7 +266,12 @@ class PruningRunner(PhasedRunner):
     def _time_text(self) -> str:
         text = f'{format_seconds(self._elapsed())} elapsed'
         left = self.pace.seconds_left(self._stages_done, self.iter)
-        return text if left is None else f'{text}, about {format_seconds(left)} left'
+        if left is None:
+            return text
+        text = f'{text}, about {format_seconds(left)} left'
+        if not self.pace.knows_training and self.iter < self.max_iters:
+            text += f' before {self.max_iters - self.iter} iterations of training'
+        return text
 
     def _tell_stages(self) -> None:
         self.logger.info(f'{len(self.stages)} groups of channels will be pruned:')

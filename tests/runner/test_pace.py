@@ -31,3 +31,19 @@ def test_without_any_training(clock):
     with pace.stage():
         clock[0] += 3.0
     assert pace.seconds_left(1, 0) == pytest.approx(3.0)
+
+
+def test_training_that_nobody_has_timed_is_not_counted(clock):
+    pace = Pace(stages=2, iterations=50)
+    with pace.stage():
+        clock[0] += 3.0
+    assert not pace.knows_training
+    assert pace.seconds_left(1, 0) == pytest.approx(3.0)
+    with pace.stage():
+        clock[0] += 3.0
+    assert pace.seconds_left(2, 0) is None  # the retraining alone is left
+    assert pace.seconds_left(3, 0) is None  # also once what comes before it is done
+    with pace.training(10):
+        clock[0] += 5.0
+    assert pace.knows_training
+    assert pace.seconds_left(3, 10) == pytest.approx(20.0)
