@@ -15,11 +15,10 @@ from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_p
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
+from mmdet_lcp.runner.schedules import stretched
 from mmdet_lcp.updates import Update
 
 KEY = 'pruning'
-# Keys of mmengine's schedulers that count epochs or iterations.
-_COUNTS = ('begin', 'end', 'milestones', 'periods', 'step_size', 'T_max', 'total_steps')
 
 
 @dataclass
@@ -62,25 +61,14 @@ class PhaseConfig:
             )
 
     def times(self, factor: int) -> 'PhaseConfig':
-        """The same training, ``factor`` times as long (>= 0), its schedule stretched along.
-
-        What a scheduler counts in epochs or iterations is multiplied; rates by the step, such as
-        the gamma of an exponential decay, are not.
-        """
+        """The same training, ``factor`` times as long (>= 0), its schedule stretched along."""
         if factor == 1:
             return self
-        schedulers = self.param_scheduler
-        if isinstance(schedulers, Mapping):
-            schedulers = [schedulers]
         return dataclasses.replace(
             self,
             max_epochs=None if self.max_epochs is None else self.max_epochs * factor,
             max_iters=None if self.max_iters is None else self.max_iters * factor,
-            param_scheduler=schedulers
-            and [
-                {key: _stretched(value, factor) if key in _COUNTS else value for key, value in s}
-                for s in (scheduler.items() for scheduler in schedulers)
-            ],
+            param_scheduler=stretched(self.param_scheduler, factor) if factor else None,
         )
 
     def iterations(self, epoch_length: int) -> int:
@@ -244,12 +232,6 @@ class PruningConfig:
         config = cls(**given)
         config.check()
         return config
-
-
-def _stretched(value: Any, factor: int) -> Any:
-    if _is_list(value):
-        return [item * factor for item in value]
-    return value * factor if isinstance(value, (int, float)) else value
 
 
 def _is_list(value: Any) -> bool:

@@ -31,8 +31,8 @@ from mmdet_lcp.runner.comparison.config_text import config_text, fingerprint
 from mmdet_lcp.runner.comparison.folder import locked
 from mmdet_lcp.runner.comparison.jobs import Job, run_jobs
 from mmdet_lcp.runner.comparison.methods import fragments_folder
-from mmdet_lcp.runner.comparison.schedules import stretched
 from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.schedules import stretched
 
 # Two groups, 3 iterations an epoch: 2 x 1 + 4 x 3 = 14 iterations in all.
 GROUND = r"""

@@ -257,7 +257,7 @@ class TestTimes:
         assert (longer.max_epochs, longer.max_iters) == (30, None)
         assert (longer.lr, longer.val_interval) == (0.1, 2)
         assert longer.param_scheduler == [
-            dict(type='LinearLR', start_factor=0.1, begin=0, end=6),
+            dict(type='LinearLR', start_factor=0.1, begin=0, end=2),  # warm-ups stay as they are
             dict(type='MultiStepLR', milestones=[15, 24], gamma=0.5),
             dict(type='CosineAnnealingLR', T_max=30, eta_min=1e-4, end=None),
         ]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.comparison.schedules import stretched
 from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.schedules import stretched
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.ground import Ground
-from mmdet_lcp.runner.comparison.schedules import stretched
 from mmdet_lcp.runner.config import KEY
+from mmdet_lcp.runner.schedules import stretched
 from mmdet_lcp.runner.stages import Stage, round_half_up
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes
 
