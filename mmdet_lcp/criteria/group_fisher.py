@@ -72,12 +72,12 @@ class GroupFisher(RankingCriterion):
         saved = torch.zeros((), dtype=torch.float64)
         count = torch.zeros((), dtype=torch.float64)
         weight = next(iter(problem.consumers.values())).module.weight.detach()
-        with in_eval(problem.detector), _drawing(problem.seed, weight), torch.enable_grad():
+        with in_eval(problem.detector), torch.enable_grad():
             for images in problem.images:
                 number = len(images.inputs)
                 mask = weight.new_ones(number, problem.channels).requires_grad_(True)
                 with _masked(problem, mask) as noted:
-                    loss = detection_loss(problem.detector, images)
+                    loss = detection_loss(problem.detector, images, problem.seed)
                 if loss.requires_grad:
                     (gradient,) = torch.autograd.grad(loss, mask, materialize_grads=True)
                     total += gradient.double().square().sum(0).cpu()
@@ -109,16 +109,6 @@ class _Noted:
     activations: float = 0.0
     macs: float = 0.0
     rois: list[Tensor] = field(default_factory=list)
-
-
-@contextmanager
-def _drawing(seed: int, like: Tensor) -> Iterator[None]:
-    """Two-stage detectors draw regions for their loss: the same ones each time."""
-    with torch.random.fork_rng([like.device] if like.is_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if like.is_cuda:
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 @contextmanager

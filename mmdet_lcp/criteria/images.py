@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmdet_lcp.attachments import Attachment, RoISamples, run_until
+from mmdet_lcp.seeds import seeded
 
 
 @dataclass
@@ -34,14 +35,14 @@ class SelectionImages:
         return found
 
 
-def detection_loss(detector: nn.Module, images: SelectionImages) -> Tensor:
+def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) -> Tensor:
     """The detector's own training loss on one batch, a scalar: the sum of all its loss terms.
 
     Batch norms run as the detector's mode has them; gradients are on or off as the caller has
-    them.
+    them. Two-stage detectors draw regions for their loss: the same ones for the same seed.
     """
-    losses = detector.loss(images.inputs, images.data_samples)
-    return detector.parse_losses(losses)[0]
+    with seeded(seed):
+        return detector.parse_losses(detector.loss(images.inputs, images.data_samples))[0]
 
 
 def attached_losses(

@@ -45,9 +45,9 @@ class Taylor(RankingCriterion):
         weights = [layer.module.weight for layer in layers]
         total = torch.zeros(problem.channels, dtype=torch.float64)
         count = torch.zeros((), dtype=torch.float64)
-        with in_eval(problem.detector), _differentiable(weights), _drawing(problem.seed):
+        with in_eval(problem.detector), _differentiable(weights):
             for images in problem.images:
-                loss = detection_loss(problem.detector, images)
+                loss = detection_loss(problem.detector, images, problem.seed)
                 gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
                 changes = [
                     (weight.detach().double() * gradient.double()).flatten(1).sum(1)
@@ -83,11 +83,3 @@ def _differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for weight in frozen:
             weight.requires_grad_(False)
-
-
-@contextmanager
-def _drawing(seed: int) -> Iterator[None]:
-    """Two-stage detectors draw regions for their loss: the same ones each time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmdet_lcp.runner.config import PhaseConfig
-from mmdet_lcp.runner.seeds import derive, set_all
+from mmdet_lcp.seeds import derive, set_all
 
 
 @dataclass(frozen=True)

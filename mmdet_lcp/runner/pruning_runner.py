@@ -26,9 +26,9 @@ from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.phased_runner import PhasedRunner, on_cpu, unwrap
 from mmdet_lcp.runner.preflight import readable
 from mmdet_lcp.runner.ranks import on_main
-from mmdet_lcp.runner.seeds import derive, seeded
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.surgery import needs_fresh_inputs

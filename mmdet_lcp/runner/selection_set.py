@@ -22,7 +22,7 @@ from mmdet_lcp.criteria.images import SelectionImages, detection_loss, in_eval
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.runner.config import SelectionConfig
-from mmdet_lcp.runner.seeds import derive, seeded
+from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.structure import ChannelGroup, Plan
 from mmdet_lcp.structure.groups import Member
 from mmdet_lcp.structure.surgery import axis_size

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import FUNCTIONS
 
-from mmdet_lcp.runner.seeds import derive, seed_worker, seeded, set_all
+from mmdet_lcp.seeds import derive, seed_worker, seeded, set_all
 
 
 def draw():

@@ -35,14 +35,14 @@ def set_all(seed: int) -> None:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators for a while, then put them back."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    set_all(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
+    before = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():  # the generators of all devices
+        set_all(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
 
 
 @FUNCTIONS.register_module(name='mmdet_lcp_worker_seed')
