@@ -13,9 +13,16 @@ import torch
 from torch import nn
 
 from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
-from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
+from mmdet_lcp.criteria import (
+    LCP,
+    BackwardElimination,
+    Objective,
+    SelectionBatch,
+    SelectionProblem,
+)
 from mmdet_lcp.criteria.problem import BatchCache, Layer
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.updates import ExactUpdate
 
 CODER = dict(
     type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]
@@ -377,7 +384,13 @@ def facts(problem: SelectionProblem) -> dict:
     gradients = problem.gradients(problem.masked(problem.weights(), [0]), apart=None)
     selection = LCP(greedy_steps=2, inner_steps=2, inner_lr=0.1).select(problem, 2)
     weights, history = problem.descend(problem.weights(), selection.keep, 0.1, 3)
+    # A ridge of one's own: which images are held out depends on the number of ranks.
+    elimination = BackwardElimination(ridge=1e-3, metric='identity').select(problem, 2)
+    ExactUpdate(ridge=1e-3).apply(problem, elimination.keep)
     return dict(
+        elimination=elimination.keep,
+        elimination_scores=elimination.scores,
+        solved=problem.weights(),
         losses=gradients.losses,
         by_term=gradients.by_term,
         keep=selection.keep,
