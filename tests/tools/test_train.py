@@ -1,6 +1,7 @@
 """tools/train.py from the command line: what is done, and how it fails."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
