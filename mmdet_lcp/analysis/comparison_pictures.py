@@ -21,7 +21,7 @@ _COLOURS = ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive'
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*')
 _STYLES = ('-', '--', '-.')
 _WIDTH_OF_A_RATIO = 0.4  # of the gap between two ratios: over it their points stand side by side
-_STEP = 0.04  # of that gap: two neighbours are no farther apart
+_STEP = 0.015  # of that gap: two neighbours are no farther apart
 _COLUMNS = 3
 
 
