@@ -209,7 +209,8 @@ class SelectionSet:
     def _measure_sensitivities(self, paths: list[str], dense: nn.Module) -> None:
         """One backward pass of the original detector's own loss, for all groups to come.
 
-        Keeps at each consumer's output the squared gradient by position, and E[g g'].
+        Keeps at each consumer's output the squared gradient by position, and E[g g'], which is
+        left out where the loss does not reach.
         """
         if self._sensitivities is not None and all(p in self._sensitivities[0] for p in paths):
             return
@@ -222,7 +223,10 @@ class SelectionSet:
                 leaf = SelectionImages(inputs, None, images.data_samples)
                 with Taps(dense, paths) as taps:
                     loss = detection_loss(dense, leaf)
-                found = torch.autograd.grad(loss, [taps[path] for path in paths])
+                outputs = [taps[path] for path in paths]
+                found = [torch.zeros_like(output) for output in outputs]
+                if loss.requires_grad:  # not on images without objects, for some heads
+                    found = torch.autograd.grad(loss, outputs, materialize_grads=True)
                 squares = {}
                 for path, gradient in zip(paths, found, strict=True):
                     rows = gradient.flatten(2).transpose(1, 2) if gradient.dim() > 2 else gradient
@@ -235,7 +239,8 @@ class SelectionSet:
             rows = torch.tensor(count[path], dtype=torch.float64)
             dist.all_reduce(total)
             dist.all_reduce(rows)
-            self._metrics[path] = total / float(rows)
+            if total.any():
+                self._metrics[path] = total / float(rows)
 
     @torch.no_grad()
     def _batches(

@@ -14,7 +14,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmdet_lcp.attachments import LocalizationAuxiliary
-from mmdet_lcp.criteria import LCP, Objective
+from mmdet_lcp.criteria import LCP, BackwardElimination, Objective
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner import selection_set
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.selection_set import SelectionSet
@@ -413,3 +414,23 @@ def test_layers_carry_their_maps_and_norms(dense):
     assert consumer.norm is detector.get_submodule(groups[2].norms[0].path)
     assert problem.images is selection.batches
     assert problem.detector is detector
+
+
+@pytest.mark.parametrize('reaches', [True, False])
+def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeypatch, reaches):
+    """A loss of the deepest level alone reaches the next layer, not the heads of the tap."""
+
+    def loss(detector, images):
+        scores = detector(images.inputs, images.data_samples, mode='tensor')[0]
+        return scores[-1].square().mean() if reaches else torch.zeros(())
+
+    monkeypatch.setattr(selection_set, 'detection_loss', loss)
+    selection = draw(dense, num_images=2)
+    problem = selection.problem(
+        groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), None, 0, needs_metrics=True
+    )
+    assert list(problem.metrics) == (['backbone.stage4.0.conv'] if reaches else [])
+    (batch,) = problem.batches
+    assert batch.sensitivity['bbox_head.cls_convs.0.0'].abs().max() == 0
+    with pytest.raises(CompressionError, match='does not reach'):
+        BackwardElimination().select(problem, 8)
