@@ -29,7 +29,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdet_lcp.analysis.tables import text_table
-from mmdet_lcp.criteria.images import detection_loss, in_eval
+from mmdet_lcp.criteria.images import detection_loss
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.runner.stages import choose_stages

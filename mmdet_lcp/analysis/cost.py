@@ -21,20 +21,14 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
 from ..errors import CompressionError
+from ..modes import in_eval
 
 
 @contextlib.contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """Put ``models`` into eval mode without gradients, and every module back afterwards."""
-    training = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in training:
-            module.training = mode
+    with in_eval(*models), torch.no_grad():
+        yield
 
 
 def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:

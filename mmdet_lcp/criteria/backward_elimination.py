@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmdet_lcp.criteria.base import Criterion, Selection
 from mmdet_lcp.criteria.least_squares import check_ridge, fit
+from mmdet_lcp.criteria.moments import Moments
 from mmdet_lcp.criteria.problem import Layer, SelectionProblem
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
@@ -116,7 +117,7 @@ class _Elimination:
         self,
         problem: SelectionProblem,
         path: str,
-        moments,
+        moments: tuple[Moments, Moments],
         ridge: float | str,
         metric: Tensor | None,
         apart: bool,
@@ -127,9 +128,7 @@ class _Elimination:
         found = fit(moments, rows, start, ridge, consumer.intercept)
         self.inverse = torch.cholesky_inverse(found.factor)
         if metric is None:  # relative to the outputs' variance
-            both = moments[0] if moments[0] is moments[1] else moments[0] + moments[1]
-            variance = both.covariances(consumer.intercept).yy
-            variance = variance.clamp(min=1e-12 * float(variance.max()) or 1.0)
+            variance = found.variance.clamp(min=1e-12 * float(found.variance.max()) or 1.0)
             root = 1 / (variance if apart else variance.sum()).sqrt()
             self.kernel = found.kernel.T * root
         else:

@@ -16,10 +16,11 @@ from mmengine import dist
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from mmdet_lcp.criteria.images import detection_loss, in_eval
+from mmdet_lcp.criteria.images import detection_loss
 from mmdet_lcp.criteria.problem import Layer, SelectionProblem
 from mmdet_lcp.criteria.ranking import RankingCriterion
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.registry import CRITERIA
 
 # Scores are relative to millions of activations, or billions of multiply-accumulates, an image.

@@ -1,13 +1,13 @@
 """The images on which channels are scored, and the detector's own loss on them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmdet_lcp.attachments import Attachment, RoISamples, run_until
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.seeds import seeded
 
 
@@ -72,15 +72,3 @@ def attached_losses(
             attachment.paths,
         )
     return attachment.losses(taps, images.data_samples)
-
-
-@contextmanager
-def in_eval(detector: nn.Module) -> Iterator[None]:
-    """Put a detector into eval mode for a while; afterwards each module is as before."""
-    modes = {module: module.training for module in detector.modules()}
-    detector.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -33,6 +33,7 @@ class Fit:
         before: mean squared error with the kernel that it began with, over the outputs' mean.
         after: with the solution.
         factor: Cholesky factor of the damped second moments, (n, n), lower.
+        variance: of each output, (out,).
     """
 
     kernel: Tensor
@@ -41,6 +42,7 @@ class Fit:
     before: float
     after: float
     factor: Tensor
+    variance: Tensor
 
 
 def fit(
@@ -82,6 +84,7 @@ def fit(
         float(total.errors(start).mean()),
         float(total.errors(kernel).mean()),
         factor,
+        total.yy,
     )
 
 

@@ -17,10 +17,11 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
-from mmdet_lcp.criteria.images import detection_loss, in_eval
+from mmdet_lcp.criteria.images import detection_loss
 from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.criteria.ranking import RankingCriterion, sum_by_channel
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.registry import CRITERIA
 
 

@@ -8,7 +8,8 @@ from mmengine import dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdet_lcp.criteria.images import SelectionImages, detection_loss, in_eval
+from mmdet_lcp.criteria.images import SelectionImages, detection_loss
+from mmdet_lcp.modes import in_eval
 
 Statistics = Literal['keep', 'recalibrate', 'best']
 

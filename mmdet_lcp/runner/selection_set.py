@@ -18,9 +18,10 @@ from mmdet_lcp.attachments import (
     forward_until,
 )
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.images import SelectionImages, detection_loss, in_eval
+from mmdet_lcp.criteria.images import SelectionImages, detection_loss
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.structure import ChannelGroup, Plan

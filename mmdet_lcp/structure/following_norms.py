@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdet_lcp.modes import in_eval
+
 
 def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[str, str]:
     """Find, for each layer, the batch norm whose input is that layer's output, unchanged.
@@ -41,14 +43,10 @@ def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[st
             hooks.append(
                 module.register_forward_pre_hook(lambda *a, path=path: note_input(path, a[1]))
             )
-    training = {module: module.training for module in detector.modules()}
-    detector.eval()
     try:
-        with torch.no_grad():
+        with in_eval(detector), torch.no_grad():
             detector.forward(example, mode='tensor')
     finally:
-        for module, mode in training.items():
-            module.training = mode
         for hook in hooks:
             hook.remove()
     return {path: norm for path, norm in found.items() if runs[path] == 1}
