@@ -1,4 +1,4 @@
-"""The package's registries: children of mmengine's, and three of its own.
+"""The package's registries: children of mmengine's, and four of its own.
 
 `locations` is where mmengine imports from when a config names something of a registry.
 """
@@ -18,3 +18,4 @@ RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, **_PACKAGE)
 CRITERIA = Registry('criterion', **_PACKAGE)
 UPDATES = Registry('update', **_PACKAGE)
 ATTACHMENTS = Registry('attachment', **_PACKAGE)
+TRANSFORMS = Registry('transform', **_PACKAGE)
