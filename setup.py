@@ -55,6 +55,7 @@ setup(
         'scipy',
         'pycocotools',
         'terminaltables',
+        'bitarray>=2.8',
     ],
-    extras_require={'demo': ['scikit-learn'], 'dev': ['pytest', 'ruff']},
+    extras_require={'demo': ['scikit-learn'], 'dev': ['pytest', 'hypothesis', 'ruff']},
 )

@@ -8,6 +8,7 @@ compat.apply()
 # Importing them puts everything into the registries.
 from mmdet_lcp import (  # noqa: E402
     attachments,
+    codec,
     criteria,
     datasets,
     losses,
@@ -21,6 +22,7 @@ __all__ = [
     'CompressionError',
     '__version__',
     'attachments',
+    'codec',
     'criteria',
     'datasets',
     'losses',
