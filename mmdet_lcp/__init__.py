@@ -14,6 +14,7 @@ from mmdet_lcp import (  # noqa: E402
     losses,
     models,
     runner,
+    transforms,
     updates,
 )
 from mmdet_lcp.errors import CompressionError  # noqa: E402
@@ -28,5 +29,6 @@ __all__ = [
     'losses',
     'models',
     'runner',
+    'transforms',
     'updates',
 ]

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 
 Maps = dict[str, tuple[nn.Module, list[int], list[int]]]
 

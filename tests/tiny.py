@@ -58,6 +58,53 @@ pruning = dict(
 )
 """
 
+# In the place of the SSD: changes of `extra`, for a folder (and a dense checkpoint) of its own.
+FASTER_RCNN = r"""
+NMS = dict(nms_pre=40, max_per_img=30, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
+ASSIGNER = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
+CODER = dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2])
+
+def drawn(number, **keys):
+    return dict(assigner=ASSIGNER, sampler=dict(
+        type='RandomSampler', num=number, pos_fraction=0.5, **keys),
+        allowed_border=-1, pos_weight=-1)
+
+model = dict(_delete_=True, type='FasterRCNN',
+    data_preprocessor=_base_.model.data_preprocessor,
+    backbone=dict(type='ResNet', depth=18, base_channels=8, out_indices=(1, 2, 3),
+                  norm_eval=False, style='pytorch'),
+    neck=dict(type='FPN', in_channels=[16, 32, 64], out_channels=16, num_outs=3),
+    rpn_head=dict(type='RPNHead', in_channels=16, feat_channels=16,
+        anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0, 1.6],
+                              strides=[8, 16, 32]),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder')),
+    roi_head=dict(type='StandardRoIHead',
+        bbox_roi_extractor=dict(type='SingleRoIExtractor', out_channels=16,
+            roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=1),
+            featmap_strides=[8, 16, 32]),
+        bbox_head=dict(type='Shared2FCBBoxHead', in_channels=16, fc_out_channels=24,
+                       roi_feat_size=3, num_classes=10, bbox_coder=CODER)),
+    train_cfg=dict(rpn=drawn(32, add_gt_as_proposals=False), rpn_proposal=NMS, rcnn=drawn(16)),
+    test_cfg=dict(rpn=NMS, rcnn=dict(NMS, score_thr=0.0)),
+)
+del NMS, ASSIGNER, CODER, drawn
+pruning.update(layers=r'backbone\.layer[34]\.1\.conv1')
+"""
+FCOS = r"""
+model = dict(_delete_=True, type='FCOS',
+    data_preprocessor=_base_.model.data_preprocessor,
+    backbone=dict(type='ResNet', depth=18, base_channels=8, out_indices=(1, 2, 3),
+                  norm_eval=False, style='pytorch'),
+    neck=dict(type='FPN', in_channels=[16, 32, 64], out_channels=16, num_outs=3),
+    bbox_head=dict(type='FCOSHead', num_classes=10, in_channels=16, feat_channels=16,
+        stacked_convs=1, strides=[8, 16, 32], norm_cfg=None,
+        regress_ranges=((-1, 24), (24, 40), (40, 1e8))),
+    test_cfg=dict(nms_pre=100, min_bbox_size=0, score_thr=0.0, max_per_img=20,
+                  nms=dict(type='nms', iou_threshold=0.5)),
+)
+pruning.update(layers=r'backbone\.layer[34]\.1\.conv1')
+"""
+
 
 def make_data(folder: Path) -> Path:
     """Digits at 64 pixels: 6 training, 2 validation and 4 test images."""

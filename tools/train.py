@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdet_lcp import CompressionError, compat
+from mmdet_lcp.runner.config_file import read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,14 +55,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config with the command line's changes."""
-    if not Path(args.config).is_file() and '::' not in args.config:
-        raise CompressionError(f'{args.config}: there is no such config')
-    try:
-        cfg = Config.fromfile(args.config)
-    except (OSError, SyntaxError, ConfigParsingError) as error:
-        raise CompressionError(f'{args.config} cannot be read: {error}') from error
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir

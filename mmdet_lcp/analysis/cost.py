@@ -8,7 +8,7 @@ and what has no formula there (deformable convolution, RoIAlign, NMS) counts not
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -50,12 +50,34 @@ def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str
         CompressionError: ``input_shape`` is not two positive integers.
     """
     params = sum(parameter.numel() for parameter in detector.parameters())
+    return dict(params=params, macs=macs_by_module(detector, input_shape)[''])
+
+
+def macs_by_module(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+    """Count the multiply-accumulates inside each module, all kinds of operations together.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels.
+
+    Returns:
+        Module path -> multiply-accumulates of all its calls, its children's included; those of
+        :func:`detector_cost` under ``''``.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
     with evaluating(detector):
         forward, image = _prepare(detector, input_shape)
         counter = FlopAnalyzer(forward, (image,))
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        macs = int(counter.tracer_warnings('none').total())
-    return dict(params=params, macs=macs)
+        counts = counter.tracer_warnings('none').by_module()
+    inside = {
+        path.removeprefix('detector.'): int(macs)
+        for path, macs in counts.items()
+        if path.startswith('detector.')
+    }
+    return {**inside, '': int(counts[''])}
 
 
 def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
@@ -89,13 +111,26 @@ def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, 
             if isinstance(module, _ConvNd | nn.Linear):
                 macs[name] = 0
                 handles.append(module.register_forward_hook(count(name)))
-        with evaluating(detector):
-            forward, image = _prepare(detector, input_shape)
-            forward(image)
+        run_once(detector, input_shape)
     finally:
         for handle in handles:
             handle.remove()
     return macs
+
+
+def run_once(detector: nn.Module, input_shape: tuple[int, int]) -> None:
+    """Run the forward pass that is counted and timed here once, for the sake of hooks.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    with evaluating(detector):
+        forward, image = _prepare(detector, input_shape)
+        forward(image)
 
 
 def backbone_macs(
@@ -124,8 +159,9 @@ def latency_ms(
     runs: int = 10,
     warmup: int = 3,
     mode: str = 'tensor',
+    pick: Callable[[list[float]], float] = statistics.median,
 ) -> float:
-    """Measure the median wall time of one image on the detector's device.
+    """Measure the wall time of one image on the detector's device.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
@@ -135,6 +171,7 @@ def latency_ms(
         mode: ``'tensor'`` is the network alone; ``'predict'`` adds post-processing, whose time
             follows the number of boxes found (here in noise). Loading, normalisation and the
             transfer of the image are in neither.
+        pick: What counts of the runs: the median, or ``min`` where other work disturbs it.
 
     Returns:
         Milliseconds.
@@ -154,11 +191,15 @@ def latency_ms(
             _synchronise(image)
             if index >= warmup:
                 times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+    return 1000 * pick(times)
 
 
 def paired_latency_ms(
-    first: nn.Module, second: nn.Module, input_shape: tuple[int, int], rounds: int = 5
+    first: nn.Module,
+    second: nn.Module,
+    input_shape: tuple[int, int],
+    rounds: int = 5,
+    pick: Callable[[list[float]], float] = statistics.median,
 ) -> tuple[float, float]:
     """Measure two detectors in turn, so that what else the machine does meets both alike.
 
@@ -167,15 +208,16 @@ def paired_latency_ms(
         second: Another one.
         input_shape: (height, width) of the image in pixels.
         rounds: How often each is measured, at least 1.
+        pick: What counts of the runs of a round and of the rounds, see :func:`latency_ms`.
 
     Returns:
-        The medians over the rounds in milliseconds, in the order of the detectors.
+        Milliseconds, in the order of the detectors.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for detector, kept in zip((first, second), times, strict=True):
-            kept.append(latency_ms(detector, input_shape, runs=5, warmup=1))
-    return statistics.median(times[0]), statistics.median(times[1])
+            kept.append(latency_ms(detector, input_shape, runs=5, warmup=1, pick=pick))
+    return pick(times[0]), pick(times[1])
 
 
 class _Forward(nn.Module):

@@ -79,6 +79,25 @@ class GroupFacts:
 
 
 @dataclass
+class TargetFacts:
+    """The share of a cost that was asked for, and what has come of it.
+
+    Attributes:
+        cost: ``'macs'``, ``'params'`` or ``'latency'``.
+        asked: Share of the dense detector's cost that may remain.
+        predicted: Share that was predicted before anything was trained.
+        reached: Share that the compressed detector has, as it was counted or measured.
+        floor: The smallest share that could have been asked for.
+    """
+
+    cost: str
+    asked: float
+    predicted: float
+    reached: float | None = None
+    floor: float | None = None
+
+
+@dataclass
 class SkippedLayer:
     """A layer or group that was left alone, and why."""
 
@@ -125,6 +144,7 @@ class Report:
         skipped: What was left alone.
         steps: The metrics along the run, in order.
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
+        target: What was asked for instead of a ratio, None where a ratio was given.
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
     """
@@ -139,6 +159,7 @@ class Report:
     skipped: list[SkippedLayer] = field(default_factory=list)
     steps: list[StepFacts] = field(default_factory=list)
     pruned_metrics: dict[str, float] = field(default_factory=dict)
+    target: TargetFacts | None = None
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
 
@@ -159,6 +180,8 @@ class Report:
             data['compressed'] = DetectorFacts(**data['compressed'])
             data['groups'] = [GroupFacts(**row) for row in data.get('groups', [])]
             data['skipped'] = [SkippedLayer(**row) for row in data.get('skipped', [])]
+            if data.get('target') is not None:
+                data['target'] = TargetFacts(**data['target'])
             data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]
             return cls(**data)
         except (KeyError, TypeError, ValueError) as error:

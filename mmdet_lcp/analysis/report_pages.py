@@ -13,6 +13,7 @@ from .report import (
     SHARES_PNG,
     STEPS_PNG,
     Report,
+    TargetFacts,
     is_number,
     main_metric,
     number,
@@ -47,6 +48,8 @@ def summary_text(report: Report) -> str:
         parts.append(text_table(*_group_table(report), title='channels'))
     if report.skipped:
         parts.append(f'{len(report.skipped)} left alone; the reasons are in {REPORT_MD}.')
+    if report.target is not None:
+        parts.append(text_table(*_target_table(report.target)))
     title = f'{report.method}, {format_seconds(report.seconds)}'
     parts.append(text_table(*_summary_table(report), title=title))
     return '\n\n'.join(parts)
@@ -85,6 +88,8 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
             '## Detections',
             f'![Ground truth, dense and compressed detector on test images]({DETECTIONS_PNG})',
         ]
+    if report.target is not None:
+        parts += ['## Target', markdown_table(*_target_table(report.target))]
     if report.groups:
         parts += ['## Channels', markdown_table(*_group_table(report))]
     if any(group.shares for group in report.groups):
@@ -200,6 +205,12 @@ def _group_table(report: Report) -> tuple[list[str], list[list[object]]]:
         for group in report.groups
     ]
     return ['group', 'channels', 'asked', 'kept', 'change', 'criterion'], rows
+
+
+def _target_table(target: TargetFacts) -> tuple[list[str], list[list[str]]]:
+    shares = (target.asked, target.predicted, target.reached, target.floor)
+    row = [f'{target.cost}, share of dense', *map(format_metric, shares)]
+    return ['target', 'asked', 'predicted', 'reached', 'smallest possible'], [row]
 
 
 def _share_table(report: Report) -> tuple[list[str], list[list[str]]]:

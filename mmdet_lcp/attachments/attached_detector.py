@@ -5,10 +5,10 @@ What is deployed is the detector alone: nothing in it knows of the wrapper.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
-from mmdet.models.utils import unpack_gt_instances
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -28,6 +28,10 @@ class Attachment(nn.Module, ABC):
     name: str = 'attachment'
     paths: list[str]
 
+    def watch(self) -> AbstractContextManager:
+        """Open while the detector computes its own losses, before `losses` is called."""
+        return nullcontext()
+
     @abstractmethod
     def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
         """Losses by name, each a scalar; names must not be the detector's own."""
@@ -38,30 +42,30 @@ class Attachment(nn.Module, ABC):
 
 
 class LayerAuxiliary(Attachment):
-    """LCP's auxiliary network on one layer, with the boxes that the head trains on.
+    """LCP's auxiliary network on one layer, with the boxes that the detector trains on.
 
     Args:
         network: reads the layer's output.
-        sampler: chooses default boxes by the head's present scores.
+        sampler: chooses default boxes; made for the detector at hand.
         path: module path of the layer.
     """
 
     name = 'localization'
-    HEAD = 'bbox_head'
 
     def __init__(self, network: AuxiliaryNetwork, sampler: DefaultBoxSampler, path: str) -> None:
         super().__init__()
         self.network = network
         self.sampler = sampler
         self.path = path
-        self.paths = [path, self.HEAD]
+        self.paths = [path, *sampler.paths]
+
+    def watch(self) -> AbstractContextManager:
+        """See `DefaultBoxSampler.watch`."""
+        return self.sampler.watch()
 
     def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
         """L_a = L_ac + L_ar (LCP, arXiv 1911.02237) as ``loss_aux_cls``, ``loss_aux_box``."""
-        instances, ignored, metas = unpack_gt_instances(data_samples)
-        cls_scores = [score.detach() for score in taps[self.HEAD][0]]
-        samples = self.sampler.sample(cls_scores, instances, metas, ignored)
-        return self.network(taps[self.path], samples)
+        return self.network(taps[self.path], self.sampler.sample(taps, data_samples))
 
     def for_selection(self) -> dict[str, nn.Module]:
         """The network: it reads the first consumer's output, without running the detector."""
@@ -96,7 +100,9 @@ class AttachedDetector(BaseModel):
         paths = [path for attachment in self.attachments.values() for path in attachment.paths]
         paths = list(dict.fromkeys(paths))
         if self.detector_losses:
-            with Taps(self.detector, paths) as taps:
+            with ExitStack() as watching, Taps(self.detector, paths) as taps:
+                for attachment in self.attachments.values():
+                    watching.enter_context(attachment.watch())
                 losses = dict(self.detector(inputs, data_samples, mode='loss'))
         else:
             taps = forward_until(self.detector, inputs, paths, data_samples=data_samples)

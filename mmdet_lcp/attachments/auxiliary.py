@@ -14,7 +14,7 @@ from mmdet_lcp.losses import LocalizationAwareLoss
 from mmdet_lcp.registry import MODELS
 
 from .contextual_roi_align import ContextualRoIAlign
-from .default_boxes import RoISamples
+from .roi_samples import RoISamples
 
 
 def spatial_scale(feature_size: tuple[int, int], img_shape: tuple[int, int]) -> float:
@@ -45,8 +45,8 @@ class AuxiliaryNetwork(nn.Module):
     Args:
         in_channels: Channels of the convolution output that it reads.
         num_classes: Object classes, the background not counted.
-        bbox_coder: The detector's own coder (`head.bbox_coder`) or its config; what the box head
-            predicts is relative to the default box in that coder's terms.
+        bbox_coder: A coder of boxes relative to boxes, or its config; what the box head predicts
+            is relative to the default box in that coder's terms.
         contextual: Add the box that encloses default box and object (see ContextualRoIAlign).
         output_size: Bins along each side. 3 keeps apart left, middle and right, top and bottom of
             a box, which is what locating it takes, at a fifth of the cost of the usual 7.

@@ -58,11 +58,17 @@ def check_attachable(detector: nn.Module, stages: Sequence['Stage']) -> None:
     """Check that an auxiliary network can read the layer after each of these groups.
 
     Raises:
-        CompressionError: that layer is no convolution.
+        CompressionError: that layer is no convolution, or reads regions instead of images.
     """
     for stage in stages:
         path = stage.group.consumers[0].path
         consumer = detector.get_submodule(path)
+        if path.startswith('roi_head.'):
+            raise CompressionError(
+                f'pruning.attachment: the auxiliary network reads maps of whole images, but the '
+                f'layer after {stage.group.name} is {path}, which runs on single regions. Leave '
+                f'that group out of pruning.layers, or set pruning.attachment=None.'
+            )
         if not isinstance(consumer, nn.Conv2d):
             raise CompressionError(
                 f'pruning.attachment: the auxiliary network reads a convolution, but the layer '

@@ -1,235 +1,230 @@
 """Default boxes for an auxiliary network, chosen by the detector's own rules.
 
-LCP's auxiliary network reads the same default boxes that the detector is trained on: they come
-from the head's prior generator, the head's assigner says which are positive, and the negatives
-are the hardest under the head's present scores (LCP, Xie et al., arXiv 1911.02237; hard negative
-mining: SSD, Liu et al., ECCV 2016, section 2.2).
+LCP's auxiliary network reads the same default boxes that the detector is trained on (Xie et al.,
+arXiv 1911.02237): whatever the detector's own assigner and sampler make of its boxes while it
+computes its loss. Of these the negatives are the hardest under the detector's present scores (hard
+negative mining: SSD, Liu et al., ECCV 2016, section 2.2).
+
+One subclass a kind of box: `PriorBoxSampler` for anchors and points with an assigner (the RPN's
+too), `PointBoxSampler` for FCOS, `ProposalSampler` for proposals.
 """
 
-import inspect
-from collections.abc import Sequence
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from mmdet.models.dense_heads import AnchorHead
-from mmdet.models.task_modules.prior_generators import AnchorGenerator, anchor_inside_flags
-from mmdet.structures.bbox import cat_boxes, get_box_tensor
-from mmengine.structures import InstanceData
+from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 
-# SSD's ratio, for heads (RetinaNet's, say) that mine no negatives of their own.
-DEFAULT_NEG_POS_RATIO = 3
+from .recorded_calls import Call, recorded_calls
+from .roi_samples import RoISamples, batch_shape
+from .taps import Taps
+
+# SSD's ratio, for detectors that have none of their own.
+DEFAULT_NEG_POS_RATIO = 3.0
+
+ANOTHER = 'Use another detector, or set pruning.attachment=None.'
 
 
 @dataclass
-class RoISamples:
-    """The regions of one batch that an auxiliary network reads.
+class Candidates:
+    """What a detector has made of one image's boxes.
 
     Attributes:
-        rois: (R, 5): image index in the batch, then the default box (x1, y1, x2, y2) in pixels
-            of the padded batch image. Image by image, positives before negatives.
-        gt_boxes: (R, 4) matched ground truth in the same pixels; zeros for negatives.
-        labels: (R,) class index; num_classes (background) for negatives.
-        positive: (R,) boolean.
-        img_shape: (height, width) of the padded batch image in pixels.
+        positives: (P, 4) boxes matched to an object, as (x1, y1, x2, y2) in pixels.
+        objects: (P,) index of each one's object among the image's.
+        negatives: (M, 4) boxes that are background.
+        hardness: (M,) of each, the higher the harder.
     """
 
-    rois: Tensor
-    gt_boxes: Tensor
-    labels: Tensor
-    positive: Tensor
-    img_shape: tuple[int, int]
+    positives: Tensor
+    objects: Tensor
+    negatives: Tensor
+    hardness: Tensor
 
 
-def batch_shape(metas: Sequence[dict]) -> tuple[int, int]:
-    """(height, width) of the padded batch image in pixels, from mmdet's meta data."""
-    shapes = [meta.get('batch_input_shape', meta['pad_shape'])[:2] for meta in metas]
-    return max(int(height) for height, _ in shapes), max(int(width) for _, width in shapes)
+class DefaultBoxSampler(ABC):
+    """Picks positive and hard negative default boxes from those that a detector trains on.
 
+    It listens while the detector computes its own loss; there are two ways to use it::
 
-class DefaultBoxSampler:
-    """Picks positive and hard negative default boxes as the detector's own training does.
+        with Taps(detector, sampler.paths) as taps, sampler.watch():
+            losses = detector(inputs, data_samples, mode='loss')
+        samples = sampler.sample(taps, data_samples)
 
-    With `max_positives=None` these are exactly the default boxes of which `SSDHead` sums the
-    classification loss, but for the images without objects: SSD takes nothing from them, here
-    they give `neg_pos_ratio` negatives, so that the background is seen in every batch.
+        samples = sampler.sample_images(detector, inputs, data_samples)
+
+    Both serve every kind of detector alike, one-stage, two-stage and anchor-free. Only what the
+    detector itself draws at random (an RPN's or a RoI head's sampler) is random here, from
+    PyTorch's global generator.
 
     Args:
-        head: An anchor-based one-stage head built with its `train_cfg`.
-        neg_pos_ratio: Negatives per positive; None reads the head's `train_cfg.neg_pos_ratio`,
-            or 3 where the head has none.
-        max_positives: At most so many positives an image, which bounds the number of regions and
-            so the cost; None keeps all.
+        num_classes: object classes, the background not counted.
+        neg_pos_ratio: negatives per positive, >= 0; ``inf`` keeps all that the detector takes.
+            An image without a positive gives as many as one with one. ``None`` takes the
+            detector's own, or 3 where it has none.
+        max_positives: at most so many positives an image, which bounds the number of regions and
+            so the cost; ``None`` keeps all. Where there are more, every so-manieth is kept, in
+            the order of the detector.
+
+    Attributes:
+        head: whose boxes they are.
+        paths: modules of the detector whose outputs `sample` reads.
+        bbox_coder: the coder of the boxes' own head, or ``None``.
 
     Raises:
-        CompressionError: The head has no default boxes or no assigner, or a value is out of
-            range.
+        CompressionError: a value is out of range.
     """
 
+    head: nn.Module
+    paths: list[str]
+    bbox_coder: object = None
+
     def __init__(
-        self, head: nn.Module, neg_pos_ratio: float | None = None, max_positives: int | None = 32
+        self, num_classes: int, neg_pos_ratio: float | None, max_positives: int | None
     ) -> None:
-        name = type(head).__name__
-        generator = getattr(head, 'prior_generator', None)
-        if not isinstance(head, AnchorHead) or not isinstance(generator, AnchorGenerator):
-            raise CompressionError(
-                f'The localization auxiliary needs an anchor-based one-stage head (SSDHead, '
-                f'RetinaHead and the like); {name} has no default boxes. Use another detector, '
-                f'or take the attachment out of the config.'
-            )
-        if getattr(head, 'assigner', None) is None:
-            raise CompressionError(
-                f'{name} was built without model.train_cfg, so it has no assigner to match '
-                f'default boxes with: give the detector its train_cfg.'
-            )
-        if neg_pos_ratio is None:
-            neg_pos_ratio = head.train_cfg.get('neg_pos_ratio', DEFAULT_NEG_POS_RATIO)
-        if neg_pos_ratio < 0:
-            raise CompressionError(f'neg_pos_ratio={neg_pos_ratio!r} must be at least 0.')
-        if max_positives is not None and max_positives < 1:
-            raise CompressionError(
-                f'max_positives={max_positives!r} must be at least 1, or None for no limit.'
-            )
-        self.head = head
-        self.neg_pos_ratio = neg_pos_ratio
+        check_limits(neg_pos_ratio, max_positives)
+        self.num_classes = num_classes
+        self.neg_pos_ratio = DEFAULT_NEG_POS_RATIO if neg_pos_ratio is None else neg_pos_ratio
         self.max_positives = max_positives
+        self._calls: list[Call] = []
 
-    @torch.no_grad()
-    def sample(
-        self,
-        cls_scores: Sequence[Tensor],
-        batch_gt_instances: Sequence[InstanceData],
-        batch_img_metas: Sequence[dict],
-        batch_gt_instances_ignore: Sequence[InstanceData] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> RoISamples:
-        """Choose the default boxes of one batch.
+    @property
+    @abstractmethod
+    def watched(self) -> tuple[object, str]:
+        """The object and its method that decides about one image's boxes in each call."""
 
-        Without a generator nothing here is random: where an image has more positives than
-        `max_positives`, every so-manieth is kept, in the order of levels and places.
+    @abstractmethod
+    def candidates(
+        self, calls: Mapping[int, Call], taps: Mapping[str, Any], data_samples: Sequence
+    ) -> list[Candidates]:
+        """What the detector has made of the boxes of some images.
 
         Args:
-            cls_scores: The head's classification maps, one (N, A * C, H, W) a level.
-            batch_gt_instances: `bboxes` (G, 4) in pixels and `labels` (G,), one an image.
-            batch_img_metas: mmdet's meta data, one an image; `img_shape` and `pad_shape` are read,
-                and `batch_input_shape` where present.
-            batch_gt_instances_ignore: Boxes to leave alone, one an image.
-            generator: A CPU generator; positives over the limit are then drawn at random from it.
+            calls: the call that decided, by index of the image in the batch.
+            taps: outputs of `paths` on the batch.
+            data_samples: the batch's mmdet samples.
 
         Returns:
-            The regions, on the device of `cls_scores`, without gradients.
+            One an image, in the order of ``calls``.
+        """
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Open while the detector computes its loss on the images that `sample` is for."""
+        with recorded_calls(*self.watched) as calls:
+            yield
+        self._calls = calls
+
+    @torch.no_grad()
+    def sample(self, taps: Mapping[str, Any], data_samples: Sequence) -> RoISamples:
+        """Choose the default boxes of the batch that has been watched.
+
+        Args:
+            taps: outputs of `paths` on that batch.
+            data_samples: its mmdet samples, with `gt_instances`.
+
+        Returns:
+            The regions, on the detector's device, without gradients.
 
         Raises:
-            CompressionError: The head's assigner needs more than default boxes (it matches by
-                predictions).
+            CompressionError: the detector has not matched boxes to objects once for each image.
         """
-        device = cls_scores[0].device
-        metas = list(batch_img_metas)
-        ignored = batch_gt_instances_ignore or [None] * len(metas)
-        anchors, valid = self.head.get_anchors(
-            [tuple(score.shape[-2:]) for score in cls_scores], metas, device=device
-        )
-        hardness = self._background_loss(cls_scores)
-        parts = [
-            self._sample_image(*image, generator)
-            for image in zip(
-                anchors, valid, batch_gt_instances, metas, ignored, hardness, strict=True
-            )
-        ]
-        indices = [
-            part[0].new_full((len(part[0]), 1), float(index)) for index, part in enumerate(parts)
-        ]
-        boxes, gt_boxes, labels, positive = (
-            torch.cat(column) for column in zip(*parts, strict=True)
-        )
-        return RoISamples(
-            rois=torch.cat([torch.cat(indices), boxes], dim=1),
-            gt_boxes=gt_boxes,
-            labels=labels,
-            positive=positive,
-            img_shape=batch_shape(metas),
-        )
-
-    def _background_loss(self, cls_scores: Sequence[Tensor]) -> Tensor:
-        """Loss (N, anchors) that each default box would have if it were background."""
-        head = self.head
-        scores = torch.cat(
-            [
-                level.permute(0, 2, 3, 1).reshape(level.size(0), -1, head.cls_out_channels)
-                for level in cls_scores
-            ],
-            dim=1,
-        ).float()
-        if head.use_sigmoid_cls:
-            return F.softplus(scores).sum(dim=-1)
-        return torch.logsumexp(scores, dim=-1) - scores[..., head.num_classes]
-
-    def _sample_image(
-        self,
-        level_anchors: list[Tensor],
-        level_valid: list[Tensor],
-        gt_instances: InstanceData,
-        meta: dict,
-        ignored: InstanceData | None,
-        hardness: Tensor,
-        generator: torch.Generator | None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Boxes, ground truth, labels and positive flags of one image."""
-        head = self.head
-        flat = cat_boxes(level_anchors)
-        # As AnchorHead._get_targets_single, which we cannot call: heads derived from it change
-        # its arguments and what it returns, and none of them returns the matched boxes plainly.
-        inside = anchor_inside_flags(
-            flat,
-            torch.cat(level_valid),
-            meta['img_shape'][:2],
-            head.train_cfg.get('allowed_border', -1),
-        )
-        priors = InstanceData(priors=flat[inside])
-        extra = {}
-        if 'num_level_priors' in inspect.signature(head.assigner.assign).parameters:
-            counts = [len(anchors) for anchors in level_anchors]
-            extra['num_level_priors'] = [int(part.sum()) for part in inside.split(counts)]
-        try:
-            assigned = head.assigner.assign(
-                priors, gt_instances=gt_instances, gt_instances_ignore=ignored, **extra
-            )
-        except (AttributeError, TypeError) as error:
+        calls, self._calls = self._calls, []
+        objects = [sample.gt_instances for sample in data_samples]
+        # Some heads skip images without objects; those give no regions.
+        shown = list(range(len(objects)))
+        if len(calls) != len(shown):
+            shown = [index for index in shown if len(objects[index])]
+        if len(calls) != len(shown):
             raise CompressionError(
-                f'The assigner {type(head.assigner).__name__} of {type(head).__name__} cannot '
-                f'match bare default boxes ({error}). The localization auxiliary needs one that '
-                f'can, such as MaxIoUAssigner or ATSSAssigner, in model.train_cfg.assigner.'
-            ) from error
-        result = head.sampler.sample(assigned, priors, gt_instances)
+                f'pruning.attachment: {type(self.head).__name__} has matched boxes to objects '
+                f'{len(calls)} times for {len(objects)} images, not once for each, so the boxes '
+                f'of each cannot be told. {ANOTHER}'
+            )
+        device = get_box_tensor(objects[0].bboxes).device
+        found = self.candidates(dict(zip(shown, calls, strict=True)), taps, data_samples)
+        parts = [
+            self._pick(index, boxes, objects[index])
+            for index, boxes in zip(shown, found, strict=True)
+        ]
+        nothing = torch.zeros(0, device=device)
+        parts.append((nothing.view(0, 5), nothing.view(0, 4), nothing.long(), nothing.bool()))
+        rois, gt_boxes, labels, positive = (torch.cat(c) for c in zip(*parts, strict=True))
+        shape = batch_shape([sample.metainfo for sample in data_samples])
+        return RoISamples(rois, gt_boxes, labels, positive, shape)
 
-        boxes = get_box_tensor(flat[inside])
-        picked = self._limit(len(result.pos_inds), generator).to(boxes.device)
-        positives = result.pos_inds[picked]
-        wanted = int(self.neg_pos_ratio * len(positives))
-        if len(gt_instances) == 0:
-            wanted = int(self.neg_pos_ratio)
-        wanted = min(wanted, len(result.neg_inds))
-        hardest = hardness[inside][result.neg_inds].topk(wanted).indices
-        negatives = result.neg_inds[hardest]
+    @torch.no_grad()
+    def sample_images(
+        self, detector: nn.Module, inputs: Tensor, data_samples: Sequence
+    ) -> RoISamples:
+        """Let the detector compute its loss on a batch and choose from the boxes it takes.
 
-        matched = get_box_tensor(result.pos_gt_bboxes)[picked].to(boxes.dtype)
-        kinds = result.pos_gt_labels[picked]
-        return (
-            torch.cat([boxes[positives], boxes[negatives]]),
-            torch.cat([matched, boxes.new_zeros(len(negatives), 4)]),
-            torch.cat([kinds, kinds.new_full((len(negatives),), head.num_classes)]),
-            torch.arange(len(positives) + len(negatives), device=boxes.device) < len(positives),
+        Args:
+            detector: the one that this sampler was made for, in whichever mode.
+            inputs: preprocessed images (N, 3, H, W) on its device.
+            data_samples: their mmdet samples, with `gt_instances`.
+
+        Returns:
+            See `sample`.
+
+        Raises:
+            CompressionError: see `sample`.
+        """
+        with Taps(detector, self.paths) as taps, self.watch():
+            # A copy: RoI heads change given proposals in place.
+            detector(inputs, copy.deepcopy(data_samples), mode='loss')
+        return self.sample(taps, data_samples)
+
+    def _pick(
+        self, index: int, found: Candidates, objects: Any
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """RoIs, ground truth, labels and positive flags of one image."""
+        picked = _even_shares(len(found.positives), self.max_positives)
+        positives = found.positives[picked].float()
+        ratio = self.neg_pos_ratio
+        count = len(found.negatives)
+        wanted = count if math.isinf(ratio) else min(count, int(ratio * max(len(picked), 1)))
+        # The detector's own order where all are taken.
+        hardest = slice(None) if wanted == count else found.hardness.topk(wanted).indices
+        negatives = found.negatives[hardest].float()
+
+        matched = found.objects[picked]
+        boxes = torch.cat([positives, negatives])
+        gt_boxes = torch.zeros_like(boxes)
+        gt_boxes[: len(picked)] = get_box_tensor(objects.bboxes)[matched].to(boxes)
+        labels = objects.labels.new_full((len(boxes),), self.num_classes)
+        # An RPN that is a detector by itself is trained on one class, whatever the data says.
+        labels[: len(picked)] = objects.labels[matched] if self.num_classes > 1 else 0
+        rois = torch.cat([boxes.new_full((len(boxes), 1), float(index)), boxes], dim=1)
+        return rois, gt_boxes, labels, torch.arange(len(boxes), device=boxes.device) < len(picked)
+
+
+def check_limits(neg_pos_ratio: float | None, max_positives: int | None) -> None:
+    """Raise a CompressionError for a value out of range; it names its key."""
+    number = isinstance(neg_pos_ratio, (int, float)) and not isinstance(neg_pos_ratio, bool)
+    if neg_pos_ratio is not None and not (number and neg_pos_ratio >= 0):
+        raise CompressionError(
+            f'neg_pos_ratio={neg_pos_ratio!r} must be a number of at least 0, or None for the '
+            "detector's own."
+        )
+    whole = isinstance(max_positives, int) and not isinstance(max_positives, bool)
+    if max_positives is not None and not (whole and max_positives >= 1):
+        raise CompressionError(
+            f'max_positives={max_positives!r} must be an integer of at least 1, or None for no '
+            'limit.'
         )
 
-    def _limit(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """Which of `count` positives to keep, in rising order."""
-        limit = self.max_positives
-        if limit is None or count <= limit:
-            return torch.arange(count)
-        if generator is not None:
-            return torch.randperm(count, generator=generator)[:limit].sort().values
-        # The middle of each of `limit` equal shares: all levels and places keep their part.
-        return (2 * torch.arange(limit) + 1) * count // (2 * limit)
+
+def _even_shares(count: int, limit: int | None) -> Tensor:
+    """Which of ``count`` to keep, rising: the middle of each of ``limit`` equal shares."""
+    if limit is None or count <= limit:
+        return torch.arange(count)
+    return (2 * torch.arange(limit) + 1) * count // (2 * limit)

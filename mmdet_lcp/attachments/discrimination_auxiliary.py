@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS
 
 from .base import StageAttachment, check_attachable
+from .object_classes import count_classes
 from .object_classifier import LayerClassifier, ObjectClassifier
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class DiscriminationAuxiliary(StageAttachment):
 
     def check(self, detector: nn.Module, stages: Sequence['Stage']) -> None:
         """See `StageAttachment.check`."""
-        _num_classes(detector)
+        count_classes(detector)
         check_attachable(detector, [stages[part[-1]] for part in self.parts(len(stages))])
 
     def rounds(self, stages: Sequence['Stage']) -> list[int]:
@@ -98,27 +98,5 @@ class DiscriminationAuxiliary(StageAttachment):
         Raises:
             CompressionError: The detector's head does not say how many classes there are.
         """
-        network = ObjectClassifier(in_channels, _num_classes(detector), **self._network)
+        network = ObjectClassifier(in_channels, count_classes(detector), **self._network)
         return network.to(next(detector.parameters()).device)
-
-
-def _num_classes(detector: nn.Module) -> int:
-    """Object classes of a one-stage or two-stage detector.
-
-    Raises:
-        CompressionError: its head does not say.
-    """
-    if is_model_wrapper(detector):
-        detector = detector.module
-    for owner in (detector, getattr(detector, 'roi_head', None)):
-        head = getattr(owner, 'bbox_head', None)
-        if isinstance(head, nn.ModuleList):  # a cascade: all stages have the same classes
-            head = head[0]
-        count = getattr(head, 'num_classes', None)
-        if isinstance(count, int):
-            return count
-    raise CompressionError(
-        f'The discrimination auxiliary needs the number of classes, which neither bbox_head nor '
-        f'roi_head.bbox_head of {type(detector).__name__} tells. Use another detector, or take '
-        f'the attachment out of the config.'
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mmdet.models.dense_heads import FCOSHead
 from mmdet.models.task_modules.coders import (
     DeltaXYWHBBoxCoder,
     LegacyDeltaXYWHBBoxCoder,
@@ -19,7 +20,11 @@ from .attached_detector import LayerAuxiliary
 from .auxiliary import AuxiliaryNetwork
 from .base import StageAttachment, check_attachable
 from .contextual_roi_align import ContextualRoIAlign
-from .default_boxes import DefaultBoxSampler
+from .default_boxes import DefaultBoxSampler, check_limits
+from .object_classes import count_classes
+from .point_targets import PointTargetSampler
+from .prior_boxes import PriorBoxSampler
+from .proposal_boxes import ProposalSampler
 
 if TYPE_CHECKING:
     from mmdet_lcp.runner.stages import Stage
@@ -27,13 +32,15 @@ if TYPE_CHECKING:
 # They decode four numbers relative to a box; others start from a point or a grid cell.
 _CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder, TBLRBBoxCoder)
 
+BOXES = ('anchors', 'proposals')
+
 
 @ATTACHMENTS.register_module()
 class LocalizationAuxiliary(StageAttachment):
     """What the config says of LCP's auxiliary network; it holds no weights itself.
 
-    Source: LCP (Xie et al., arXiv 1911.02237). `output_size` and `max_positives` are ours, the
-    paper names neither.
+    Source: LCP (Xie et al., arXiv 1911.02237). `output_size`, `max_positives` and `neg_pos_ratio`
+    are ours, the paper names none of them.
 
     Args:
         contextual: Contextual RoIAlign; False is plain RoIAlign, the paper's ablation.
@@ -42,7 +49,13 @@ class LocalizationAuxiliary(StageAttachment):
         pool_mode: 'avg' or 'max'.
         cls_weight: Factor of the cross-entropy, >= 0; 0 is the paper's ablation of L_ac.
         box_weight: m, the factor of 1 - GIoU, >= 0; 0 is the ablation of L_ar.
+        boxes: Which of a two-stage detector's boxes are the default boxes: 'anchors', those of its
+            RPN, as the RPN's assigner and sampler take them (the paper's word, our default); or
+            'proposals', as the RoI head's take them. Other detectors have anchors alone, or
+            points, each with a square around it (`point_boxes`).
         max_positives: Positive default boxes an image at most; None for all.
+        neg_pos_ratio: Negatives per positive, the hardest of those that the detector takes; None
+            for the detector's own ratio, or 3 where it has none; inf for all.
 
     Raises:
         CompressionError: A value is out of range; the message names its key.
@@ -56,24 +69,22 @@ class LocalizationAuxiliary(StageAttachment):
         pool_mode: str = 'avg',
         cls_weight: float = 1.0,
         box_weight: float = 50.0,
+        boxes: str = 'anchors',
         max_positives: int | None = 32,
+        neg_pos_ratio: float | None = None,
     ) -> None:
         if not isinstance(contextual, bool):
             raise CompressionError(f'contextual={contextual!r} must be True or False.')
-        if max_positives is not None and (
-            not isinstance(max_positives, int)
-            or isinstance(max_positives, bool)
-            or max_positives < 1
-        ):
-            raise CompressionError(
-                f'max_positives={max_positives!r} must be an integer of at least 1, '
-                f'or None for no limit.'
-            )
+        if boxes not in BOXES:
+            raise CompressionError(f"boxes={boxes!r} must be 'anchors' or 'proposals'.")
+        check_limits(neg_pos_ratio, max_positives)
         # The parts know their own ranges: build them now, so that a wrong value is told of
         # before training starts and not when the first layer's turn comes.
         ContextualRoIAlign(output_size, sampling_ratio, pool_mode, contextual=contextual)
         check_weights(cls_weight, box_weight)
+        self.boxes = boxes
         self.max_positives = max_positives
+        self.neg_pos_ratio = neg_pos_ratio
         self._network = dict(
             contextual=contextual,
             output_size=output_size,
@@ -98,41 +109,54 @@ class LocalizationAuxiliary(StageAttachment):
     def build(self, detector: nn.Module, in_channels: int) -> AuxiliaryNetwork:
         """A fresh auxiliary network on the detector's device.
 
+        Its boxes are coded as those of the head that the default boxes belong to. Where that head
+        starts from a point or a cell they are coded as SSD's, relative to the default box.
+
         Args:
-            detector: An mmdet one-stage detector with an anchor-based head.
+            detector: An mmdet detector with such a head.
             in_channels: Channels of the convolution output that the network will read.
 
         Raises:
-            CompressionError: The head is not anchor-based, or its boxes are not coded relative
-                to default boxes.
+            CompressionError: See `sampler`.
         """
-        head = self.sampler(detector).head
-        coder = head.bbox_coder
+        sampler = self.sampler(detector)
+        coder = sampler.bbox_coder
         if not isinstance(coder, _CODERS):
-            raise CompressionError(
-                f'The localization auxiliary predicts boxes relative to default boxes, which '
-                f'{type(coder).__name__} of {type(head).__name__} does not do; set '
-                f'model.bbox_head.bbox_coder to DeltaXYWHBBoxCoder or use another detector.'
-            )
-        network = AuxiliaryNetwork(in_channels, head.num_classes, coder, **self._network)
+            coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2))
+        network = AuxiliaryNetwork(in_channels, sampler.num_classes, coder, **self._network)
         return network.to(next(detector.parameters()).device)
 
     def sampler(self, detector: nn.Module) -> DefaultBoxSampler:
         """The choice of default boxes by the detector's own head.
 
         Args:
-            detector: An mmdet one-stage detector with an anchor-based head.
+            detector: An mmdet detector.
 
         Raises:
-            CompressionError: There is no such head, or it was built without `train_cfg`.
+            CompressionError: It has no head whose boxes can serve, was built without `train_cfg`,
+                or has no proposals where `boxes` asks for them.
         """
         if is_model_wrapper(detector):
             detector = detector.module
-        head = getattr(detector, 'bbox_head', None)
+        limits = dict(neg_pos_ratio=self.neg_pos_ratio, max_positives=self.max_positives)
+        roi_head = getattr(detector, 'roi_head', None)
+        if self.boxes == 'proposals':
+            if roi_head is None:
+                raise CompressionError(
+                    f"pruning.attachment.boxes='proposals': {type(detector).__name__} has no "
+                    f"roi_head that would read them; take 'anchors'."
+                )
+            return ProposalSampler(roi_head, count_classes(detector), **limits)
+        path = 'bbox_head' if roi_head is None else 'rpn_head'
+        head = getattr(detector, path, None)
         if head is None:
+            other = '' if roi_head is None else "take pruning.attachment.boxes='proposals', "
             raise CompressionError(
-                f'The localization auxiliary needs an anchor-based one-stage head, but '
-                f'{type(detector).__name__} has no bbox_head. Use another detector, or take the '
-                f'attachment out of the config.'
+                f'The localization auxiliary needs a head that matches boxes to objects, but '
+                f'{type(detector).__name__} has no {path}: {other}use another detector, or set '
+                f'pruning.attachment=None.'
             )
-        return DefaultBoxSampler(head, max_positives=self.max_positives)
+        # Some heads derived from FCOS's match by an assigner after all.
+        by_itself = isinstance(head, FCOSHead) and getattr(head, 'assigner', None) is None
+        kind = PointTargetSampler if by_itself else PriorBoxSampler
+        return kind(head, path, count_classes(detector), **limits)

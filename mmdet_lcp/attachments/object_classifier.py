@@ -18,7 +18,7 @@ from mmdet_lcp.registry import MODELS
 from .attached_detector import Attachment
 from .auxiliary import spatial_scale
 from .contextual_roi_align import ContextualRoIAlign
-from .default_boxes import batch_shape
+from .roi_samples import batch_shape
 
 
 @MODELS.register_module()

@@ -43,8 +43,8 @@ class Taps(Mapping[str, Any]):
         what: 'output' or 'input' (the first tensor argument).
         all_calls: Keep a list with the captures of every call of a module. By default the first
             call alone is kept, as it is, of a module that runs several times (a shared head).
-        stop: Raise a private exception when every path has been captured; `forward_until` alone
-            uses this.
+        stop: With `all_calls`: keep so many captures by path, and raise a private exception when
+            that many of each are there; `runs_until` alone uses this.
 
     Raises:
         CompressionError: A path is not in the model; the message names the nearest one.
@@ -56,7 +56,7 @@ class Taps(Mapping[str, Any]):
         paths: Sequence[str],
         what: str = 'output',
         all_calls: bool = False,
-        stop: bool = False,
+        stop: Mapping[str, int] | None = None,
     ) -> None:
         if what not in ('output', 'input'):
             raise CompressionError(f"what={what!r} is unknown: use 'output' or 'input'.")
@@ -67,7 +67,7 @@ class Taps(Mapping[str, Any]):
         self._modules = {path: _find(model, path) for path in paths}
         self.what = what
         self.all_calls = all_calls
-        self._stop = stop
+        self._stop = dict(stop or {})
         self._captured: dict[str, Any] = {}
         self._hooks = ExitStack()
 
@@ -106,13 +106,18 @@ class Taps(Mapping[str, Any]):
 
     def _keep(self, path: str, value: Any) -> bool:
         """Keep a value if it is wanted; say whether it was."""
-        if self.all_calls:
-            self._captured.setdefault(path, []).append(value)
-        elif path in self._captured:
-            return False
-        else:
+        if not self.all_calls:
+            if path in self._captured:
+                return False
             self._captured[path] = value
-        if self._stop and not self.missing():
+            return True
+        runs = self._captured.setdefault(path, [])
+        if len(runs) == self._stop.get(path):
+            return False
+        runs.append(value)
+        if self._stop and all(
+            len(self._captured.get(each, ())) == count for each, count in self._stop.items()
+        ):
             raise _AllCaptured
         return True
 
@@ -154,24 +159,49 @@ def run_until(
     paths = [paths] if isinstance(paths, str) else list(paths)
     if not paths:
         return {}
-    taps = Taps(model, paths, what, stop=True)
+    found = runs_until(model, run, dict.fromkeys(paths, 1), what)
+    return {path: runs[0] for path, runs in found.items()}
+
+
+def runs_until(
+    model: nn.Module, run: Callable[[], Any], runs: Mapping[str, int], what: str = 'output'
+) -> dict[str, list[Tensor]]:
+    """Run a callable that calls the model, and leave it once modules have run so many times.
+
+    Args:
+        model: The model whose modules are tapped.
+        run: Called without arguments; runs the model in whichever way.
+        runs: How many times each module runs, by path, at least 1.
+        what: 'output'; or 'input', with which the last run of the last module is left out.
+
+    Returns:
+        What was captured in each of so many runs, by path, in the order of `runs`.
+
+    Raises:
+        CompressionError: A path is not in the model, ran less often, or gave no single tensor.
+    """
+    if not runs:
+        return {}
+    taps = Taps(model, list(runs), what, all_calls=True, stop=runs)
     with taps:
         try:
             run()
         except _AllCaptured:
             pass
         else:
+            short = [path for path, count in runs.items() if len(taps.get(path, ())) < count]
             raise CompressionError(
-                f'The forward pass of {type(model).__name__} never ran {taps.missing()}: name '
-                f'modules that take part in it.'
+                f'The forward pass of {type(model).__name__} never ran {short}, or less often '
+                f'than it should: name modules that take part in it.'
             )
-    for path in paths:
-        if not isinstance(taps[path], Tensor):
-            raise CompressionError(
-                f'The {what} of {path!r} is a {type(taps[path]).__name__}, not one tensor: name '
-                f'a module inside it.'
-            )
-    return {path: taps[path] for path in paths}
+    for path in runs:
+        for value in taps[path]:
+            if not isinstance(value, Tensor):
+                raise CompressionError(
+                    f'The {what} of {path!r} is a {type(value).__name__}, not one tensor: name '
+                    f'a module inside it.'
+                )
+    return {path: taps[path][:count] for path, count in runs.items()}
 
 
 def forward_until(

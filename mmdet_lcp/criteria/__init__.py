@@ -8,9 +8,10 @@ from .filter_norm import L1Norm, L2Norm
 from .fpgm import FPGM
 from .group_fisher import GroupFisher
 from .lcp import LCP
-from .problem import Objective, SelectionBatch, SelectionProblem
+from .problem import Objective, SelectionProblem
 from .random_channels import RandomChannels
 from .ranking import RankingCriterion
+from .selection_batch import SelectionBatch
 from .taylor import Taylor
 from .thinet import ThiNet
 

@@ -7,17 +7,22 @@ is known without solving. Localisation enters through the weights of the positio
 metric of the outputs.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from mmengine import dist
+from torch import Tensor, nn
 
 from mmdet_lcp.criteria.base import Criterion, Selection
+from mmdet_lcp.criteria.consumers import check_moments
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.least_squares import check_ridge, fit
 from mmdet_lcp.criteria.moments import Moments
-from mmdet_lcp.criteria.problem import Layer, SelectionProblem
+from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
+from mmdet_lcp.structure import ChannelGroup
 
 
 @CRITERIA.register_module()
@@ -61,6 +66,14 @@ class BackwardElimination(Criterion):
         """Whether the selection set has to take the detector's gradients."""
         return self.metric == 'gradient'
 
+    def check(self, detector: nn.Module, group: ChannelGroup) -> None:
+        """Check that the second moments of every consumer can be computed.
+
+        Raises:
+            CompressionError: they cannot.
+        """
+        check_moments(detector, group, 'pruning.criterion BackwardElimination')
+
     @torch.no_grad()
     def select(self, problem: SelectionProblem, keep: int) -> Selection:
         """Pick ``keep`` channels.
@@ -68,6 +81,30 @@ class BackwardElimination(Criterion):
         ``scores`` tell the order of elimination: a dropped channel has its rank, 0 for the first
         to go; one that stays has the number of dropped ones plus its share of the final costs.
         """
+        found = self._eliminate(problem, keep)
+        scores = torch.zeros(problem.channels, dtype=torch.float64)
+        scores[found.order] = torch.arange(len(found.order), dtype=torch.float64)
+        stay = found.left[found.alive]
+        scores[found.alive] = problem.channels - keep + stay / stay.sum().clamp(min=1e-300)
+        kept = found.alive.nonzero().flatten().tolist()
+        return Selection(kept, scores.tolist(), {'cost': float(found.costs.sum())})
+
+    @torch.no_grad()
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """What each drop costs, in the order of elimination.
+
+        With the metric ``'gradient'`` in the detector's loss, the same for all groups: a
+        consumer's mean squared error at a position counts as often as there are positions in an
+        image. With the others in shares of the outputs' variance.
+        """
+        found = self._eliminate(problem, least)
+        if self.metric != 'gradient':
+            return found.costs.sum(1)
+        positions = outputs_per_image(problem)
+        return found.costs @ torch.tensor([positions[path] for path in problem.consumers]).double()
+
+    def _eliminate(self, problem: SelectionProblem, keep: int) -> '_Course':
+        """Drop channels until ``keep`` are left."""
         moments = problem.moments()
         parts = [
             _Elimination(
@@ -81,21 +118,18 @@ class BackwardElimination(Criterion):
             for path in problem.consumers
         ]
         alive = torch.ones(problem.channels, dtype=torch.bool)
-        scores = torch.zeros(problem.channels, dtype=torch.float64)
-        lost = 0.0
-        costs = sum(part.costs(alive) for part in parts)
+        order: list[int] = []
+        paid = torch.zeros(problem.channels - keep, len(parts), dtype=torch.float64)
+        costs = torch.stack([part.costs(alive) for part in parts], 1)
         for rank in range(problem.channels - keep):
-            drop = int(costs.masked_fill(~alive, torch.inf).argmin())
-            lost += float(costs[drop])
-            scores[drop] = rank
+            drop = int(costs.sum(1).masked_fill(~alive, torch.inf).argmin())
+            paid[rank] = costs[drop]
+            order.append(drop)
             alive[drop] = False
             for part in parts:
                 part.drop(drop)
-            costs = sum(part.costs(alive) for part in parts)
-        stay = costs[alive]
-        scores[alive] = problem.channels - keep + stay / stay.sum().clamp(min=1e-300)
-        kept = alive.nonzero().flatten().tolist()
-        return Selection(kept, scores.tolist(), {'cost': lost})
+            costs = torch.stack([part.costs(alive) for part in parts], 1)
+        return _Course(order, paid, alive, costs.sum(1))
 
     def _metric(self, problem: SelectionProblem, path: str) -> Tensor | None:
         """M, (out, out); ``None`` where it is computed from the moments."""
@@ -108,6 +142,23 @@ class BackwardElimination(Criterion):
                 f"{path}. Use metric='variance'."
             )
         return metric
+
+
+@dataclass
+class _Course:
+    """How an elimination went.
+
+    Attributes:
+        order: the dropped channels, the first to go first.
+        costs: what each cost at each consumer, (dropped, consumers), float64.
+        alive: which channels are left, (channels,).
+        left: what dropping one more of them would cost, (channels,); of a dropped one nothing.
+    """
+
+    order: list[int]
+    costs: Tensor
+    alive: Tensor
+    left: Tensor
 
 
 class _Elimination:
@@ -153,6 +204,18 @@ class _Elimination:
         # In place: these matrices are large (4608 x 4608 for 512 channels under a 3x3 kernel).
         self.kernel.addmm_(columns, torch.linalg.solve(block, self.kernel[rows]), alpha=-1)
         self.inverse.addmm_(columns, torch.linalg.solve(block, columns.T), alpha=-1)
+
+
+def outputs_per_image(problem: SelectionProblem) -> dict[str, float]:
+    """Positions of an image at which each consumer writes, in all its runs, over all ranks."""
+    sums = torch.zeros(len(problem.consumers) + 1, dtype=torch.float64)
+    for batch in problem.batches:
+        for number, (path, layer) in enumerate(problem.consumers.items()):
+            written = sum(target.numel() for target in batch.targets[path])
+            sums[number] += written / len(layer.filters(layer.module.weight))
+        sums[-1] += batch.num_images
+    dist.all_reduce(sums)
+    return {path: float(sums[i] / sums[-1]) for i, path in enumerate(problem.consumers)}
 
 
 def channel_rows(consumer: Layer, channels: int) -> Tensor:

@@ -21,7 +21,11 @@ from mmdet_lcp.structure import ChannelGroup
 
 @CRITERIA.register_module()
 class BNScale(RankingCriterion):
-    """S_k: absolute scale gamma_k of the batch norm behind; over several batch norms the sum."""
+    """S_k: absolute scale gamma_k of the batch norm behind; over several batch norms the sum.
+
+    The paper ranks the channels of all layers together by it. There the penalty has weighed the
+    layers' scales against each other; without it they are comparable inside a layer alone.
+    """
 
     def check(self, detector: nn.Module, group: ChannelGroup) -> None:
         """Look for a batch norm.

@@ -9,10 +9,14 @@ from contextlib import closing
 from itertools import islice
 
 import torch
+from torch import Tensor
 
-from mmdet_lcp.criteria.base import Criterion, Selection, largest
+from mmdet_lcp.criteria.base import Criterion, Selection, largest, shares_of_the_rest
 from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_positive
-from mmdet_lcp.criteria.problem import SelectionBatch, SelectionProblem, Weights
+from mmdet_lcp.criteria.gradients import Weights
+from mmdet_lcp.criteria.problem import SelectionProblem
+from mmdet_lcp.criteria.ranking import check_finite
+from mmdet_lcp.criteria.selection_batch import SelectionBatch
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
 
@@ -111,6 +115,16 @@ class DCP(Criterion):
                         budget, stopped = min(keep, problem.round_up(len(selected))), True
                     before = now
         return Selection(selected, scores.tolist(), log, current)
+
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """||dL/dW_k||_F at the first step, as `shares_of_the_rest`.
+
+        L is L_M alone, since no classifier has been trained yet.
+        """
+        found = problem.gradients(problem.masked(problem.weights(), []))
+        scores = problem.per_channel(found.total).sqrt()
+        check_finite(problem, scores)
+        return shares_of_the_rest(scores)[: problem.channels - least]
 
 
 def _join(

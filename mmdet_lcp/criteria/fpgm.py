@@ -7,7 +7,8 @@ al., CVPR 2019, arXiv 1811.00250), equation 6.
 import torch
 from torch import Tensor
 
-from mmdet_lcp.criteria.problem import Layer, SelectionProblem
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.criteria.ranking import RankingCriterion, sum_by_channel
 from mmdet_lcp.registry import CRITERIA
 
@@ -29,7 +30,7 @@ def distances(layer: Layer) -> Tensor:
 
     Not by Torch-Pruning's `FPGMImportance`, which raises the weights to a power first.
     """
-    filters = layer.module.weight.flatten(1).double()
+    filters = layer.filters(layer.module.weight).double()
     # By differences: |a|^2 + |b|^2 - 2ab cancels where filters are alike.
     return torch.cdist(
         filters[layer.index], filters, compute_mode='donot_use_mm_for_euclid_dist'

@@ -6,22 +6,23 @@ arXiv 2108.00708).
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from mmengine import dist
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from mmdet_lcp.criteria.images import detection_loss
-from mmdet_lcp.criteria.problem import Layer, SelectionProblem
-from mmdet_lcp.criteria.ranking import RankingCriterion
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.problem import SelectionProblem
+from mmdet_lcp.criteria.ranking import RankingCriterion, check_finite
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.registry import CRITERIA
+from mmdet_lcp.structure.regions import images_of, noted_rois
 
 # Scores are relative to millions of activations, or billions of multiply-accumulates, an image.
 UNITS = {'memory': 1e-6, 'flops': 1e-9}
@@ -40,7 +41,10 @@ class GroupFisher(RankingCriterion):
     its own batch. Images must meet nowhere else: a loss that mixes them is not apart by image.
 
     Within a group all channels save the same, so that ``normalization`` scales all scores alike
-    and changes no choice at a given ratio. It matters where scores of groups are compared.
+    and changes no choice at a given ratio. It matters where scores of groups are compared, for
+    `pruning.target`: with ``'memory'`` channels are then ranked by these scores, with ``'flops'``
+    and ``None`` by what is not yet divided over what a removal saves of the target's cost at that
+    moment.
 
     A consumer that reads RoIs instead of images finds the image of each by the ``rois`` of
     mmdet's RoI extractors. Where that is impossible, one image a batch will do: then all belongs
@@ -61,6 +65,7 @@ class GroupFisher(RankingCriterion):
                 f"pruning.criterion.normalization={normalization!r}: use 'memory', 'flops' or None"
             )
         self.normalization = normalization
+        self.priced = normalization == 'memory'
 
     def scores(self, problem: SelectionProblem) -> Tensor:
         """s_c, (channels,), >= 0. The detector and the random generators stay as they are.
@@ -69,6 +74,18 @@ class GroupFisher(RankingCriterion):
             CompressionError: the loss does not depend on the group at all, or a consumer's input
                 cannot be told apart by image.
         """
+        total, saved = self._measure(problem)
+        return total / saved
+
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """The scores, the smallest first, divided by memory or not at all."""
+        total, saved = self._measure(problem)
+        scores = total / saved if self.priced else total
+        check_finite(problem, scores)
+        return scores.sort().values[: problem.channels - least]
+
+    def _measure(self, problem: SelectionProblem) -> tuple[Tensor, Tensor]:
+        """sum_n (dL_n / dm_c)^2, (channels,), and what removing a channel saves, a scalar."""
         total = torch.zeros(problem.channels, dtype=torch.float64)
         saved = torch.zeros((), dtype=torch.float64)
         count = torch.zeros((), dtype=torch.float64)
@@ -93,8 +110,8 @@ class GroupFisher(RankingCriterion):
                 'or leave this group out of pruning.layers.'
             )
         if self.normalization is None:
-            return total
-        return total / (saved / count * UNITS[self.normalization])
+            return total, torch.ones(())
+        return total, saved / count * UNITS[self.normalization]
 
 
 @dataclass
@@ -102,21 +119,21 @@ class _Noted:
     """What hooks note during one forward pass.
 
     Attributes:
+        rois: the regions of every extraction so far.
         activations: elements of a channel's maps at the layers that write it.
         macs: multiply-accumulates that a channel costs at the layers that write or read it.
-        rois: image of each RoI, of every extraction so far.
     """
 
+    rois: list[Tensor]
     activations: float = 0.0
     macs: float = 0.0
-    rois: list[Tensor] = field(default_factory=list)
 
 
 @contextmanager
 def _masked(problem: SelectionProblem, mask: Tensor) -> Iterator[_Noted]:
     """Multiply what the consumers read of the group by a mask (images, channels) for a while."""
-    seen = _Noted()
     with ExitStack() as hooks:
+        seen = _Noted(hooks.enter_context(noted_rois(problem.detector)))
         for path, layer in problem.consumers.items():
             module = layer.module
             hook = partial(_mask_input, mask, seen, path, layer)
@@ -127,11 +144,6 @@ def _masked(problem: SelectionProblem, mask: Tensor) -> Iterator[_Noted]:
             if isinstance(layer.module, (_ConvNd, nn.Linear)):  # among the norms: depth-wise
                 hook = partial(_count, problem, seen, layer, 'write')
                 hooks.callback(layer.module.register_forward_hook(hook).remove)
-        for module in problem.detector.modules():
-            if isinstance(module, BaseRoIExtractor):
-                hook = partial(_note_rois, seen)
-                handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-                hooks.callback(handle.remove)
         yield seen
 
 
@@ -141,7 +153,7 @@ def _mask_input(
     """The consumer's arguments with the mask on its input; a hook."""
     x = args[0]
     own = mask[_images_of(x, len(mask), seen, path)]
-    factors = own.new_ones(len(own), module.weight.shape[1])
+    factors = own.new_ones(len(own), module.weight.shape[layer.input_dim])
     factors = factors.index_copy(1, layer.index, own[:, layer.root])
     if isinstance(module, nn.Linear):
         factors = factors.view(len(own), *[1] * (x.dim() - 2), -1)
@@ -152,26 +164,14 @@ def _mask_input(
 
 def _images_of(x: Tensor, images: int, seen: _Noted, path: str) -> Tensor:
     """The image that each item of a consumer's input belongs to."""
-    if images == 1:
-        return torch.zeros(len(x), dtype=torch.long, device=x.device)
-    # RoIs first, since there may be as many of them as images. A head runs after its extractor;
-    # in mmdet, what reads whole images runs before any.
-    for rois in reversed(seen.rois):
-        if len(rois) == len(x):
-            return rois.to(x.device)
-    if len(x) == images:
-        return torch.arange(images, device=x.device)
+    own = images_of(len(x), images, seen.rois)
+    if own is not None:
+        return own.to(x.device)
     raise CompressionError(
         f'GroupFisher cannot tell which image each of the {len(x)} items at {path} belongs to, '
         f'with {images} images in a batch. Set pruning.selection.batch_size=1, or leave its group '
         'out of pruning.layers.'
     )
-
-
-def _note_rois(seen: _Noted, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-    """Remember whose the RoIs are; a hook on ``forward(feats, rois, ...)``."""
-    rois = args[1] if len(args) > 1 else kwargs['rois']
-    seen.rois.append(rois[:, 0].long())
 
 
 def _count(
@@ -186,9 +186,14 @@ def _count(
     """Add what one call of a layer spends on one of the group's channels; a hook."""
     share = len(layer.index) / problem.channels  # its own channels to one of the group's
     kernel = module.weight[0, 0].numel()
+    transposed = isinstance(module, _ConvTransposeNd)  # every input costs a kernel an output
     if role == 'read':
-        seen.macs += output.numel() * kernel * share
+        elements = args[0].numel() / len(module.weight) if transposed else output.numel()
+        seen.macs += elements * (module.out_channels if transposed else 1) * kernel * share
         return
-    elements = output.numel() / module.weight.shape[0] * share
+    elements = output.numel() / len(layer.filters(module.weight)) * share
     seen.activations += elements
-    seen.macs += elements * module.weight[0].numel()
+    if transposed:
+        seen.macs += args[0].numel() * kernel * share
+    else:
+        seen.macs += elements * module.weight[0].numel()

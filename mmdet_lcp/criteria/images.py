@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -9,6 +10,8 @@ from torch.func import functional_call
 from mmdet_lcp.attachments import Attachment, RoISamples, run_until
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.seeds import seeded
+from mmdet_lcp.structure.forward import tensor_forward
+from mmdet_lcp.structure.regions import Regions
 
 
 @dataclass
@@ -19,11 +22,22 @@ class SelectionImages:
         inputs: (N, 3, H, W), normalised, on the detector's device.
         samples: regions for auxiliary networks, or ``None``.
         data_samples: mmdet's ground truth of each image.
+        regions: what the heads of a two-stage detector run on, or ``None``.
     """
 
     inputs: Tensor
     samples: RoISamples | None
     data_samples: list = field(default_factory=list)
+    regions: Regions | None = None
+
+    def first(self) -> 'SelectionImages':
+        """The first image alone, without the auxiliary network's regions."""
+        regions = None if self.regions is None else self.regions.first()
+        return SelectionImages(self.inputs[:1], None, self.data_samples[:1], regions)
+
+    def run(self, detector: nn.Module) -> Any:
+        """`tensor_forward` of a detector on this batch, with its regions."""
+        return tensor_forward(detector, self.inputs, self.data_samples or None, self.regions)
 
     @property
     def boxes(self) -> list[Tensor]:

@@ -7,10 +7,13 @@ algorithm 1. The greedy form with several steps is that of DCP (Zhuang et al., N
 from typing import Literal
 
 import torch
+from torch import Tensor
 
-from mmdet_lcp.criteria.base import Criterion, Selection, largest
+from mmdet_lcp.criteria.base import Criterion, Selection, largest, shares_of_the_rest
 from mmdet_lcp.criteria.checks import check_integer, check_positive
-from mmdet_lcp.criteria.problem import TERMS, Gradients, SelectionProblem
+from mmdet_lcp.criteria.gradients import Gradients
+from mmdet_lcp.criteria.problem import TERMS, SelectionProblem
+from mmdet_lcp.criteria.ranking import check_finite
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
 
@@ -99,6 +102,17 @@ class LCP(Criterion):
                 start = {p: torch.where(seen[p] == 0, fresh[p], seen[p]) for p in fresh}
                 current, _ = problem.descend(start, selected, self.inner_lr, self.inner_steps)
         return Selection(selected, scores.tolist(), log)
+
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """S_k as `shares_of_the_rest`.
+
+        L is L_re alone, since nothing has been trained along yet, and its gradient is taken with
+        all channels at zero, whatever ``reference`` says: at the unpruned kernels it vanishes.
+        """
+        found = problem.gradients(problem.masked(problem.weights(), []))
+        scores = problem.per_channel(found.total)
+        check_finite(problem, scores)
+        return shares_of_the_rest(scores)[: problem.channels - least]
 
 
 def gradient_shares(problem: SelectionProblem, found: Gradients) -> dict[str, float]:

@@ -16,6 +16,8 @@ from mmdet_lcp.registry import CRITERIA
 class RandomChannels(RankingCriterion):
     """S_k: drawn from the problem's seed, whatever was drawn before."""
 
+    comparable = True
+
     def scores(self, problem: SelectionProblem) -> Tensor:
         """S_k, (channels,), uniform in [0, 1)."""
         generator = torch.Generator().manual_seed(problem.seed)  # on the CPU: alike on every rank

@@ -6,13 +6,21 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from mmdet_lcp.criteria.base import Criterion, Selection, largest
-from mmdet_lcp.criteria.problem import Layer, SelectionProblem
+from mmdet_lcp.criteria.base import Criterion, Selection, largest, shares_of_the_rest
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.errors import CompressionError
 
 
 class RankingCriterion(Criterion):
-    """Keeps the channels with the largest scores."""
+    """Keeps the channels with the largest scores.
+
+    Attributes:
+        comparable: whether scores of different groups are on one scale and add up. Otherwise
+            removals cost their `shares_of_the_rest`.
+    """
+
+    comparable: bool = False
 
     @abstractmethod
     def scores(self, problem: SelectionProblem) -> Tensor:
@@ -28,13 +36,25 @@ class RankingCriterion(Criterion):
             CompressionError: a score is not finite.
         """
         scores = self.scores(problem)
-        if not torch.isfinite(scores).all():
-            raise CompressionError(
-                f'{problem.name}: the scores of its channels are not finite. Look for nan or inf '
-                'in the weights of load_from; if there are none, the training has diverged: lower '
-                'the learning rate, or check the data for broken boxes.'
-            )
+        check_finite(problem, scores)
         return Selection(largest(scores, keep), scores.tolist())
+
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """The scores, the smallest first; see `comparable`."""
+        scores = self.scores(problem)
+        check_finite(problem, scores)
+        costs = scores.sort().values if self.comparable else shares_of_the_rest(scores)
+        return costs[: problem.channels - least]
+
+
+def check_finite(problem: SelectionProblem, scores: Tensor) -> None:
+    """Raise a CompressionError unless all scores are finite."""
+    if not torch.isfinite(scores).all():
+        raise CompressionError(
+            f'{problem.name}: the scores of its channels are not finite. Look for nan or inf in '
+            'the weights of load_from; if there are none, the training has diverged: lower the '
+            'learning rate, or check the data for broken boxes.'
+        )
 
 
 def sum_by_channel(channels: int, parts: Iterable[tuple[Layer, Tensor]]) -> Tensor:

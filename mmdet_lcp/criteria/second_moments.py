@@ -8,12 +8,17 @@ from torch import Tensor
 from mmdet_lcp.criteria.moments import Moments, patches
 
 if TYPE_CHECKING:
-    from mmdet_lcp.criteria.problem import SelectionBatch, SelectionProblem
+    from mmdet_lcp.criteria.problem import SelectionProblem
+    from mmdet_lcp.criteria.selection_batch import SelectionBatch
 
 
 @torch.no_grad()
 def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Moments]]:
-    """See `SelectionProblem.moments`."""
+    """See `SelectionProblem.moments`.
+
+    Of a layer that runs several times the rows of all runs are added up, each run with its share
+    of the layer's outputs.
+    """
     generator = torch.Generator().manual_seed(problem.seed)
     fit: dict[str, Moments] = {}
     held: dict[str, Moments] = {}
@@ -22,20 +27,21 @@ def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Mome
         numbers = torch.arange(seen, seen + batch.num_images)
         seen += batch.num_images
         for path, consumer in problem.consumers.items():
-            x, y, weights = _rows(problem, batch, path, generator)
-            x, y = x.to(consumer.module.weight.dtype), y.to(consumer.module.weight.dtype)
-            if path not in fit:
-                fit[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-                held[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-            # A linear layer behind RoIs has several rows an image, without saying whose.
-            per_image = len(x) == batch.num_images
-            out = (numbers if per_image else torch.arange(len(x))) % 4 == 3
-            for moments, part in ((fit[path], ~out), (held[path], out)):
-                if part.any():
-                    part = part.to(x.device)
-                    moments.add(
-                        x[part].flatten(0, 1), y[part].flatten(0, 1), weights[part].flatten()
-                    )
+            for run, share in enumerate(batch.shares(path)):
+                x, y, weights = _rows(problem, batch, path, run, generator)
+                x, y = x.to(consumer.module.weight.dtype), y.to(consumer.module.weight.dtype)
+                if path not in fit:
+                    fit[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                    held[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                out = _number(batch, path, run, numbers, len(x)) % 4 == 3
+                for moments, part in ((fit[path], ~out), (held[path], out)):
+                    if part.any():
+                        part = part.to(x.device)
+                        moments.add(
+                            x[part].flatten(0, 1),
+                            y[part].flatten(0, 1),
+                            weights[part].flatten() * share,
+                        )
     for path in problem.consumers:
         fit[path].all_reduce()
         held[path].all_reduce()
@@ -44,16 +50,40 @@ def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Mome
     return {path: (fit[path], held[path]) for path in problem.consumers}
 
 
+def _number(batch: 'SelectionBatch', path: str, run: int, numbers: Tensor, items: int) -> Tensor:
+    """The number of the image that each item belongs to; of items that do not say so, their own.
+
+    Args:
+        batch: the batch.
+        path: of the consumer.
+        run: of the consumer.
+        numbers: of the batch's images.
+        items: that the consumer reads.
+    """
+    owner = batch.owner(path, run)
+    if owner is not None:
+        return numbers[owner.cpu()]
+    return numbers if items == batch.num_images else torch.arange(items)
+
+
 def _rows(
-    problem: 'SelectionProblem', batch: 'SelectionBatch', path: str, generator: torch.Generator
+    problem: 'SelectionProblem',
+    batch: 'SelectionBatch',
+    path: str,
+    run: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of one batch."""
-    inputs, target = batch.inputs[path], batch.targets[path]
-    if target.dim() != 4:  # a linear layer: one position an item
-        return inputs[:, None], target[:, None], inputs.new_ones(len(inputs), 1).double()
+    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of one run on one batch."""
+    inputs, target = batch.inputs[path][run], batch.targets[path][run]
+    if target.dim() != 4:  # a linear layer: one position an item, or one a token
+        x, y = (v.flatten(1, -2) if v.dim() > 2 else v[:, None] for v in (inputs, target))
+        return x, y, inputs.new_full(x.shape[:2], 1 / x.shape[1]).double()
     positions = problem.positions
-    boxes = batch.boxes if batch.boxes is not None else [torch.empty(0, 4)] * len(target)
-    sensitivity = None if batch.sensitivity is None else batch.sensitivity[path]
+    boxes, sensitivity = batch.boxes, None
+    if batch.sensitivity is not None and batch.sensitivity.get(path):
+        sensitivity = batch.sensitivity[path][run]
+    if boxes is None or len(boxes) != len(target):  # regions have no objects of their own
+        boxes, sensitivity = [torch.empty(0, 4)] * len(target), None
     weights = positions.weights(tuple(target.shape[2:]), boxes, batch.img_shape, sensitivity)
     count = weights.shape[1]
     if count > positions.per_image:

@@ -32,7 +32,11 @@ class Taylor(RankingCriterion):
     Mini-batches are the selection's, those of all ranks, each weighed by its number of images. The
     loss is the detector's training loss in eval mode: with statistics of the batch itself, a batch
     norm would undo any scaling of the filter before it, and I would vanish.
+
+    I is a change of the same loss everywhere; the paper ranks the filters of all layers by it.
     """
+
+    comparable = True
 
     def scores(self, problem: SelectionProblem) -> Tensor:
         """S_k, (channels,), >= 0; over several producers the sum. The detector stays as it is.
@@ -51,8 +55,8 @@ class Taylor(RankingCriterion):
                 loss = detection_loss(problem.detector, images, problem.seed)
                 gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
                 changes = [
-                    (weight.detach().double() * gradient.double()).flatten(1).sum(1)
-                    for weight, gradient in zip(weights, gradients, strict=True)
+                    layer.filters(weight.detach().double() * gradient.double()).sum(1)
+                    for layer, weight, gradient in zip(layers, weights, gradients, strict=True)
                 ]
                 squares = [
                     change[layer.index].square()

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from mmdet_lcp.criteria.base import Criterion, Selection
 from mmdet_lcp.criteria.checks import check_integer
+from mmdet_lcp.criteria.consumers import check_rows
 from mmdet_lcp.criteria.problem import SelectionProblem
-from mmdet_lcp.criteria.thinet_samples import check_consumers, sample_moments
+from mmdet_lcp.criteria.ranking import check_finite
+from mmdet_lcp.criteria.thinet_samples import sample_moments
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
 from mmdet_lcp.structure import ChannelGroup
@@ -48,7 +50,7 @@ class ThiNet(Criterion):
         Raises:
             CompressionError: they cannot.
         """
-        check_consumers(detector, group)
+        check_rows(detector, group, 'pruning.criterion ThiNet')
 
     def select(self, problem: SelectionProblem, keep: int) -> Selection:
         """Pick ``keep`` channels.
@@ -76,6 +78,20 @@ class ThiNet(Criterion):
         joint = float(moments.xx[gone][:, gone].sum())
         log = {'dropped': joint / total if total else 0.0}
         return Selection(sorted(order[number:]), scores, log)
+
+    def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
+        """What each drop adds to the dropped channels' mean square over that of all channels.
+
+        A drop that cancels others costs less than nothing.
+        """
+        moments = sample_moments(problem, self.samples_per_image)
+        order = dropping_order(moments.xx)[: problem.channels - least]
+        gram = moments.xx[order][:, order].double().cpu()
+        check_finite(problem, gram)
+        # The sum of X'X over T x T for T of one channel, two channels, ...
+        joint = gram.cumsum(0).cumsum(1).diagonal()
+        total = moments.xx.sum().double().cpu().clamp(min=torch.finfo(torch.float64).tiny)
+        return joint.diff(prepend=joint.new_zeros(1)) / total
 
 
 def dropping_order(gram: Tensor) -> list[int]:

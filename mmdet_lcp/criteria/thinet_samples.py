@@ -11,10 +11,10 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.moments import patches
-from mmdet_lcp.criteria.problem import Layer, SelectionBatch, SelectionProblem
-from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.structure import ChannelGroup
+from mmdet_lcp.criteria.problem import SelectionProblem
+from mmdet_lcp.criteria.selection_batch import SelectionBatch
 
 
 @dataclass
@@ -47,7 +47,7 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
     sees what one would, as long as images are dealt out in turn (`SelectionSet.draw`).
 
     Behind RoIs, where a consumer's items are not the images, each item gets its share of the
-    samples, rounded up.
+    samples, rounded up; so does each run of a consumer that runs several times.
 
     Args:
         problem: a group's selection problem.
@@ -61,36 +61,18 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
     rank, world = dist.get_rank(), dist.get_world_size()
     seen = 0
     for batch in problem.batches:
-        images = batch.num_images if batch.boxes is None else len(batch.boxes)
+        images = batch.num_images
         numbers = [rank + world * number for number in range(seen, seen + images)]
         seen += images
         for position, (path, consumer) in enumerate(problem.consumers.items()):
-            key = (problem.seed, position)
-            rows = _rows(problem, consumer, batch, path, numbers, key, samples_per_image)
-            sums += (rows.T @ rows).cpu()
-            count += len(rows)
+            for run in range(len(batch.targets[path])):
+                key = (problem.seed, position) if run == 0 else (problem.seed, position, run)
+                rows = _rows(problem, consumer, batch, path, run, numbers, key, samples_per_image)
+                sums += (rows.T @ rows).cpu()
+                count += len(rows)
     dist.all_reduce(sums)
     dist.all_reduce(count)
     return SampleMoments(int(count), sums[:-1, :-1], sums[:-1, -1], float(sums[-1, -1]))
-
-
-def check_consumers(detector: nn.Module, group: ChannelGroup) -> None:
-    """Check that contributions can be computed at all of a group's consumers.
-
-    Raises:
-        CompressionError: one is neither a linear layer nor a 2-D convolution with zero padding.
-    """
-    for member in group.consumers:
-        module = detector.get_submodule(member.path)
-        known = isinstance(module, nn.Linear)
-        if isinstance(module, nn.Conv2d):
-            known = module.padding_mode == 'zeros' and not isinstance(module.padding, str)
-        if not known:
-            raise CompressionError(
-                f'{group.name}: ThiNet samples linear layers and convolutions with zero padding, '
-                f'but {member.path} is {module}. Leave the group out of pruning.layers, or use '
-                'another criterion and update.'
-            )
 
 
 def _rows(
@@ -98,20 +80,23 @@ def _rows(
     consumer: Layer,
     batch: SelectionBatch,
     path: str,
+    run: int,
     numbers: list[int],
-    key: tuple[int, int],
+    key: tuple[int, ...],
     samples_per_image: int,
 ) -> Tensor:
-    """Samples of one consumer on one batch, (samples, channels + 1), float64; y comes last."""
+    """Samples of one run on one batch, (samples, channels + 1), float64; y comes last."""
     module = consumer.module
     weight = module.weight.flatten(1)
-    inputs, target = batch.inputs[path].to(weight.dtype), batch.targets[path].to(weight.dtype)
+    inputs, target = batch.inputs[path][run], batch.targets[path][run]
+    inputs, target = inputs.to(weight.dtype), target.to(weight.dtype)
     items, filters = len(target), weight.shape[0]
     # Output positions last, as in a flattened map; a linear layer has one for each of its rows.
     target = target.flatten(2) if isinstance(module, nn.Conv2d) else _tokens(target).mT
     places = target.shape[2]
 
-    wanted = -(-samples_per_image * len(numbers) // items)
+    own, all_ = target.numel(), sum(each.numel() for each in batch.targets[path])
+    wanted = -(-samples_per_image * len(numbers) * own // (items * all_))
     per_item = [(number, 0) for number in numbers]
     if items != len(numbers):
         per_item = [(numbers[0], item) for item in range(items)]

@@ -11,7 +11,7 @@ from torch_pruning.dependency import Dependency, Group, Node
 from torch_pruning.pruner import function
 from torch_pruning.pruner.importance import Importance
 
-from mmdet_lcp.criteria.problem import Layer
+from mmdet_lcp.criteria.layer import Layer
 
 
 def output_scores(importance: Importance, layer: Layer) -> Tensor:

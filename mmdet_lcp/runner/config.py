@@ -3,9 +3,11 @@
 import dataclasses
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
@@ -15,7 +17,11 @@ from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_p
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
+from mmdet_lcp.runner.mimic.config import KEY as MIMIC
+from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig
 from mmdet_lcp.runner.schedules import stretched
+from mmdet_lcp.runner.targets.target import Target
+from mmdet_lcp.structure.groups import KINDS
 from mmdet_lcp.updates import Update
 
 KEY = 'pruning'
@@ -77,6 +83,31 @@ class PhaseConfig:
 
 
 @dataclass
+class RetrainConfig(PhaseConfig):
+    """The retraining of the pruned detector.
+
+    Attributes:
+        mimic: it learns the features of a teacher meanwhile, by default of the detector that
+            pruning began with; ``None`` for no teacher.
+    """
+
+    mimic: MimicConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.mimic is not None and not isinstance(self.mimic, MimicConfig):
+            self.mimic = read_mimic(self.mimic, f'{KEY}.retrain.{MIMIC}')
+
+    def check(self, where: str) -> None:
+        """Raise a CompressionError for a value out of range."""
+        super().check(where)
+        if self.mimic is not None and self.mimic.image_scale != 1:
+            raise CompressionError(
+                f'{where}.{MIMIC}.image_scale={self.mimic.image_scale!r}: a pruned detector is '
+                'retrained on images of the size it has been pruned on; leave it out'
+            )
+
+
+@dataclass
 class SelectionConfig:
     """The images on which channels are scored.
 
@@ -84,12 +115,15 @@ class SelectionConfig:
         num_images: so many training images, drawn once with the seed, >= 1.
         batch_size: images at once; ``None`` takes the training batch size.
         cache_gb: gigabytes of feature maps that may be kept between passes, >= 0.
+        regions: so many proposals an image, the original detector's best, on which the heads of a
+            two-stage detector are read, >= 1.
         positions: where on these images least squares looks.
     """
 
     num_images: int = 64
     batch_size: int | None = None
     cache_gb: float = 2.0
+    regions: int = 128
     positions: Positions = field(default_factory=Positions)
 
     def __post_init__(self) -> None:
@@ -98,9 +132,9 @@ class SelectionConfig:
 
     def check(self, where: str) -> None:
         """Raise a CompressionError for a value out of range."""
-        for key in ('num_images', 'batch_size'):
+        for key in ('num_images', 'batch_size', 'regions'):
             value = getattr(self, key)
-            if value is not None or key == 'num_images':
+            if value is not None or key != 'batch_size':
                 check_integer(f'{where}.{key}', value, least=1)
         check_not_negative(f'{where}.cache_gb', self.cache_gb)
 
@@ -112,9 +146,15 @@ class PruningConfig:
     Attributes:
         layers: regular expression, or several, searched in the path of a group's first producer.
         stages: stages of the backbone, counted from 1 as its paper does; with `layers`, both hold.
+        kinds: which kinds of groups may be pruned: ``'single'``, channels that one layer writes;
+            ``'coupled'``, that several layers write together (residual additions, FPN);
+            ``'shared'``, that a layer writes or reads which runs several times (heads shared by
+            levels). A group of two kinds needs both.
         ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts; a group without a match is
-            left alone).
+            left alone), also by the name of a JSON file that holds one; ``None`` with a target.
+        target: the share of a cost of the dense detector that may remain, instead of a ratio;
+            how many channels of each group go follows from a ranking over all of them.
         channel_divisor: the number of channels that stay is a multiple of this, >= 1.
         min_channels: at least so many channels of a group stay, >= 1.
         criterion: picks the channels (`CRITERIA`).
@@ -136,11 +176,13 @@ class PruningConfig:
     criterion: Criterion
     update: Update
     finetune: PhaseConfig
-    retrain: PhaseConfig
+    retrain: RetrainConfig
     attachment: Any = None
     layers: str | Sequence[str] = r'^backbone\.'
     stages: Sequence[int] | None = None
-    ratio: float | Mapping[str, float] = 0.5
+    kinds: Sequence[str] = ('single',)
+    ratio: float | Mapping[str, float] | None = 0.5
+    target: Target | None = None
     channel_divisor: int = 1
     min_channels: int = 1
     objective: Objective = field(default_factory=Objective)
@@ -163,15 +205,8 @@ class PruningConfig:
             )
         for stage in self.stages or ():
             check_integer(f'{KEY}.stages', stage, least=1)
-        ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
-        for pattern, ratio in ratios.items():
-            where = f'{KEY}.ratio[{pattern!r}]' if pattern else f'{KEY}.ratio'
-            check_pattern(pattern, where)
-            if not isinstance(ratio, (int, float)) or not 0 < ratio < 1:
-                raise CompressionError(
-                    f"{where}={ratio!r} is the fraction of a group's channels that is removed: "
-                    'it must lie between 0 and 1, both excluded'
-                )
+        self._check_kinds()
+        self._check_ratio()
         for key in ('channel_divisor', 'min_channels'):
             check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
         if self.norm_statistics not in ('keep', 'recalibrate', 'best'):
@@ -188,6 +223,39 @@ class PruningConfig:
         self.finetune.check(f'{KEY}.finetune')
         self.retrain.check(f'{KEY}.retrain')
         self.selection.check(f'{KEY}.selection')
+
+    def _check_kinds(self) -> None:
+        """Raise a CompressionError unless `kinds` lists kinds of groups."""
+        if not _is_list(self.kinds) or not self.kinds:
+            raise CompressionError(
+                f'{KEY}.kinds={self.kinds!r} must be a list of {", ".join(KINDS)}'
+            )
+        for kind in self.kinds:
+            if kind not in KINDS:
+                near = difflib.get_close_matches(str(kind), KINDS, 1, 0.0)
+                raise CompressionError(
+                    f'{KEY}.kinds: there is no kind {kind!r}; the nearest is {near[0]!r}. '
+                    f'Kinds: {", ".join(KINDS)}'
+                )
+
+    def _check_ratio(self) -> None:
+        """Raise a CompressionError unless there is one valid ratio, or none and a target."""
+        if self.target is not None:
+            if self.ratio is not None:
+                raise CompressionError(
+                    f'{KEY}.ratio={self.ratio!r} and {KEY}.target both say how many channels go: '
+                    f'set {KEY}.ratio=None to take the target, {KEY}.target=None to take the ratio'
+                )
+            return
+        ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
+        for pattern, ratio in ratios.items():
+            where = f'{KEY}.ratio[{pattern!r}]' if pattern else f'{KEY}.ratio'
+            check_pattern(pattern, where)
+            if not isinstance(ratio, (int, float)) or not 0 < ratio < 1:
+                raise CompressionError(
+                    f"{where}={ratio!r} is the fraction of a group's channels that is removed: "
+                    'it must lie between 0 and 1, both excluded'
+                )
 
     @property
     def layer_patterns(self) -> list[str]:
@@ -225,13 +293,42 @@ class PruningConfig:
             ('objective', Objective),
             ('selection', SelectionConfig),
             ('finetune', PhaseConfig),
-            ('retrain', PhaseConfig),
+            ('retrain', RetrainConfig),
+            ('target', Target),
         ):
-            if key in given:
+            if key in given and not (key == 'target' and given[key] is None):
                 given[key] = parse(kind, given[key], f'{KEY}.{key}')
+        if given.get('target') is not None:
+            given.setdefault('ratio', None)
+        if is_ratio_file(given.get('ratio')):
+            given['ratio'] = read_ratios(given['ratio'])
+        if isinstance(given.get('ratio'), Mapping):  # mmengine leaves it where a base has none
+            given['ratio'] = {k: r for k, r in given['ratio'].items() if k != '_delete_'}
         config = cls(**given)
         config.check()
         return config
+
+
+def is_ratio_file(ratio: Any) -> bool:
+    """Whether a `ratio` is the name of a file that holds it."""
+    return isinstance(ratio, str) and ratio.endswith('.json')
+
+
+def read_ratios(path: str) -> dict[str, float]:
+    """Read a mapping from regular expression to fraction, as ``tools/sensitivity.py`` writes it.
+
+    Raises:
+        CompressionError: the file cannot be read, or holds something else.
+    """
+    try:
+        ratios = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise CompressionError(f'{KEY}.ratio={path!r} cannot be read: {error}') from error
+    if not isinstance(ratios, dict) or not ratios:
+        raise CompressionError(
+            f'{KEY}.ratio={path!r}: holds no mapping from regular expression to fraction'
+        )
+    return ratios
 
 
 def _is_list(value: Any) -> bool:
@@ -265,6 +362,51 @@ def parse(kind: type, given: Mapping[str, Any], where: str):
         raise CompressionError(f'{where} must be a dict, not {type(given).__name__}')
     check_keys(given, [f.name for f in dataclasses.fields(kind)], where)
     return kind(**given)
+
+
+def read_mimic(given: Mapping[str, Any], where: str) -> MimicConfig:
+    """Read and check a `mimic` config.
+
+    Args:
+        given: as it stands in the config.
+        where: its key, for messages.
+
+    Raises:
+        CompressionError: a key is misspelt, or a value out of range.
+    """
+    mimic = parse(MimicConfig, given, where)
+    if isinstance(mimic.teacher, Mapping):
+        mimic.teacher = parse(TeacherConfig, mimic.teacher, f'{where}.teacher')
+    if not _is_list(mimic.taps):
+        raise CompressionError(f'{where}.taps={mimic.taps!r} must be a list of dicts')
+    mimic.taps = [
+        tap if isinstance(tap, TapConfig) else parse(TapConfig, tap, f'{where}.taps[{number}]')
+        for number, tap in enumerate(mimic.taps)
+    ]
+    mimic.check(where)
+    return mimic
+
+
+def read_mimic_of(cfg: Mapping[str, Any]) -> MimicConfig:
+    """Read and check the `mimic` key of a whole config.
+
+    Raises:
+        CompressionError: the key is missing or misspelt, or something in it is.
+    """
+    if MIMIC not in cfg:
+        near = difflib.get_close_matches(MIMIC, list(cfg), 1, 0.6)
+        hint = f' Did you mean `{near[0]}` to be `{MIMIC}`?' if near else ''
+        raise CompressionError(
+            f'the config has no `{MIMIC}` key, which MimicRunner needs.{hint} Inherit a fragment '
+            'of configs/_base_/distill/.'
+        )
+    mimic = read_mimic(cfg[MIMIC], MIMIC)
+    if not isinstance(mimic.teacher, TeacherConfig):
+        raise CompressionError(
+            f'{MIMIC}.teacher is missing: name the large detector, '
+            f"{MIMIC}=dict(teacher=dict(config='....py', checkpoint='....pth'))"
+        )
+    return mimic
 
 
 def build(registry: Registry, given: Mapping[str, Any], where: str):

@@ -20,6 +20,7 @@ from mmdet_lcp.analysis.report import (
     DetectorFacts,
     Report,
     SkippedLayer,
+    TargetFacts,
     read_report,
 )
 from mmdet_lcp.analysis.report_pages import summary_text, write_report
@@ -99,9 +100,21 @@ class Finish:
             skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
             steps=runner.steps,
             pruned_metrics=self.pruned_metrics,
+            target=self._target(compressed),
         )
         on_main(lambda: self._write(report, detector))
         return detector
+
+    def _target(self, compressed: DetectorFacts) -> TargetFacts | None:
+        """What was asked for and what has come of it, if there was a target."""
+        allocation = self.runner.allocation
+        if allocation is None:
+            return None
+        key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost
+        reached = getattr(compressed, key) / getattr(self.dense, key)
+        return TargetFacts(
+            allocation.cost, allocation.asked, allocation.predicted, reached, allocation.floor
+        )
 
     def show(self) -> nn.Module:
         """The result of a run that has ended before."""

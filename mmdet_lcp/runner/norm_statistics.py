@@ -35,10 +35,10 @@ def settle_statistics(
     before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     log = {}
     if how == 'best':
-        log['loss_kept'] = _mean_loss(detector, batches)
+        log['loss_kept'] = mean_loss(detector, batches)
     _estimate(detector, norms, batches)
     if how == 'best':
-        log['loss_recalibrated'] = _mean_loss(detector, batches)
+        log['loss_recalibrated'] = mean_loss(detector, batches)
         if not log['loss_recalibrated'] < log['loss_kept']:
             for norm, (mean, var) in zip(norms, before, strict=True):
                 norm.running_mean.copy_(mean)
@@ -64,7 +64,9 @@ def _estimate(
             dist.all_reduce(value, 'mean')
 
 
-def _mean_loss(detector: nn.Module, batches: Sequence[SelectionImages]) -> float:
+@torch.no_grad()
+def mean_loss(detector: nn.Module, batches: Sequence[SelectionImages]) -> float:
+    """The detector's own training loss in eval mode, averaged over the batches of all ranks."""
     with in_eval(detector):
         losses = [float(detection_loss(detector, images)) for images in batches]
     mean = torch.tensor(sum(losses) / len(losses), dtype=torch.float64)

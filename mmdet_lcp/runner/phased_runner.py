@@ -18,12 +18,13 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PhaseConfig
 from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.phase_loop import Phase, PhaseTrainLoop, schedule_phases
+from mmdet_lcp.runner.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.runner.preflight import check_runner_keys, readable
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.state import RunState, fingerprint
 
 
-class PhasedRunner(Runner):
+class PhasedRunner(PlainCheckpoints, Runner):
     """Trains in phases.
 
     Takes what mmengine's `Runner` takes, by keyword.

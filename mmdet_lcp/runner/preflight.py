@@ -7,6 +7,9 @@ from typing import Any
 
 from mmdet_lcp.errors import CompressionError
 
+# mmengine's and mmdet's samplers for training by iterations.
+_ENDLESS = ('InfiniteSampler', 'MultiSourceSampler', 'GroupMultiSourceSampler')
+
 
 def check_runner_keys(kwargs: dict[str, Any], resumed: bool) -> None:
     """Check the runner's own keys before anything is built or written.
@@ -17,6 +20,12 @@ def check_runner_keys(kwargs: dict[str, Any], resumed: bool) -> None:
     for key in ('train_dataloader', 'optim_wrapper'):
         if not isinstance(kwargs.get(key), dict):
             raise CompressionError(f"the config has no `{key}`: inherit the detector's own config")
+    sampler = (kwargs['train_dataloader'].get('sampler') or {}).get('type')
+    if getattr(sampler, '__name__', sampler) in _ENDLESS:
+        raise CompressionError(
+            f'train_dataloader.sampler.type={sampler!r} never ends an epoch, and this runner '
+            "counts in epochs: take dict(type='DefaultSampler', shuffle=True)"
+        )
     if kwargs.get('val_dataloader') is None and kwargs.get('test_dataloader') is None:
         raise CompressionError(
             'the config has neither `val_dataloader` nor `test_dataloader`: mAP could not be told'

@@ -7,10 +7,9 @@ kernels, remove the others; at the end, retrain. Which criterion selects is a ma
 
 import copy
 import time
+from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from mmdet_lcp.analysis.report import GroupFacts, StepFacts
@@ -19,19 +18,26 @@ from mmdet_lcp.attachments import AttachedDetector, Attachment
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.runner.checkpoint import load_detector
-from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.runner.finish import Finish
+from mmdet_lcp.runner.frozen_layers import frozen_layer_messages
+from mmdet_lcp.runner.image_size import deployed_image_size
+from mmdet_lcp.runner.mimic.fitted_start import fit_transforms, unexplained_text
+from mmdet_lcp.runner.mimic.setup import MimicSetup
+from mmdet_lcp.runner.mimic.teacher_count import TeacherCountHook
 from mmdet_lcp.runner.norm_statistics import settle_statistics
 from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.phased_runner import PhasedRunner, on_cpu, unwrap
 from mmdet_lcp.runner.preflight import readable
 from mmdet_lcp.runner.ranks import on_main
+from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.runner.stages import choose_stages, with_counts
+from mmdet_lcp.runner.targets.planner import Allocation, TargetPlanner
+from mmdet_lcp.runner.targets.removal_costs import group_removal_costs
 from mmdet_lcp.seeds import derive, seeded
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.structure.following_norms import following_norms
-from mmdet_lcp.structure.surgery import needs_fresh_inputs
 
 
 @RUNNERS.register_module()
@@ -49,7 +55,10 @@ class PruningRunner(PhasedRunner):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.pruning = PruningConfig.from_cfg(kwargs.get('cfg') or {})
+        cfg = kwargs.get('cfg') or {}
+        self.pruning = PruningConfig.from_cfg(cfg)
+        if is_ratio_file(cfg[KEY].get('ratio')):  # a resumed run must not meet other ratios
+            cfg[KEY]['ratio'] = self.pruning.ratio
         super().__init__(**kwargs)
 
     def train(self) -> nn.Module:
@@ -67,13 +76,39 @@ class PruningRunner(PhasedRunner):
             self._settle()
         number = len(self.stages)
         self.logger.info(f'Retraining the pruned detector, {self._time_text()}')
-        self.train_phase(number, self.detector)
+        self.train_phase(number, self._with_teacher(number))
         detector = self._finish.run(self._elapsed())
         self.call_hook('after_run')
         return detector
 
     def _prepare(self) -> None:
         """Everything that must be right before hours of training begin."""
+        self._prepare_groups()
+        allocation = None
+        if self.pruning.target is not None:
+            allocation = self._share_out()
+            self.stages, whole = with_counts(self.stages, allocation.counts)
+            self.skipped += whole
+            self._tell_stages()
+            self.logger.info(str(allocation))
+        self.rounds = [1] * len(self.stages)
+        if self.pruning.attachment is not None:
+            self.rounds = self.pruning.attachment.rounds(self.stages)
+        consumers = [m.path for stage in self.stages for m in stage.group.consumers]
+        self.selection_set.expect(consumers, self.dense)
+        finetunes = [self.pruning.finetune.times(rounds) for rounds in self.rounds]
+        self.plan_phases([*finetunes, self.pruning.retrain])
+        self.pace = Pace(len(self.stages), self.max_iters)
+        on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
+        if allocation is not None:
+            on_main(lambda: self.state.save_target(allocation.to_dict()))
+        self.allocation = allocation
+        self.call_hook('before_run')
+        self._finish = Finish(self)
+        self._restore()
+
+    def _prepare_groups(self) -> None:
+        """The dense detector, the groups that lose channels, and the selection images."""
         self.build_phase_loop()
         self.detector = unwrap(self.model)
         if self.state.exists:
@@ -83,19 +118,23 @@ class PruningRunner(PhasedRunner):
             load_detector(self.detector, self._load_from)
         self.dense = copy.deepcopy(self.detector).eval().requires_grad_(False)
 
-        self.image_size = self._image_size()
-        groups = find_groups(self.detector, self.image_size)
-        self.stages, self.skipped = choose_stages(self.detector, groups, self.pruning)
+        self.image_size = deployed_image_size(self, self.detector)
+        self._mimic = self._mimic_setup()
+        self.groups = find_groups(self.detector, self.image_size)
+        self.stages, self.skipped = choose_stages(self.detector, self.groups, self.pruning)
         self.totals = axis_sizes(self.detector, [stage.group for stage in self.stages])
-        self._tell_stages()
+        for stage in self.stages:
+            self.pruning.criterion.check(self.dense, stage.group)
+            self.pruning.update.check(self.dense, stage.group)
+        if self.pruning.target is None:
+            self._tell_stages()
         sampler = None
-        self.rounds = [1] * len(self.stages)
         attachment = self.pruning.attachment
         if attachment is not None:
             sampler = attachment.sampler(self.dense)
             attachment.check(self.detector, self.stages)
-            self.rounds = attachment.rounds(self.stages)
             self._check_ranks()
+        self.message_hub.update_info('epoch', 0)  # some heads match by it
         loader = self.train_dataloader
         with readable('train_dataloader'):
             self.selection_set = SelectionSet.draw(
@@ -107,17 +146,42 @@ class PruningRunner(PhasedRunner):
                 sampler,
                 following_norms(self.dense, self.image_size),
             )
-        for stage in self.stages:
-            self.pruning.criterion.check(self.dense, stage.group)
         consumers = [m.path for stage in self.stages for m in stage.group.consumers]
         self.selection_set.expect(consumers, self.dense)
-        finetunes = [self.pruning.finetune.times(rounds) for rounds in self.rounds]
-        self.plan_phases([*finetunes, self.pruning.retrain])
-        self.pace = Pace(len(self.stages), self.max_iters)
-        on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
-        self.call_hook('before_run')
-        self._finish = Finish(self)
-        self._restore()
+
+    def _share_out(self) -> Allocation:
+        """How many channels of each group stay, so that the target is met; told once a run."""
+        saved = on_main(self.state.load_target)
+        if saved is not None:
+            return Allocation(**saved)
+        pruning = self.pruning
+        planner: TargetPlanner | None = None
+
+        def prepare() -> None:
+            nonlocal planner
+            planner = TargetPlanner(
+                pruning.target,
+                self.stages,
+                self.dense,
+                self.image_size,
+                Path(self.work_dir),
+                self.logger.info,
+            )
+
+        on_main(prepare)
+        costs = group_removal_costs(
+            pruning.criterion,
+            self.selection_set,
+            pruning.objective,
+            self.dense,
+            self.detector,
+            self.stages,
+            self.seed,
+            self.logger.info,
+        )
+        priced = pruning.criterion.priced
+        found = on_main(lambda: planner.share_out(costs, priced).to_dict())
+        return Allocation(**found)
 
     def _restore(self) -> None:
         """Begin, or go on where the last completed stage left the detector."""
@@ -151,44 +215,40 @@ class PruningRunner(PhasedRunner):
         stage = self.stages[number]
         group = stage.group
         self.logger.info(
-            f'Stage {number + 1}/{len(self.stages)}: {group.name}, {group.channels} -> '
-            f'{stage.keep} channels, {self._time_text()}'
+            f'Stage {number + 1}/{len(self.stages)}: {group.name}, '
+            f'{group.channels * group.unit} -> {stage.keep * group.unit} channels, '
+            f'{self._time_text()}'
         )
         self._finetune(number)
         if 'finetuned' in self.pruning.evaluate and self.rounds[number]:
             self.record('finetuned', self.detector, group.name)
 
-        began = time.time()
-        problem = self.selection_set.problem(
-            group,
+        removal = remove_channels(
+            stage,
+            self.pruning,
+            self.pruning.objective,
+            self.selection_set,
             self.dense,
             self.detector,
             self.plan,
-            self.pruning.objective,
-            seed=derive(self.seed, 'criterion', number),
-            needs_metrics=self.pruning.criterion.needs_metrics,
-            round_up=stage.round_up,
-            **self._trained_along(),
+            self.totals,
+            derive(self.seed, 'criterion', number),
+            self._trained_along(),
         )
-        selection = self.pruning.criterion.select(problem, stage.keep)
-        seconds = time.time() - began
-        keep = on_main(lambda: selection.keep)
-        check_count(stage, keep)
-        removed = sorted(set(range(group.channels)) - set(keep))
-        plan = self.plan.remove(group, removed, self.totals)
-        if selection.kernels is not None:
-            problem.write(selection.kernels)
-        mask_plan(self.detector, plan, done=self.plan)
-        if needs_fresh_inputs(self.detector, group):
-            problem.inputs_changed()
-        log = {**selection.log, **self.pruning.update.apply(problem, keep)}
-        apply_plan(self.detector, plan, done=self.plan)
-        self.plan = plan
+        self.plan = removal.plan
+        count, seconds, log = len(removal.keep), removal.seconds, removal.log
         self.group_facts.append(
-            GroupFacts(group.name, group.channels, stage.asked, len(keep), seconds, log)
+            GroupFacts(
+                group.name,
+                group.channels * group.unit,
+                stage.asked * group.unit,
+                count * group.unit,
+                seconds,
+                log,
+            )
         )
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
-        fewer = '' if len(keep) == stage.keep else f' {len(keep)} channels'
+        fewer = '' if count == stage.keep else f' {count * group.unit} channels'
         self.logger.info(f'{group.name}: selected{fewer} in {seconds:.1f} s. {shown}')
         if 'selected' in self.pruning.evaluate:
             self.record('selected', self.detector, group.name)
@@ -207,6 +267,30 @@ class PruningRunner(PhasedRunner):
             self._finish.measure_pruned(self.detector)
         self._stages_done = len(self.stages) + 1
         self._save_stage()
+
+    def _mimic_setup(self) -> MimicSetup | None:
+        """What the retraining needs of a teacher, checked before anything is trained."""
+        config = self.pruning.retrain.mimic
+        if config is None:
+            return None
+        classes = (self.train_dataloader.dataset.metainfo or {}).get('classes')
+        where = f'{KEY}.retrain.mimic'
+        setup = MimicSetup(config, where, self.cfg, self.work_dir, self.dense, classes)
+        setup.check(self.detector, self.image_size)
+        return setup
+
+    def _with_teacher(self, number: int) -> nn.Module:
+        """What is retrained in phase ``number``: the detector, with a teacher if it has one."""
+        if self._mimic is None:
+            return self.detector
+        model = self._mimic.attach(self.detector, self.image_size, self.seed)
+        for bridge in model.mimic.bridges:
+            self.logger.info(f'Mimic: {bridge}')
+        if self._mimic.config.start == 'fitted' and self.state.load_progress(number) is None:
+            fitted = fit_transforms(model, self.selection_set.batches)
+            self.logger.info(unexplained_text(fitted))
+        self.register_hook(TeacherCountHook(model.mimic.teacher))
+        return model
 
     def _finetune(self, number: int) -> None:
         """Train the detector, together with an attachment where it is this stage's turn."""
@@ -276,10 +360,17 @@ class PruningRunner(PhasedRunner):
     def _tell_stages(self) -> None:
         self.logger.info(f'{len(self.stages)} groups of channels will be pruned:')
         for stage in self.stages:
-            self.logger.info(f'  {stage.group.name}: {stage.group.channels} -> {stage.keep}')
+            group, unit = stage.group, stage.group.unit
+            blocks = '' if unit == 1 else f', {unit} at a time'
+            self.logger.info(
+                f'  {group.name}: {group.channels * unit} -> {stage.keep * unit}{blocks}'
+            )
         self.logger.info(f'{len(self.skipped)} are left alone:')
         for item in self.skipped:
             self.logger.info(f'  {item.name}: {item.reason}')
+        statistics = self.pruning.norm_statistics
+        for text in frozen_layer_messages(self.detector, self.stages, statistics):
+            self.logger.warning(text)
 
     def _check_ranks(self) -> None:
         """Several ranks have to be told that not every parameter learns something.
@@ -293,30 +384,3 @@ class PruningRunner(PhasedRunner):
                 f'{KEY}.attachment.detector_losses=False trains a part of the detector: with '
                 'several ranks, set find_unused_parameters=True at the top of the config'
             )
-
-    def _image_size(self) -> tuple[int, int]:
-        """(height, width) of the images that the detector is given when it is deployed."""
-        items = []
-        for name in ('val', 'test'):
-            if getattr(self, f'_{name}_loop') is not None:
-                with readable(f'{name}_dataloader` or `{name}_evaluator'):
-                    items.append(getattr(self, f'{name}_loop').dataloader.dataset[0])
-        item = pseudo_collate(items[-1:])
-        with torch.no_grad():
-            inputs = self.detector.data_preprocessor(item, False)['inputs']
-        return tuple(inputs.shape[-2:])
-
-
-def check_count(stage: Stage, keep: list[int]) -> None:
-    """Check how many channels a criterion wants to keep.
-
-    Raises:
-        CompressionError: more than its budget, or a number that `channel_divisor` or
-            `min_channels` does not allow.
-    """
-    count = len(set(keep))
-    if count != len(keep) or not count or stage.round_up(count) != count:
-        raise CompressionError(
-            f'{stage.group.name}: the criterion keeps {len(keep)} channels, but {stage.keep} at '
-            f'most and {stage.least} at least may stay, a multiple of {stage.divisor}'
-        )

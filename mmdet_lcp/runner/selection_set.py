@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from mmdet.models.utils import unpack_gt_instances
 from mmengine import dist
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
@@ -15,17 +14,21 @@ from mmdet_lcp.attachments import (
     AuxiliaryNetwork,
     DefaultBoxSampler,
     Taps,
-    forward_until,
+    runs_until,
 )
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
 from mmdet_lcp.criteria.images import SelectionImages, detection_loss
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.positions import Positions
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache, Calls
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.runner.config import SelectionConfig
+from mmdet_lcp.runner.proposals import proposed_regions
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.structure import ChannelGroup, Plan
+from mmdet_lcp.structure.forward import is_two_stage
 from mmdet_lcp.structure.groups import Member
+from mmdet_lcp.structure.regions import images_of
 from mmdet_lcp.structure.surgery import axis_size
 
 
@@ -51,11 +54,12 @@ class SelectionSet:
         self.cache_bytes = cache_bytes
         self.positions = positions or Positions()
         self._norms = norms or {}
-        self._sensitivities: list[dict[str, Tensor]] | None = None
+        self._sensitivities: list[Calls] | None = None
         self._metrics: dict[str, Tensor] = {}
-        self._targets: list[dict[str, Tensor]] = [{} for _ in batches]
+        self._targets: list[Calls] = [{} for _ in batches]
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
+        self._runs: dict[str, int] = {}
 
     @torch.no_grad()
     def expect(self, paths: Sequence[str], dense: nn.Module) -> None:
@@ -65,10 +69,20 @@ class SelectionSet:
         cache, instead of one.
         """
         self._coming = list(dict.fromkeys(paths))
-        sample = forward_until(dense, self.batches[0].inputs[:1], self._coming, 'output')
-        self._sizes = {path: t.numel() * t.element_size() for path, t in sample.items()}
+        with Taps(dense, self._coming, all_calls=True) as taps:
+            self.batches[0].first().run(dense)
+        self._sizes = {
+            path: sum(run.numel() * run.element_size() for run in runs)
+            for path, runs in taps.items()
+        }
+        self._runs.update({path: len(runs) for path, runs in taps.items()})
 
-    def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> dict[str, Tensor]:
+    def _tapped(self, number: int, paths: Sequence[str], detector: nn.Module, what: str) -> Calls:
+        """Inputs or outputs of modules on one batch, in each of their runs."""
+        runs = {path: self._runs[path] for path in dict.fromkeys(paths)}
+        return runs_until(detector, lambda: self.batches[number].run(detector), runs, what)
+
+    def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> Calls:
         """Outputs of the original detector on one batch, computed ahead where they fit."""
         known = self._targets[number]
         if not all(path in known for path in paths):
@@ -82,7 +96,7 @@ class SelectionSet:
                     break
                 ahead.append(path)
             known.clear()
-            known.update(forward_until(dense, inputs, list(dict.fromkeys(ahead)), 'output'))
+            known.update(self._tapped(number, ahead, dense, 'output'))
         return {path: known[path] for path in paths}
 
     @classmethod
@@ -95,6 +109,7 @@ class SelectionSet:
         seed: int,
         sampler: DefaultBoxSampler | None,
         norms: Mapping[str, str] | None = None,
+        skip: int = 0,
     ) -> 'SelectionSet':
         """Draw images from the training set, through its own pipeline.
 
@@ -102,12 +117,14 @@ class SelectionSet:
 
         Args:
             dataset: the training set.
-            dense: the original detector; its scores choose the hard negatives.
+            dense: the original detector; it says which regions it trains on.
             config: number of images and so on.
             batch_size: used if the config names none.
             seed: the run's seed.
             sampler: chooses regions, or ``None`` without an auxiliary network.
             norms: see `SelectionSet`.
+            skip: so many images are passed over first, for a second set that shares none with the
+                first one, as far as there are enough.
         """
         size = config.batch_size or batch_size
         order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
@@ -115,7 +132,7 @@ class SelectionSet:
         count = min(config.num_images, len(order))
         # Every rank gets the same number of images, at least one.
         count = max(world, count - count % world)
-        mine = np.resize(order, count)[dist.get_rank() :: world]
+        mine = np.resize(np.roll(order, -skip), count)[dist.get_rank() :: world]
         items = []
         for index in mine:
             with seeded(derive(seed, 'augmentation', int(index))):
@@ -127,10 +144,16 @@ class SelectionSet:
                 data = dense.data_preprocessor(data, False)
                 samples = None
                 if sampler is not None:
-                    scores = dense.forward(data['inputs'], mode='tensor')[0]
-                    instances, ignored, metas = unpack_gt_instances(data['data_samples'])
-                    samples = sampler.sample(scores, instances, metas, ignored)
-            batches.append(SelectionImages(data['inputs'], samples, data['data_samples']))
+                    with seeded(derive(seed, 'regions', int(mine[start]))):
+                        samples = sampler.sample_images(
+                            dense, data['inputs'], data['data_samples']
+                        )
+            regions = None
+            if is_two_stage(dense):
+                regions = proposed_regions(
+                    dense, data['inputs'], data['data_samples'], config.regions
+                )
+            batches.append(SelectionImages(data['inputs'], samples, data['data_samples'], regions))
         return cls(batches, int(config.cache_gb * 2**30), config.positions, norms)
 
     def problem(
@@ -164,7 +187,7 @@ class SelectionSet:
 
         def layer(member: Member) -> Layer:
             module = detector.get_submodule(member.path)
-            device = module.weight.device
+            device = next(detector.parameters()).device  # some modules have no weight
             original = axis_size(dense.get_submodule(member.path), member.axis, member.path)
             kept = plan.kept(member.path, member.axis, original).keep
             now = {channel: position for position, channel in enumerate(kept)}
@@ -177,6 +200,7 @@ class SelectionSet:
             )
 
         consumers = {member.path: layer(member) for member in group.consumers}
+        self._runs.update({member.path: member.calls for member in group.consumers})
         metrics = None
         if self.positions.saliency or needs_metrics:
             self._measure_sensitivities(list(consumers), dense)
@@ -222,22 +246,34 @@ class SelectionSet:
             for images in self.batches:
                 inputs = images.inputs.detach().requires_grad_(True)
                 leaf = SelectionImages(inputs, None, images.data_samples)
-                with Taps(dense, paths) as taps:
+                with Taps(dense, paths, all_calls=True) as taps:
                     loss = detection_loss(dense, leaf)
-                outputs = [taps[path] for path in paths]
+                # A head on objects alone does not run on images without any.
+                places = [(path, run) for path in paths for run in range(len(taps.get(path, ())))]
+                outputs = [taps[path][run] for path, run in places]
                 found = [torch.zeros_like(output) for output in outputs]
                 if loss.requires_grad:  # not on images without objects, for some heads
                     found = torch.autograd.grad(loss, outputs, materialize_grads=True)
-                squares = {}
-                for path, gradient in zip(paths, found, strict=True):
-                    rows = gradient.flatten(2).transpose(1, 2) if gradient.dim() > 2 else gradient
-                    squares[path] = rows.square().sum(-1)
+                squares: Calls = {path: [] for path in paths}
+                for (path, _), gradient in zip(places, found, strict=True):
+                    # Channels last, as in the output of a linear layer.
+                    if isinstance(dense.get_submodule(path), nn.Linear):
+                        rows = gradient
+                    else:
+                        rows = gradient.flatten(2).transpose(1, 2)
+                    squares[path].append(rows.square().sum(-1))
                     rows = rows.flatten(0, -2).double()
                     sums[path] = sums.get(path, 0) + rows.T @ rows
                     count[path] = count.get(path, 0.0) + len(rows)
+                for path, runs in squares.items():
+                    if len(runs) != self._runs[path]:  # runs of the loss alone
+                        squares[path] = []
                 self._sensitivities.append(squares)
-        for path, total in sums.items():
-            rows = torch.tensor(count[path], dtype=torch.float64)
+        for path in paths:  # on every rank, whichever layers have run on it
+            size = axis_size(dense.get_submodule(path), 'out_channels', path)
+            nothing = self.batches[0].inputs.new_zeros(size, size, dtype=torch.float64)
+            total = sums.get(path, nothing)
+            rows = torch.tensor(count.get(path, 0.0), dtype=torch.float64)
             dist.all_reduce(total)
             dist.all_reduce(rows)
             if total.any():
@@ -252,7 +288,7 @@ class SelectionSet:
         try:
             for number, images in enumerate(self.batches):
                 targets = self._targets_of(number, paths, dense)
-                inputs = forward_until(detector, images.inputs, paths, 'input')
+                inputs = self._tapped(number, paths, detector, 'input')
                 sensitivity = self._sensitivities
                 yield SelectionBatch(
                     inputs,
@@ -262,6 +298,16 @@ class SelectionSet:
                     tuple(images.inputs.shape[-2:]),
                     None if sensitivity is None else sensitivity[number],
                     images,
+                    self._owners(images, inputs),
                 )
         finally:
             detector.train(training)
+
+    def _owners(self, images: SelectionImages, inputs: Calls) -> dict[str, list[Tensor | None]]:
+        """See `SelectionBatch.owners`."""
+        count = len(images.inputs)
+        rois = [] if images.regions is None else images.regions.rois
+        return {
+            path: [None if len(x) == count else images_of(len(x), count, rois) for x in runs]
+            for path, runs in inputs.items()
+        }

@@ -4,6 +4,7 @@
 
 - ``run.json``: what the run depends on, to notice another run's state;
 - ``dense.pth``: the detector that pruning began with;
+- ``target.json``: how a target was shared out over the groups;
 - ``stage.pth``: the detector, plan and records after the last stage that was completed;
 - ``progress.pth``: the training inside the stage that is under way.
 
@@ -83,6 +84,20 @@ class RunState:
         with atomic_path(self.folder / 'dense.pth') as path:
             shutil.copyfile(checkpoint, path)
         write_json(self.folder / 'run.json', {'seed': seed, 'fingerprint': dict(fingerprint)})
+
+    def save_target(self, data: Mapping[str, Any]) -> None:
+        """Write ``target.json``."""
+        write_json(self.folder / 'target.json', dict(data))
+
+    def load_target(self) -> dict[str, Any] | None:
+        """How a target was shared out, or ``None``."""
+        path = self.folder / 'target.json'
+        if not path.exists():
+            return None
+        try:
+            return dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[Path]:

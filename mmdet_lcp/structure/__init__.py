@@ -1,6 +1,7 @@
 """Groups of channels, plans and surgery: knows nothing of losses or training."""
 
-from .groups import ChannelGroup, Member, find_groups
+from .finding import find_groups
+from .groups import ChannelGroup, Member
 from .plan import Kept, Plan
 from .surgery import apply_plan, axis_sizes, mask_plan
 

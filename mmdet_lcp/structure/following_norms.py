@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_lcp.modes import in_eval
+from mmdet_lcp.structure.forward import tensor_forward
 
 
 def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[str, str]:
@@ -45,7 +46,7 @@ def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[st
             )
     try:
         with in_eval(detector), torch.no_grad():
-            detector.forward(example, mode='tensor')
+            tensor_forward(detector, example)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,21 +1,20 @@
 """Channel groups: which channels of a detector can only be removed together.
 
-Torch-Pruning's dependency graph is traced once and turned into plain data:
-paths and index maps that survive surgery, saving and reloading.
+Plain data: paths and index maps that survive surgery, saving and reloading.
 """
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-import torch
-import torch_pruning as tp
-from torch import Tensor, nn
+from torch import nn
 
-from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.structure.tracing import ChannelTrace
 
 Axis = Literal['in_channels', 'out_channels']
+Kind = Literal['single', 'coupled', 'shared']
+KINDS: tuple[Kind, ...] = ('single', 'coupled', 'shared')
+Role = Literal['producers', 'norms', 'consumers']
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,16 @@ class Member:
         path: module path inside the detector, e.g. ``backbone.features.2``.
         axis: ``'in_channels'`` for consumers, ``'out_channels'`` for producers and for
             per-channel modules (norms).
-        index: channels of this module's axis, ...
+        index: channels of this module's axis, ascending, ...
         root: ... and the group's channel that each of them belongs to (same length).
+        calls: how many times the module runs in one forward pass.
     """
 
     path: str
     axis: Axis
     index: tuple[int, ...]
     root: tuple[int, ...]
+    calls: int = 1
 
     def map(self, channels: Sequence[int]) -> list[int]:
         """Indices on this module's axis that belong to the group's ``channels``."""
@@ -43,13 +44,19 @@ class Member:
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that can only go together.
+    """Channels that the same layers write, scale and read.
+
+    What has to go together counts as one of the group's channels: the channels that an addition
+    joins, a group of a group norm or of a grouped convolution.
 
     Attributes:
-        name: path of the producer that runs first.
-        channels: number of channels, counted on that producer's output.
+        name: path of the producer that runs first; with the range of its channels if other
+            groups have the rest of them.
+        channels: how many of them can go one by one.
         producers: convolutions and linear layers that write the channels.
-        norms: per-channel modules in between (batch norm, L2Norm, depth-wise convolutions).
+        norms: modules in between that take channels by themselves (batch norm, L2Norm, depth-wise
+            convolutions), in blocks (group norm, grouped convolutions), or count them (mmdet's RoI
+            extractors).
         consumers: convolutions and linear layers that read them, in order of execution.
         obstacle: why the group cannot be pruned, or ``None``.
     """
@@ -66,138 +73,115 @@ class ChannelGroup:
         """Every axis that the group touches."""
         return self.producers + self.norms + self.consumers
 
+    @property
+    def unit(self) -> int:
+        """Channels of the first producer that each of the group's channels stands for."""
+        return len(self.producers[0].index) // self.channels if self.producers else 1
 
-def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[ChannelGroup]:
-    """Trace a detector and return all its channel groups, in order of execution.
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What makes pruning the group more than cutting one layer; ``('single',)`` if nothing.
 
-    Args:
-        detector: a plain mmdet detector; its weights and mode are left as they are.
-        image_size: (height, width) of the traced image, in pixels.
-
-    Raises:
-        CompressionError: the detector's forward pass cannot be traced.
-    """
-    example = next(detector.parameters()).new_zeros(1, 3, *image_size)
-    training = {module: module.training for module in detector.modules()}
-    frozen = [p for p in detector.parameters() if not p.requires_grad]
-    detector.eval()
-    for parameter in frozen:  # the graph is read off autograd, frozen layers included
-        parameter.requires_grad_(True)
-    try:
-        order = _execution_order(detector, example)
-        with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter('ignore')
-            graph = tp.DependencyGraph().build_dependency(
-                detector,
-                example_inputs=example,
-                forward_fn=lambda model, x: model.forward(x, mode='tensor'),
-                output_transform=_flatten,
-                verbose=False,
-            )
-            found = [_describe(graph, group, order) for group in graph.get_all_groups()]
-        if not found:
-            raise ValueError('its outputs are cut off from its layers')
-    except Exception as error:  # a forward pass of someone else's may fail in any way
-        raise CompressionError(
-            f'{type(detector).__name__} could not be traced at image size {image_size}: {error}. '
-            "Its forward(mode='tensor') must run on one image."
-        ) from error
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        for module, mode in training.items():
-            module.training = mode
-    return sorted(found, key=lambda group: order.get(group.name, len(order)))
+        ``'coupled'``: several layers write the channels (an addition, a product, or a
+        concatenation whose halves meet again). ``'shared'``: a layer that runs several times in a
+        forward pass writes, scales or reads them (a head shared by levels).
+        """
+        found: list[Kind] = []
+        if len(self.producers) > 1:
+            found.append('coupled')
+        if any(member.calls > 1 for member in self.members):
+            found.append('shared')
+        return tuple(found) or ('single',)
 
 
-def _execution_order(detector: nn.Module, example: Tensor) -> dict[str, int]:
-    """Position of each leaf module in the forward pass, by path."""
-    order: dict[str, int] = {}
-
-    def note(path: str) -> None:  # returns nothing: a hook's result would replace the output
-        order.setdefault(path, len(order))
-
-    hooks = [
-        module.register_forward_hook(lambda *_, path=path: note(path))
-        for path, module in detector.named_modules()
-        if not list(module.children())
+def groups_of(trace: ChannelTrace, detector: nn.Module) -> list[ChannelGroup]:
+    """The groups that a trace of a detector has found, in order of execution."""
+    units: dict[int, _Unit] = {}
+    for key, channels in sorted(_axes(trace), key=lambda axis: axis[0]):
+        for index, root in enumerate(trace.ties.roots(channels).tolist()):
+            if root:
+                units.setdefault(root, {}).setdefault(key, []).append(index)
+    # Of equal make: the same axes with the same number of channels on each, and the same fate.
+    alike: dict[tuple, list[_Unit]] = {}
+    for root, unit in units.items():
+        if any(key.role == 'producers' for key in unit):
+            make = tuple((key, len(indices)) for key, indices in unit.items())
+            alike.setdefault((make, trace.ties.reasons(root)), []).append(unit)
+    found = [
+        _describe(detector, sorted(same, key=_first), reasons, trace.calls)
+        for (_, reasons), same in alike.items()
     ]
-    try:
-        with torch.no_grad():
-            detector.forward(example, mode='tensor')
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return order
+    found.sort(key=lambda g: (trace.order[g.producers[0].path], g.producers[0].index))
+    return _named_apart(found)
 
 
-def _flatten(output) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output]
-    values = output.values() if isinstance(output, dict) else output
-    return [tensor for value in values for tensor in _flatten(value)]
+class _Key(NamedTuple):
+    """One axis of one module; they sort in order of execution."""
+
+    order: int
+    path: str
+    role: Role
 
 
-def _describe(graph: tp.DependencyGraph, group, order: dict[str, int]) -> ChannelGroup:
-    paths = {module: path for path, module in graph.model.named_modules()}
-    producers, norms, consumers, obstacles = {}, {}, {}, []
-    channels = len(group[0].idxs)
-    for item in group:
-        module = item.dep.target.module
-        is_input = graph.is_in_channel_pruning_fn(item.dep.handler) and not (
-            graph.is_out_channel_pruning_fn(item.dep.handler)
-        )
-        if isinstance(module, nn.Parameter):
-            path, role, axis = _parameter_owner(graph.model, module), norms, 'out_channels'
-        elif module not in paths:
-            continue  # an operation without weights: add, concat, reshape
-        elif isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
-            path, axis = paths[module], 'in_channels' if is_input else 'out_channels'
-            groups = getattr(module, 'groups', 1)
-            depthwise = groups > 1 and groups == module.in_channels == module.out_channels
-            if depthwise:
-                role, axis = norms, 'out_channels'
-            else:
-                role = consumers if is_input else producers
-            if groups > 1 and not depthwise:
-                obstacles.append(f'{path} is a grouped convolution (groups={groups})')
-            if isinstance(module, nn.modules.conv._ConvTransposeNd):
-                obstacles.append(f'{path} is a transposed convolution')
-        elif list(module.parameters(recurse=False)) or list(module.buffers(recurse=False)):
-            path, role, axis = paths[module], norms, 'out_channels'
-        else:
-            continue
-        index, root = list(item.idxs), list(item.root_idxs)
-        if (path, axis) in role:  # the same axis reached over two ways
-            known = role[path, axis]
-            seen = set(zip(known.index, known.root, strict=True))
-            extra = [pair for pair in zip(index, root, strict=True) if pair not in seen]
-            index = [*known.index, *(i for i, _ in extra)]
-            root = [*known.root, *(r for _, r in extra)]
-        role[path, axis] = Member(path, axis, tuple(index), tuple(root))
+_Unit = dict[_Key, list[int]]  # in the order of the keys
 
-    def in_order(members: dict) -> tuple[Member, ...]:
-        return tuple(sorted(members.values(), key=lambda m: order.get(m.path, len(order))))
 
-    ordered = in_order(producers)
-    if not consumers:
-        obstacles.append("its channels are the detector's outputs")
-    elif len(ordered) > 1:
-        names = ', '.join(member.path for member in ordered)
-        obstacles.append(f'{len(ordered)} layers write these channels together: {names}')
+def _axes(trace: ChannelTrace) -> Iterator[tuple[_Key, object]]:
+    tables = (('producers', trace.writes), ('norms', trace.scales), ('consumers', trace.reads))
+    for role, table in tables:
+        for path, channels in table.items():
+            yield _Key(trace.order[path], path, role), channels
+
+
+def _first(unit: _Unit) -> int:
+    """The first channel of a unit on the first producer."""
+    return next(indices for key, indices in unit.items() if key.role == 'producers')[0]
+
+
+def _describe(
+    detector: nn.Module, units: list[_Unit], reasons: Sequence[str], calls: dict[str, int]
+) -> ChannelGroup:
+    roles: dict[str, list[Member]] = {'producers': [], 'norms': [], 'consumers': []}
+    for key in units[0]:
+        pairs = sorted((i, number) for number, unit in enumerate(units) for i in unit[key])
+        index, root = zip(*pairs, strict=True)
+        axis: Axis = 'in_channels' if key.role == 'consumers' else 'out_channels'
+        roles[key.role].append(Member(key.path, axis, index, root, calls[key.path]))
+    obstacles = list(reasons)
+    if not roles['consumers'] and not obstacles:
+        obstacles.append('no layer reads its channels')
+    if len(units) == 1 and not obstacles:
+        width = len(roles['producers'][0].index)
+        blocks = ', '.join(m.path for m in roles['norms'] if _in_blocks(detector, m.path))
+        obstacles.append(
+            'it has one channel' if width == 1 else
+            f'its {width} channels can only go all together' + (f' ({blocks})' if blocks else '')
+        )  # fmt: skip
     return ChannelGroup(
-        name=ordered[0].path,
-        channels=channels,
-        producers=ordered,
-        norms=in_order(norms),
-        consumers=in_order(consumers),
+        name=roles['producers'][0].path,
+        channels=len(units),
+        producers=tuple(roles['producers']),
+        norms=tuple(roles['norms']),
+        consumers=tuple(roles['consumers']),
         obstacle='; '.join(obstacles) or None,
     )
 
 
-def _parameter_owner(detector: nn.Module, parameter: nn.Parameter) -> str:
-    """Path of the module that holds a bare parameter, such as L2Norm's weight."""
-    for path, module in detector.named_modules():
-        if any(own is parameter for own in module.parameters(recurse=False)):
-            return path
-    raise KeyError('a traced parameter belongs to no module')
+def _in_blocks(detector: nn.Module, path: str) -> bool:
+    module = detector.get_submodule(path)
+    return isinstance(module, nn.GroupNorm) or getattr(module, 'groups', 1) > 1
+
+
+def _named_apart(groups: list[ChannelGroup]) -> list[ChannelGroup]:
+    """Groups that share their first producer get the range of its channels into their names."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        counts[group.name] = counts.get(group.name, 0) + 1
+    named = []
+    for group in groups:
+        if counts[group.name] > 1:
+            index = group.producers[0].index
+            name = f'{group.name}[{index[0]}:{index[-1] + 1}]'
+            group = ChannelGroup(**{**vars(group), 'name': name})
+        named.append(group)
+    return named

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 from mmdet.models.necks.ssd_neck import L2Norm
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.structure.groups import Axis, ChannelGroup
@@ -26,14 +28,20 @@ def axis_size(module: nn.Module, axis: Axis, path: str = '') -> int:
         return module.in_channels if axis == 'in_channels' else module.out_channels
     if isinstance(module, nn.Linear):
         return module.in_features if axis == 'in_channels' else module.out_features
-    if isinstance(module, _BatchNorm):
-        return module.num_features
-    if isinstance(module, L2Norm):
-        return module.n_dims
+    for kind, attribute in _COUNTED.items():
+        if isinstance(module, kind):
+            return getattr(module, attribute)
     raise CompressionError(
         f'{path or "a module"} is a {type(module).__name__}: surgery knows convolutions, linear '
-        'layers, batch norm and L2Norm. Leave its group out of `pruning.layers`.'
+        f'layers, {", ".join(kind.__name__.strip("_") for kind in _COUNTED)}. Leave its group out '
+        'of `pruning.layers`.'
     )
+
+
+def weight_dim(module: nn.Module, axis: Axis) -> int:
+    """Which dimension of a layer's weight counts its inputs, or its outputs."""
+    transposed = isinstance(module, _ConvTransposeNd)
+    return int(axis == 'in_channels') ^ transposed
 
 
 def axis_sizes(detector: nn.Module, groups: Iterable[ChannelGroup]) -> Totals:
@@ -83,7 +91,9 @@ def apply_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.
                     'detector that it was made on.'
                 )
             if kept != now:
-                work.append((module, axis, now.positions(kept)))
+                positions = now.positions(kept)
+                _check_blocks(module, axis, positions, path)
+                work.append((module, axis, positions))
     for module, axis, positions in work:
         _keep(module, axis, positions)
     return detector
@@ -93,8 +103,9 @@ def apply_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.
 def mask_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.Module:
     """Set to zero, in place, what `apply_plan` would remove; shapes stay.
 
-    The output equals the pruned detector's wherever a zero channel stays zero on its way to
-    the consumer (ReLU, pooling, L2Norm and the like).
+    Written are zeros, and they are read with zeros: so the output equals the pruned detector's
+    whatever an activation between makes of zero. What normalises by all channels, as L2Norm does,
+    needs activations that leave zero alone.
 
     Args:
         detector: a plain mmdet detector.
@@ -103,25 +114,31 @@ def mask_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.M
     """
     done = done or Plan()
     for path, axes in plan.modules.items():
-        if 'out_channels' not in axes:
-            continue
-        stay = set(axes['out_channels'].keep)
-        now = done.kept(path, 'out_channels', axes['out_channels'].total).keep
-        gone = [position for position, channel in enumerate(now) if channel not in stay]
         module = detector.get_submodule(path)
-        for name in ('weight', 'bias', 'running_mean'):  # a batch norm may lack the former two
-            tensor = getattr(module, name, None)
-            if tensor is not None:
-                tensor[gone] = 0
+        for axis, kept in axes.items():
+            stay = set(kept.keep)
+            now = done.kept(path, axis, kept.total).keep
+            gone = [position for position, channel in enumerate(now) if channel not in stay]
+            if isinstance(module, (_ConvNd, nn.Linear)):
+                module.weight.movedim(weight_dim(module, axis), 0)[gone] = 0
+                names = ('bias',) if axis == 'out_channels' else ()
+            else:
+                names = ('weight', 'bias', 'running_mean')
+            for name in names:  # a norm may lack any of them
+                tensor = getattr(module, name, None)
+                if tensor is not None:
+                    tensor[gone] = 0
     return detector
 
 
 def needs_fresh_inputs(detector: nn.Module, group: ChannelGroup) -> bool:
     """Whether removing channels changes what the others carry to the consumers.
 
-    L2Norm divides by the norm over all channels; every other module between is per channel.
+    L2Norm divides by the norm over all channels; every other module between is per channel. Where
+    several layers write the channels, some of them lie behind others that read them.
     """
-    return any(isinstance(detector.get_submodule(m.path), L2Norm) for m in group.norms)
+    norms = any(isinstance(detector.get_submodule(m.path), L2Norm) for m in group.norms)
+    return norms or len(group.producers) > 1
 
 
 @torch.no_grad()
@@ -143,14 +160,40 @@ def _slice(module: nn.Module, name: str, dim: int, positions: Tensor) -> None:
     setattr(module, name, sliced)
 
 
+def _check_blocks(module: nn.Module, axis: Axis, positions: list[int], path: str) -> None:
+    """Group norms and grouped convolutions lose whole groups.
+
+    Raises:
+        CompressionError: the plan does otherwise.
+    """
+    size = _block(module, axis)
+    whole = set(positions)
+    if any(set(range(p - p % size, p - p % size + size)) - whole for p in positions):
+        raise CompressionError(
+            f'the plan does not fit: {path} works on groups of {size} channels, of which it '
+            'would keep parts'
+        )
+
+
+def _block(module: nn.Module, axis: Axis) -> int:
+    """How many neighbouring channels of an axis can only go together."""
+    if isinstance(module, nn.GroupNorm):
+        return module.num_channels // module.num_groups
+    if getattr(module, 'groups', 1) > 1:
+        return axis_size(module, axis) // module.groups
+    return 1
+
+
 def _keep_conv(module: _ConvNd, axis: Axis, positions: Tensor) -> None:
     if axis == 'in_channels':
-        _slice(module, 'weight', 1, positions)
+        _slice(module, 'weight', weight_dim(module, axis), positions)
         module.in_channels = len(positions)
         return
-    if module.groups > 1:  # depth-wise: inputs, outputs and groups are one axis
-        module.in_channels = module.groups = len(positions)
-    _slice(module, 'weight', 0, positions)
+    if module.groups > 1:  # whole groups, inputs and outputs; depth-wise: of one channel each
+        each = module.in_channels // module.groups
+        module.groups = len(positions) // _block(module, axis)
+        module.in_channels = each * module.groups
+    _slice(module, 'weight', weight_dim(module, axis), positions)
     _slice(module, 'bias', 0, positions)
     module.out_channels = len(positions)
 
@@ -165,20 +208,31 @@ def _keep_linear(module: nn.Linear, axis: Axis, positions: Tensor) -> None:
     module.out_features = len(positions)
 
 
-def _keep_batch_norm(module: _BatchNorm, axis: Axis, positions: Tensor) -> None:
+def _keep_norm(module: nn.Module, axis: Axis, positions: Tensor) -> None:
+    """One number a channel: batch norm, instance norm, L2Norm, PReLU; none: a RoI extractor."""
     for name in ('weight', 'bias', 'running_mean', 'running_var'):
         _slice(module, name, 0, positions)
-    module.num_features = len(positions)
+    attribute = next(name for kind, name in _COUNTED.items() if isinstance(module, kind))
+    setattr(module, attribute, len(positions))
 
 
-def _keep_l2_norm(module: L2Norm, axis: Axis, positions: Tensor) -> None:
-    _slice(module, 'weight', 0, positions)
-    module.n_dims = len(positions)
+def _keep_group_norm(module: nn.GroupNorm, axis: Axis, positions: Tensor) -> None:
+    module.num_groups = len(positions) // _block(module, axis)
+    _keep_norm(module, axis, positions)
 
 
+# Where a module that has no axes of weights says how many channels it is for.
+_COUNTED: dict[type[nn.Module], str] = {
+    _BatchNorm: 'num_features',
+    _InstanceNorm: 'num_features',
+    nn.GroupNorm: 'num_channels',
+    L2Norm: 'n_dims',
+    nn.PReLU: 'num_parameters',
+    BaseRoIExtractor: 'out_channels',
+}
 _SLICERS: dict[type[nn.Module], Callable[[nn.Module, Axis, Tensor], None]] = {
     _ConvNd: _keep_conv,
     nn.Linear: _keep_linear,
-    _BatchNorm: _keep_batch_norm,
-    L2Norm: _keep_l2_norm,
+    nn.GroupNorm: _keep_group_norm,
+    **dict.fromkeys((_BatchNorm, _InstanceNorm, L2Norm, nn.PReLU, BaseRoIExtractor), _keep_norm),
 }

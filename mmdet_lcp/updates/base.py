@@ -2,11 +2,21 @@
 
 from abc import ABC, abstractmethod
 
+from torch import nn
+
 from mmdet_lcp.criteria import SelectionProblem
+from mmdet_lcp.structure import ChannelGroup
 
 
 class Update(ABC):
     """Changes kernels of kept channels. Subclasses are registered in ``UPDATES``."""
+
+    def check(self, detector: nn.Module, group: ChannelGroup) -> None:  # noqa: B027
+        """Called for every group before anything is trained.
+
+        Raises:
+            CompressionError: the update cannot work on this group.
+        """
 
     @abstractmethod
     def apply(self, problem: SelectionProblem, keep: list[int]) -> dict[str, float]:

@@ -4,12 +4,14 @@ ThiNet (Luo et al., ICCV 2017), section 3.2.3.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_lcp.criteria import SelectionProblem
 from mmdet_lcp.criteria.checks import check_integer
+from mmdet_lcp.criteria.consumers import check_rows
 from mmdet_lcp.criteria.thinet_samples import sample_moments
 from mmdet_lcp.registry import UPDATES
+from mmdet_lcp.structure import ChannelGroup
 from mmdet_lcp.updates.base import Update
 
 # Relative to the largest eigenvalue of X'X. Below it lies what rounding leaves of channels that
@@ -44,6 +46,14 @@ class ChannelScaleUpdate(Update):
     def __init__(self, samples_per_image: int = 400) -> None:
         check_integer('pruning.update.samples_per_image', samples_per_image, least=1)
         self.samples_per_image = samples_per_image
+
+    def check(self, detector: nn.Module, group: ChannelGroup) -> None:
+        """Check that the contributions to every consumer can be computed.
+
+        Raises:
+            CompressionError: they cannot.
+        """
+        check_rows(detector, group, 'pruning.update ChannelScaleUpdate')
 
     @torch.no_grad()
     def apply(self, problem: SelectionProblem, keep: list[int]) -> dict[str, float]:

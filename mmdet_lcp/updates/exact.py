@@ -8,12 +8,14 @@ ThiNet (Luo et al., ICCV 2017) and Channel Pruning (He et al., ICCV 2017) do the
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_lcp.criteria import SelectionProblem
+from mmdet_lcp.criteria.consumers import check_moments
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.least_squares import check_ridge, fit
-from mmdet_lcp.criteria.problem import Layer
 from mmdet_lcp.registry import UPDATES
+from mmdet_lcp.structure import ChannelGroup
 from mmdet_lcp.updates.base import Update
 
 
@@ -41,6 +43,14 @@ class ExactUpdate(Update):
     def __init__(self, ridge: float | Literal['auto'] = 'auto') -> None:
         check_ridge('pruning.update.ridge', ridge)
         self.ridge = ridge
+
+    def check(self, detector: nn.Module, group: ChannelGroup) -> None:
+        """Check that the second moments of every consumer can be computed.
+
+        Raises:
+            CompressionError: they cannot.
+        """
+        check_moments(detector, group, 'pruning.update ExactUpdate')
 
     @torch.no_grad()
     def apply(self, problem: SelectionProblem, keep: list[int]) -> dict[str, float]:

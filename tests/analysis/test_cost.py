@@ -1,5 +1,6 @@
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from mmdet_lcp.analysis.cost import (
     detector_cost,
     evaluating,
     latency_ms,
+    macs_by_module,
     module_macs,
 )
 from mmdet_lcp.errors import CompressionError
@@ -140,6 +142,17 @@ def test_hand_formula():
     assert not any(m._forward_hooks for m in net.modules())
 
 
+def test_by_module():
+    net = Net()
+    macs = macs_by_module(net, (16, 20))
+    layers = module_macs(net, (16, 20))
+    assert {path: macs[path] for path in layers if layers[path]} == {
+        path: count for path, count in layers.items() if count
+    }
+    assert macs['backbone'] == layers['backbone.0'] + layers['backbone.1']
+    assert macs[''] == detector_cost(net, (16, 20))['macs']
+
+
 @pytest.mark.parametrize('build', [single_stage, two_stage])
 def test_same_as_get_flops(build, capfd):
     detector = build()
@@ -213,10 +226,22 @@ def test_paired_latency_takes_turns(monkeypatch):
     asked = []
     times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
 
-    def fake(detector, shape, runs, warmup):
+    def fake(detector, shape, runs, warmup, pick):
         asked.append(detector)
         return next(times)
 
     monkeypatch.setattr(cost, 'latency_ms', fake)
     assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3) == (2.0, 20.0)
     assert asked == ['a', 'b'] * 3
+    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3, pick=min) == (1.0, 10.0)
+
+
+def test_what_counts_of_the_runs(monkeypatch):
+    import mmdet_lcp.analysis.cost as cost
+
+    for pick, expected in ((None, 3000.0), (min, 2000.0)):
+        clock = iter([0.0, 10.0, 12.0, 20.0, 23.0, 30.0, 37.0])  # once to warm up
+        monkeypatch.setattr(cost, 'time', SimpleNamespace(perf_counter=clock.__next__))
+        more = {} if pick is None else dict(pick=pick)
+        assert latency_ms(Net(), (16, 20), runs=3, warmup=1, **more) == expected

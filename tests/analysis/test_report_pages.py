@@ -6,7 +6,13 @@ import math
 import cv2
 from made_reports import report
 
-from mmdet_lcp.analysis.report import DetectorFacts, GroupFacts, StepFacts
+from mmdet_lcp.analysis.report import (
+    DetectorFacts,
+    GroupFacts,
+    StepFacts,
+    TargetFacts,
+    read_report,
+)
 from mmdet_lcp.analysis.report_pages import (
     draw_steps,
     report_markdown,
@@ -108,3 +114,14 @@ def test_steps_figure(tmp_path):
     height, width = cv2.imread(str(tmp_path / 'steps.png')).shape[:2]
     assert width > 1000 and height > 500
     assert [path.name for path in tmp_path.iterdir()] == ['steps.png']
+
+
+def test_asked_and_reached_stand_side_by_side(tmp_path):
+    target = TargetFacts('macs', 0.25, 0.2488, 0.251, 0.031)
+    for text in (report_markdown(report(target=target)), summary_text(report(target=target))):
+        row = next(line for line in text.split('\n') if 'macs, share of dense' in line)
+        cells = [cell.strip() for cell in row.split('|')[2:-1]]
+        assert cells == ['0.250', '0.249', '0.251', '0.031']
+    assert 'share of dense' not in report_markdown(report()) + summary_text(report())
+    write_report(report(target=target), tmp_path)
+    assert read_report(tmp_path).target == target

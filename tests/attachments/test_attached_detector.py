@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from mmdet.models import DetDataPreprocessor
-from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.optim import OptimWrapper
 
@@ -13,18 +12,14 @@ import mmdet_lcp  # noqa: F401
 from mmdet_lcp.attachments import LocalizationAuxiliary
 from mmdet_lcp.attachments.attached_detector import AttachedDetector, LayerAuxiliary
 
+from .conftest import packed
+
 PATH = 'backbone.layer3.1.conv1'
 
 
 @pytest.fixture
 def data(batch):
-    images, instances, metas = batch
-    samples = []
-    for instance, meta in zip(instances, metas, strict=True):
-        sample = DetDataSample(metainfo=dict(meta, scale_factor=(1.0, 1.0), ori_shape=(64, 64)))
-        sample.gt_instances = instance
-        samples.append(sample)
-    return images, samples
+    return packed(batch)
 
 
 @pytest.fixture
@@ -72,15 +67,8 @@ def test_the_losses_are_the_detectors_own_and_the_auxiliary_ones(detector, data)
     again.get_submodule(PATH).register_forward_hook(
         lambda module, args, output: seen.update(features=output.detach().clone())
     )
-    again.bbox_head.register_forward_hook(
-        lambda module, args, output: seen.update(scores=[s.detach() for s in output[0]])
-    )
     again(*data, mode='loss')
-    samples = layer.sampler.sample(
-        seen['scores'],
-        [sample.gt_instances for sample in data[1]],
-        [sample.metainfo for sample in data[1]],
-    )
+    samples = LocalizationAuxiliary().sampler(again).sample_images(again, *data)
     assert int(samples.positive.sum()) > 0
     network = copy.deepcopy(layer.network)
     expected = network(seen['features'], samples)

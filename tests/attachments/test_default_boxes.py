@@ -1,31 +1,38 @@
-import mmdet.models  # noqa: F401
+"""What is common to all kinds of default boxes: limits, hard negatives, whose images."""
+
 import pytest
 import torch
 import torch.nn.functional as F
-from mmdet.registry import MODELS
-from mmdet.structures.bbox import bbox_overlaps
-from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 
-from mmdet_lcp.attachments import DefaultBoxSampler
+from mmdet_lcp.attachments import PriorBoxSampler, Taps
+from mmdet_lcp.attachments.default_boxes import _even_shares
 from mmdet_lcp.errors import CompressionError
+
+from .conftest import packed
 
 
 @pytest.fixture
-def scores(ssd, batch):
+def images(batch):
+    return packed(batch)
+
+
+@pytest.fixture
+def spread(ssd):
+    """An SSD whose scores differ, so that hardness has an order."""
     torch.manual_seed(3)
-    with torch.no_grad():
-        maps, deltas = ssd.eval()(batch[0], mode='tensor')
-    # Scores of an untrained head are all but equal; spread them so that hardness has an order.
-    return [level + torch.randn_like(level) for level in maps], deltas
+    for module in ssd.bbox_head.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=0.2)
+    return ssd.eval()
 
 
-def seen_by_ssd(head, maps, deltas, instances, metas, monkeypatch):
+def seen_by_ssd(detector, images, samples, monkeypatch):
     """Per image the positives, labels and hard negatives of SSDHead's own loss.
 
     The indices come from watching its `topk`, so nothing of its rule is written down here.
     """
     seen = []
+    head = detector.bbox_head
     original = head.loss_by_feat_single
     real_topk = torch.Tensor.topk
 
@@ -46,20 +53,23 @@ def seen_by_ssd(head, maps, deltas, instances, metas, monkeypatch):
         seen.append((anchor[positives], labels[positives], anchor[hard]))
         return result
 
-    monkeypatch.setattr(head, 'loss_by_feat_single', spy)
-    losses = head.loss_by_feat(maps, deltas, instances, metas)
+    with monkeypatch.context() as patch:
+        patch.setattr(head, 'loss_by_feat_single', spy)
+        losses = detector(images, samples, mode='loss')
     return seen, losses
+
+
+def sampler_of(detector, **limits) -> PriorBoxSampler:
+    return PriorBoxSampler(detector.bbox_head, 'bbox_head', 3, **limits)
 
 
 def as_set(boxes):
     return sorted(tuple(row) for row in boxes.tolist())
 
 
-def test_chooses_what_ssd_head_chooses(ssd, batch, scores, monkeypatch):
-    _, instances, metas = batch
-    head = ssd.bbox_head
-    samples = DefaultBoxSampler(head, max_positives=None).sample(scores[0], instances, metas)
-    seen, losses = seen_by_ssd(head, *scores, instances, metas, monkeypatch)
+def test_chooses_what_ssd_head_chooses(spread, images, monkeypatch):
+    samples = sampler_of(spread, max_positives=None).sample_images(spread, *images)
+    seen, losses = seen_by_ssd(spread, *images, monkeypatch)
     assert sum(len(positives) for positives, _, _ in seen) > 4
     for index, (positives, labels, negatives) in enumerate(seen):
         own = samples.rois[:, 0] == index
@@ -69,8 +79,11 @@ def test_chooses_what_ssd_head_chooses(ssd, batch, scores, monkeypatch):
             assert as_set(samples.rois[own & ~samples.positive, 1:]) == as_set(negatives)
 
     # The cross-entropy over the chosen boxes is SSD's own classification loss.
-    flat = torch.cat([m.permute(0, 2, 3, 1).reshape(3, -1, 4) for m in scores[0]], dim=1)
-    anchors = torch.cat(head.prior_generator.grid_priors([(4, 4), (2, 2), (1, 1)], device='cpu'))
+    with torch.no_grad():
+        maps = spread(images[0], mode='tensor')[0]
+    flat = torch.cat([m.permute(0, 2, 3, 1).reshape(3, -1, 4) for m in maps], dim=1)
+    generator = spread.bbox_head.prior_generator
+    anchors = torch.cat(generator.grid_priors([(4, 4), (2, 2), (1, 1)], device='cpu'))
     total = 0
     for roi, label in zip(samples.rois, samples.labels, strict=True):
         if roi[0] == 2:  # the image without objects, from which SSD takes nothing
@@ -82,9 +95,37 @@ def test_chooses_what_ssd_head_chooses(ssd, batch, scores, monkeypatch):
     assert total.item() / count == pytest.approx(sum(losses['loss_cls']).item(), rel=1e-5)
 
 
-def test_ground_truth_and_labels_of_positives(ssd, batch, scores):
-    _, instances, metas = batch
-    samples = DefaultBoxSampler(ssd.bbox_head).sample(scores[0], instances, metas)
+def test_watching_and_letting_run_give_the_same(spread, images):
+    sampler = sampler_of(spread)
+    with Taps(spread, sampler.paths) as taps, sampler.watch():
+        spread(*images, mode='loss')
+    watched = sampler.sample(taps, images[1])
+    alone = sampler_of(spread).sample_images(spread, *images)
+    for key in ('rois', 'gt_boxes', 'labels', 'positive'):
+        assert torch.equal(getattr(watched, key), getattr(alone, key))
+    assert not watched.rois.requires_grad
+
+
+def test_one_watch_serves_one_batch(spread, images):
+    sampler = sampler_of(spread)
+    with Taps(spread, sampler.paths) as taps, sampler.watch():
+        spread(*images, mode='loss')
+    sampler.sample(taps, images[1])
+    with pytest.raises(CompressionError, match='0 times for 3 images'):
+        sampler.sample(taps, images[1])
+
+
+def test_the_samples_given_are_left_as_they_are(spread, images):
+    before = [sample.gt_instances.bboxes.clone() for sample in images[1]]
+    keys = [set(sample.keys()) for sample in images[1]]
+    sampler_of(spread).sample_images(spread, *images)
+    assert [set(sample.keys()) for sample in images[1]] == keys
+    for sample, boxes in zip(images[1], before, strict=True):
+        assert torch.equal(sample.gt_instances.bboxes, boxes)
+
+
+def test_ground_truth_and_labels_of_positives(spread, images):
+    samples = sampler_of(spread).sample_images(spread, *images)
     assert samples.img_shape == (64, 64)
     for roi, gt, label in zip(
         samples.rois[samples.positive],
@@ -92,30 +133,25 @@ def test_ground_truth_and_labels_of_positives(ssd, batch, scores):
         samples.labels[samples.positive],
         strict=True,
     ):
-        image = instances[int(roi[0])]
-        match = (image.bboxes == gt).all(dim=1).nonzero().item()
-        assert image.labels[match] == label
+        objects = images[1][int(roi[0])].gt_instances
+        match = (objects.bboxes == gt).all(dim=1).nonzero().item()
+        assert objects.labels[match] == label
     assert (samples.labels[~samples.positive] == 3).all()
     assert (samples.gt_boxes[~samples.positive] == 0).all()
 
 
-def test_image_without_objects_gives_its_hardest_background(ssd, batch, scores):
-    _, instances, metas = batch
-    samples = DefaultBoxSampler(ssd.bbox_head).sample(scores[0], instances, metas)
+@pytest.mark.parametrize(('ratio', 'count'), [(None, 3), (5, 5), (0, 0)])
+def test_image_without_objects_gives_its_hardest_background(spread, images, ratio, count):
+    samples = sampler_of(spread, neg_pos_ratio=ratio).sample_images(spread, *images)
     own = samples.rois[:, 0] == 2
-    assert own.sum() == 3
+    assert own.sum() == count
     assert not samples.positive[own].any()
 
 
 @pytest.mark.parametrize('limit', [1, 2])
-def test_limit_on_positives(ssd, batch, scores, limit):
-    _, instances, metas = batch
-    samples = DefaultBoxSampler(ssd.bbox_head, max_positives=limit).sample(
-        scores[0], instances, metas
-    )
-    everything = DefaultBoxSampler(ssd.bbox_head, max_positives=None).sample(
-        scores[0], instances, metas
-    )
+def test_limit_on_positives(spread, images, limit):
+    samples = sampler_of(spread, max_positives=limit).sample_images(spread, *images)
+    everything = sampler_of(spread, max_positives=None).sample_images(spread, *images)
     for index in (0, 1):
         own = samples.rois[:, 0] == index
         assert ((everything.rois[:, 0] == index) & everything.positive).sum() > limit
@@ -123,108 +159,42 @@ def test_limit_on_positives(ssd, batch, scores, limit):
         assert (own & ~samples.positive).sum() == 3 * limit
 
 
-def test_same_choice_whatever_the_global_random_state(ssd, batch, scores):
-    _, instances, metas = batch
-    sampler = DefaultBoxSampler(ssd.bbox_head, max_positives=2)
-    chosen = {'none': [], 'generator': []}
+def test_all_negatives(spread, images):
+    samples = sampler_of(spread, neg_pos_ratio=float('inf')).sample_images(spread, *images)
+    boxes = 16 * 4 + 4 * 6 + 1 * 4  # SSD's; each is positive or negative
+    counts = torch.bincount(samples.rois[:, 0].long())
+    assert counts.tolist() == [boxes] * 3
+
+
+def test_no_chance_where_the_detector_has_none(spread, images):
+    sampler = sampler_of(spread, max_positives=2)
+    chosen = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
-        chosen['none'].append(sampler.sample(scores[0], instances, metas).rois)
-        generator = torch.Generator().manual_seed(7)
-        chosen['generator'].append(
-            sampler.sample(scores[0], instances, metas, generator=generator).rois
-        )
+        chosen.append(sampler.sample_images(spread, *images).rois)
         assert torch.equal(before, torch.random.get_rng_state())
-    for first, second in chosen.values():
-        assert torch.equal(first, second)
+    assert torch.equal(*chosen)
 
 
 def test_even_shares():
-    sampler = DefaultBoxSampler.__new__(DefaultBoxSampler)
-    sampler.max_positives = 4
-    assert sampler._limit(16, None).tolist() == [2, 6, 10, 14]
-    assert sampler._limit(5, None).unique().numel() == 4
-    assert sampler._limit(3, None).tolist() == [0, 1, 2]
+    assert _even_shares(16, 4).tolist() == [2, 6, 10, 14]
+    assert _even_shares(5, 4).unique().numel() == 4
+    assert _even_shares(3, 4).tolist() == [0, 1, 2]
+    assert _even_shares(3, None).tolist() == [0, 1, 2]
 
 
-def head_config(**keys):
-    return ConfigDict(
-        num_classes=2,
-        in_channels=8,
-        feat_channels=32,
-        stacked_convs=1,
-        train_cfg=dict(
-            assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
-            allowed_border=-1,
-            pos_weight=-1,
-        ),
-        **keys,
-    )
-
-
-ANCHORS = dict(type='AnchorGenerator', octave_base_scale=4, scales_per_octave=2, ratios=[1.0])
-
-
-@pytest.mark.parametrize('kind', ['RetinaHead', 'ATSSHead'])
-def test_sigmoid_heads(kind):
-    config = head_config(type=kind, anchor_generator=dict(ANCHORS, strides=[8, 16]))
-    if kind == 'ATSSHead':
-        config.anchor_generator.scales_per_octave = 1
-        config.train_cfg.assigner = dict(type='ATSSAssigner', topk=3)
-        config.loss_centerness = dict(type='CrossEntropyLoss', use_sigmoid=True)
-    kind_of_assignment = config.train_cfg.assigner.type
-    head = MODELS.build(config)
-    maps = head.forward([torch.randn(1, 8, 8, 8), torch.randn(1, 8, 4, 4)])[0]
-    instances = [InstanceData(bboxes=torch.tensor([[8.0, 8, 44, 40]]), labels=torch.tensor([1]))]
-    meta = dict(img_shape=(64, 64), pad_shape=(64, 64))
-    samples = DefaultBoxSampler(head).sample(maps, instances, [meta])
-    assert samples.positive.sum() > 0
-    assert (~samples.positive).sum() == 3 * samples.positive.sum()
-    assert (samples.labels[samples.positive] == 1).all()
-    # The negatives are the hardest: summed BCE against all-zero targets.
-    loss = torch.cat(
-        [
-            F.binary_cross_entropy_with_logits(level, torch.zeros_like(level), reduction='none')
-            .permute(0, 2, 3, 1)
-            .reshape(-1, 2)
-            .sum(dim=1)
-            for level in maps
-        ]
-    )
-    anchors = torch.cat(head.prior_generator.grid_priors([(8, 8), (4, 4)], device='cpu'))
-    places = [int((anchors == roi[1:]).all(dim=1).nonzero()[0, 0]) for roi in samples.rois]
-    chosen = [place for place, kind in zip(places, samples.positive, strict=True) if not kind]
-    positives = [place for place, kind in zip(places, samples.positive, strict=True) if kind]
-    negative = torch.ones(len(anchors), dtype=torch.bool)
-    negative[positives] = False
-    if kind_of_assignment == 'MaxIoUAssigner':  # between its two thresholds nothing is trained
-        negative &= bbox_overlaps(anchors, instances[0].bboxes)[:, 0] < 0.4
-    expected = negative.nonzero().flatten()[loss[negative].topk(len(chosen)).indices]
-    assert sorted(chosen) == sorted(expected.tolist())
-
-
-def test_refuses_heads_it_cannot_serve(ssd):
-    fcos = MODELS.build(dict(type='FCOSHead', num_classes=2, in_channels=8, feat_channels=32))
-    with pytest.raises(CompressionError, match=r'anchor-based one-stage head.*FCOSHead'):
-        DefaultBoxSampler(fcos)
-    untrained = MODELS.build(
-        dict(type='RetinaHead', num_classes=2, in_channels=8, stacked_convs=1)
-    )
-    with pytest.raises(CompressionError, match='train_cfg'):
-        DefaultBoxSampler(untrained)
-    with pytest.raises(CompressionError, match='max_positives'):
-        DefaultBoxSampler(ssd.bbox_head, max_positives=0)
-    with pytest.raises(CompressionError, match='neg_pos_ratio'):
-        DefaultBoxSampler(ssd.bbox_head, neg_pos_ratio=-1)
-
-
-def test_refuses_assigners_that_need_predictions():
-    config = head_config(type='RetinaHead', anchor_generator=dict(ANCHORS, strides=[8]))
-    config.train_cfg.assigner = dict(type='TaskAlignedAssigner', topk=3)
-    head = MODELS.build(config)
-    maps = head.forward([torch.randn(1, 8, 4, 4)])[0]
-    instances = [InstanceData(bboxes=torch.tensor([[8.0, 8, 24, 20]]), labels=torch.tensor([1]))]
-    meta = dict(img_shape=(32, 32), pad_shape=(32, 32))
-    with pytest.raises(CompressionError, match='TaskAlignedAssigner'):
-        DefaultBoxSampler(head).sample(maps, instances, [meta])
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('max_positives', 0),
+        ('max_positives', 1.5),
+        ('max_positives', True),
+        ('neg_pos_ratio', -1),
+        ('neg_pos_ratio', float('nan')),
+        ('neg_pos_ratio', '3'),
+    ],
+)
+def test_wrong_limits_name_their_key(ssd, key, value):
+    with pytest.raises(CompressionError, match=key):
+        sampler_of(ssd, **{key: value})

@@ -306,3 +306,23 @@ def test_classes_of_any_detector(ssd):
     assert attachment.build(cascade, 4).head.out_features == 4
     with pytest.raises(CompressionError, match='number of classes'):
         attachment.check(nn.Linear(1, 1), [])
+
+
+@pytest.mark.parametrize('detector_losses', [True, False])
+def test_trains_along_with_a_two_stage_detector(faster_rcnn, batch, detector_losses):
+    """Layers behind the proposals are run only where the detector's own losses are asked for."""
+    stages = stages_before(['backbone.layer2.1.conv2', 'rpn_head.rpn_conv'])
+    attachment = DiscriminationAuxiliary(losses=1, detector_losses=detector_losses)
+    attachment.check(faster_rcnn, stages)
+    attached = attachment.attach(faster_rcnn, stages, 0)
+    assert (attached.path, attached.network.head.out_features) == ('rpn_head.rpn_conv', 3)
+    model = AttachedDetector(faster_rcnn, {attached.name: attached}, detector_losses).train()
+    ran = []
+    faster_rcnn.roi_head.bbox_head.register_forward_hook(lambda *_: ran.append(True))
+    losses = model(*with_samples(batch), mode='loss')
+    assert bool(ran) == detector_losses == ('loss_rpn_cls' in losses)
+    # At the start all three classes are about as likely.
+    assert float(losses['loss_discrimination']) == pytest.approx(np.log(3), abs=0.05)
+    losses['loss_discrimination'].backward()
+    assert faster_rcnn.rpn_head.rpn_conv.weight.grad.abs().sum() > 0
+    assert faster_rcnn.backbone.conv1.weight.grad.abs().sum() > 0

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 
 
 class Quadratic(nn.Module):

@@ -10,8 +10,9 @@ from torch import nn
 
 from mmdet_lcp.criteria import BackwardElimination, Objective, SelectionBatch, SelectionProblem
 from mmdet_lcp.criteria.backward_elimination import channel_rows
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.positions import Positions
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 
 RIDGE = 1e-3

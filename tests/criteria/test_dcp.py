@@ -20,7 +20,8 @@ from torch import nn
 from mmdet_lcp.attachments import LayerClassifier, ObjectClassifier
 from mmdet_lcp.criteria import DCP, Objective, SelectionBatch, SelectionProblem
 from mmdet_lcp.criteria.images import SelectionImages
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 
 CHANNELS, SIZE, CLASSES = 6, 16, 3
@@ -131,7 +132,7 @@ class Small:
             if only in (None, 'reconstruction'):
                 for path, output in (('a', a), ('b', b)):
                     for n in range(len(image)):
-                        error = (batch.targets[path][n] - output[n]).square().sum()
+                        error = (batch.targets[path][0][n] - output[n]).square().sum()
                         value = value + self.objective.reconstruction * error / (
                             2 * output[n].numel() * len(image)
                         )

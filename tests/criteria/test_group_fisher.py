@@ -16,7 +16,8 @@ from torch import nn
 
 from mmdet_lcp.criteria import GroupFisher, Objective, SelectionProblem
 from mmdet_lcp.criteria.images import SelectionImages
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.lcp import gradient_shares
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 
 

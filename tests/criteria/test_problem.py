@@ -20,7 +20,8 @@ from mmdet_lcp.criteria import (
     SelectionBatch,
     SelectionProblem,
 )
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.updates import ExactUpdate
 
@@ -276,52 +277,6 @@ def test_descent_finds_the_least_squares_solution():
     np.testing.assert_allclose(weights['fc'][:, keep].numpy(), solution.T, atol=1e-7)
     least = ((x[:, keep].numpy() @ solution - target) ** 2).mean() / 2
     np.testing.assert_allclose(history[-1], least, rtol=1e-12)
-
-
-# ------------------------------------------------------------------ cache
-
-
-class Counted:
-    """Batches of 8 + 8 float64 numbers = 128 bytes each; counts how often they are computed."""
-
-    def __init__(self, count: int) -> None:
-        self.count, self.passes = count, 0
-
-    def __call__(self):
-        self.passes += 1
-        for number in range(self.count):
-            value = torch.full((1, 8), float(number), dtype=torch.float64)
-            yield SelectionBatch({'a': value}, {'a': value + 0.5}, None)
-
-
-def numbers(cache):
-    return [float(batch.inputs['a'][0, 0]) for batch in cache]
-
-
-@pytest.mark.parametrize(('limit', 'passes'), [(384, 1), (383, 3), (0, 3)])
-def test_the_cache_keeps_what_fits(limit, passes):
-    compute = Counted(3)
-    cache = BatchCache(compute, limit)
-    for _ in range(3):
-        assert numbers(cache) == [0, 1, 2]
-    assert compute.passes == passes
-
-
-def test_the_cache_forgets():
-    compute = Counted(2)
-    cache = BatchCache(compute, 1000)
-    numbers(cache)
-    cache.clear()
-    assert numbers(cache) == [0, 1]
-    assert compute.passes == 2
-
-
-def test_a_pass_that_is_left_early_is_not_kept():
-    compute = Counted(3)
-    cache = BatchCache(compute, 1000)
-    for _ in cache:
-        break
-    assert numbers(cache) == [0, 1, 2]
 
 
 def test_a_cache_that_recomputes_gives_the_same_gradients(make_problem):

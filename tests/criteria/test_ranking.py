@@ -8,7 +8,7 @@ from producers import make
 from torch import nn
 
 from mmdet_lcp.criteria import RankingCriterion
-from mmdet_lcp.criteria.problem import Layer
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.ranking import sum_by_channel
 from mmdet_lcp.errors import CompressionError
 

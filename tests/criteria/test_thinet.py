@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem, ThiNet
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.criteria.thinet import dropping_order
 from mmdet_lcp.criteria.thinet_samples import _rows, sample_moments
 from mmdet_lcp.errors import CompressionError
@@ -146,7 +147,7 @@ def sampled(made, samples_per_image, seed=0, image=0):
     numbers = list(range(image, image + batch.num_images))
     key = (seed, 0)
     with torch.no_grad():
-        return _rows(made.problem, consumer, batch, path, numbers, key, samples_per_image)
+        return _rows(made.problem, consumer, batch, path, 0, numbers, key, samples_per_image)
 
 
 def test_samples_are_different_rows_of_all(make_problem):
@@ -180,8 +181,8 @@ def test_samples_hang_on_the_seed_and_the_image_alone(make_problem):
     whole = next(iter(cut.problem.batches))
     parts = [
         SelectionBatch(
-            {k: v[a:b] for k, v in whole.inputs.items()},
-            {k: v[a:b] for k, v in whole.targets.items()},
+            {k: v[0][a:b] for k, v in whole.inputs.items()},
+            {k: v[0][a:b] for k, v in whole.targets.items()},
             None,
         )
         for a, b in ((0, 1), (1, 3))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch_pruning.pruner.importance import BNScaleImportance, GroupMagnitudeImportance
 
-from mmdet_lcp.criteria.problem import Layer
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.torch_pruning_group import output_scores
 
 MAGNITUDE = GroupMagnitudeImportance(p=1, group_reduction='first', normalizer=None)

@@ -88,7 +88,7 @@ class TestMethods:
         own = method.apply(pruning)
         assert own['update']['type'] == method.parts['update']['type'] == 'mmdet_lcp.SGDUpdate'
         assert own['selection'] == dict(num_images=2)  # positions are the method's: LCP has none
-        for key in ('layers', 'ratio', 'finetune', 'retrain', 'evaluate'):
+        for key in ('layers', 'finetune', 'retrain', 'evaluate'):
             assert own[key] == pruning[key]
         assert pruning['selection']['positions'] == dict(objects=0.9)  # left as it was
 
@@ -266,6 +266,21 @@ class TestControls:
         assert widths != [b.conv.out_channels for b in scratch.backbone.stage4[:2]]
         macs = [detector_cost(d, (64, 64))['macs'] for d in (scratch, uniform)]
         assert macs[1] == pytest.approx(macs[0], rel=0.01)
+
+    def test_ratios_from_a_file(self, folder):
+        path = folder / 'ratios.json'
+        path.write_text('{"stage4.0": 0.25, "stage4.1": 0.75}')
+        given = f'pruning.update(ratio={str(path)!r})\n'
+        config = tiny.make_config(folder, folder / 'digits', 'from_file', GROUND + given)
+        (cell,) = plan_comparison(Request(str(config), ['lcp_exact'])).cells
+        assert cell.ratio == 'config'
+        assert cell.cfg['pruning']['ratio'] == {'stage4.0': 0.25, 'stage4.1': 0.75}
+
+    def test_a_target_is_no_ground_for_a_comparison(self, folder):
+        given = 'pruning.update(target=dict(macs=0.5), ratio=None)\n'
+        config = tiny.make_config(folder, folder / 'digits', 'target', GROUND + given)
+        with pytest.raises(CompressionError, match=r'equal numbers .* pruning\.target=None'):
+            plan_comparison(Request(str(config), ['lcp_exact']))
 
 
 class TestSchedules:

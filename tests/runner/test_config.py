@@ -10,7 +10,12 @@ from mmengine.config import Config
 from mmdet_lcp.attachments import LocalizationAuxiliary
 from mmdet_lcp.criteria import LCP, Objective
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, PruningConfig, SelectionConfig
+from mmdet_lcp.runner.config import (
+    PhaseConfig,
+    PruningConfig,
+    RetrainConfig,
+    SelectionConfig,
+)
 from mmdet_lcp.updates import NoUpdate, SGDUpdate
 
 FRAGMENT = Path(__file__).parents[2] / 'configs' / '_base_' / 'pruning' / 'lcp.py'
@@ -41,7 +46,7 @@ def test_defaults(given):
     assert isinstance(config.attachment, LocalizationAuxiliary)
     assert config.objective == Objective(reconstruction=1.0, alpha=2.0)
     assert config.selection == SelectionConfig(5, None, 2.0)
-    assert config.retrain == PhaseConfig(max_iters=7, lr=0.1)
+    assert config.retrain == RetrainConfig(max_iters=7, lr=0.1)
     assert config.layer_patterns == [r'^backbone\.']
     assert (config.ratio, config.channel_divisor, config.min_channels) == (0.5, 1, 1)
     assert (config.stages, config.evaluate) == (None, ('selected', 'finetuned', 'pruned'))
@@ -275,3 +280,80 @@ class TestTimes:
         assert phase.times(1) == phase
         assert phase.times(0).iterations(epoch_length=7) == 0
         assert phase.times(4).iterations(7) == 4 * phase.iterations(7)
+
+
+class TestTarget:
+    def test_instead_of_a_ratio(self, given):
+        given['target'] = dict(macs=0.5)
+        config = read(given)
+        assert config.ratio is None
+        assert (config.target.cost, config.target.share, config.target.max_ratio) == (
+            'macs',
+            0.5,
+            0.8,
+        )
+        given['ratio'] = None
+        assert read(given).target == config.target
+
+    @pytest.mark.parametrize('ratio', [0.5, {'a': 0.5}])
+    def test_both(self, given, ratio):
+        given.update(target=dict(params=0.5), ratio=ratio)
+        with pytest.raises(CompressionError, match=r'set pruning\.ratio=None') as error:
+            read(given)
+        assert 'pruning.target=None' in str(error.value)
+
+    def test_taken_back(self, given):
+        given.update(target=None)
+        assert (read(given).ratio, read(given).target) == (0.5, None)
+
+    @pytest.mark.parametrize(
+        ('key', 'nearest'),
+        [('mac', 'macs'), ('param', 'params'), ('latency_tabel', 'latency_table')],
+    )
+    def test_misspelt(self, given, key, nearest):
+        given['target'] = dict(macs=0.5, **{key: 0.5})
+        with pytest.raises(CompressionError, match=rf"pruning\.target has .*'{key}'") as error:
+            read(given)
+        assert f'the nearest valid one is {nearest!r}' in str(error.value)
+
+    def test_every_fragment_takes_one(self):
+        """Without `ratio=None`, but for those that give the ratio of their paper."""
+        with_ratio = []
+        for path in sorted(FRAGMENT.parent.glob('*.py')):
+            cfg = Config.fromfile(path)
+            if 'criterion' not in cfg.pruning:
+                continue
+            cfg.merge_from_dict({'pruning.target.macs': 0.5})
+            try:
+                assert PruningConfig.from_cfg(cfg).target.macs == 0.5
+            except CompressionError:
+                with_ratio.append(path.stem)
+        assert with_ratio == ['lcp_r50', 'lcp_vgg16']
+
+
+class TestKinds:
+    def test_default_and_order(self, given):
+        assert read(given).kinds == ('single',)
+        given['kinds'] = ['shared', 'single']
+        assert read(given).kinds == ['shared', 'single']
+
+    @pytest.mark.parametrize(
+        ('kinds', 'message'),
+        [
+            (['single', 'couple'], r"no kind 'couple'; the nearest is 'coupled'.*shared"),
+            (['shard'], r"nearest is 'shared'"),
+            ([3], r'no kind 3'),
+            ([], r'pruning\.kinds=\[\] must be a list'),
+            ('single', r"pruning\.kinds='single' must be a list of single, coupled, shared"),
+        ],
+    )
+    def test_wrong_ones(self, given, kinds, message):
+        given['kinds'] = kinds
+        with pytest.raises(CompressionError, match=message):
+            read(given)
+
+    def test_regions(self, given):
+        assert read(given).selection.regions == 128
+        given['selection'] = dict(regions=0)
+        with pytest.raises(CompressionError, match=r'pruning\.selection\.regions=0'):
+            read(given)

@@ -7,7 +7,7 @@ import torch
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.criteria import DCP, Selection
-from mmdet_lcp.runner.pruning_runner import check_count
+from mmdet_lcp.runner.removal import check_count
 from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.structure import ChannelGroup, Plan
 

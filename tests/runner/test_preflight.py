@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from mmengine.dataset import InfiniteSampler
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.preflight import check_runner_keys, readable
@@ -10,6 +11,8 @@ GOOD = dict(train_dataloader={}, optim_wrapper={}, val_dataloader={}, load_from=
 
 def test_good_keys_pass():
     check_runner_keys(GOOD, resumed=False)
+    finite = dict(sampler=dict(type='DefaultSampler', shuffle=True))
+    check_runner_keys({**GOOD, 'train_dataloader': finite}, resumed=False)
 
 
 def test_a_resumed_run_needs_no_checkpoint():
@@ -24,6 +27,11 @@ def test_a_resumed_run_needs_no_checkpoint():
         (dict(val_dataloader=None), '`val_dataloader` nor `test_dataloader`'),
         (dict(load_from=None), 'set `load_from`'),
         (dict(load_from='nowhere.pth'), 'nowhere.pth'),
+        (
+            dict(train_dataloader=dict(sampler=dict(type='InfiniteSampler'))),
+            r"sampler\.type='InfiniteSampler' never ends",
+        ),
+        (dict(train_dataloader=dict(sampler=dict(type=InfiniteSampler))), 'never ends an epoch'),
     ],
 )
 def test_what_is_missing_is_named(change, told):

@@ -179,11 +179,10 @@ def test_regions_are_those_of_the_dense_detectors_scores(dense):
     selection = draw(dense, num_images=5, sampler=attachment.sampler(dense))
     data = Images()
     for batch, shown in zip(selection.batches, _split(numbers(selection), 4), strict=True):
-        with torch.no_grad():
-            scores = dense(batch.inputs, mode='tensor')[0]
-        instances = [data[number]['data_samples'].gt_instances for number in shown]
-        metas = [dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE))] * len(shown)
-        expected = attachment.sampler(dense).sample(scores, instances, metas)
+        samples = [data[number]['data_samples'] for number in shown]
+        for sample in samples:
+            sample.set_metainfo(dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE)))
+        expected = attachment.sampler(dense).sample_images(dense, batch.inputs, samples)
         for key in ('gt_boxes', 'labels', 'positive'):
             assert torch.equal(getattr(batch.samples, key), getattr(expected, key))
         # Negatives of equal scores may be picked in any order: the images are plain.
@@ -217,6 +216,10 @@ def seen_by_hooks(detector, paths, images):
     return inputs, outputs
 
 
+def in_one_run(tensors):
+    return {path: [tensor] for path, tensor in tensors.items()}
+
+
 @pytest.fixture(scope='module')
 def groups(dense):
     return {group.name: group for group in find_groups(dense, (SIZE, SIZE))}
@@ -240,8 +243,8 @@ def test_a_problem_of_the_unpruned_detector(dense, groups):
     assert problem.producers[TAP].module is detector.get_submodule(TAP)
     for images, batch in zip(selection.batches, problem.batches, strict=True):
         inputs, outputs = seen_by_hooks(dense, readers, images.inputs)
-        torch.testing.assert_close(batch.inputs, inputs)
-        torch.testing.assert_close(batch.targets, outputs)
+        torch.testing.assert_close(batch.inputs, in_one_run(inputs))
+        torch.testing.assert_close(batch.targets, in_one_run(outputs))
     assert all(m.training for m in detector.modules())  # eval mode for the pass alone
     found = problem.gradients(problem.weights())
     scale = problem.gradients(problem.masked(problem.weights(), [])).losses['reconstruction']
@@ -262,8 +265,8 @@ def test_a_problem_of_a_pruned_detector(dense, groups):
     images = selection.batches[0].inputs
     inputs, _ = seen_by_hooks(detector, paths, images)
     _, outputs = seen_by_hooks(dense, paths, images)
-    torch.testing.assert_close(batch.inputs, inputs)
-    torch.testing.assert_close(batch.targets, outputs)
+    torch.testing.assert_close(batch.inputs, in_one_run(inputs))
+    torch.testing.assert_close(batch.targets, in_one_run(outputs))
     # L at the kernels as they are, from the hooks' maps.
     _, present = seen_by_hooks(detector, paths, images)
     expected = sum(float((present[p] - outputs[p]).square().mean()) / 2 for p in paths)
@@ -328,14 +331,15 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
     paths = [member.path for group in groups for member in group.consumers]
     images = [selection_set.SelectionImages(torch.randn(n, 3, SIZE, SIZE), None) for n in (2, 1)]
     runs = []
-    real = selection_set.forward_until
+    real = selection_set.runs_until
 
-    def counted(model, inputs, wanted, what='output'):
-        if what == 'output' and len(inputs) == 2:
+    def counted(model, run, wanted, what='output'):
+        found = real(model, run, wanted, what)
+        if what == 'output' and len(next(iter(found.values()))[0]) == 2:
             runs.append(list(wanted))
-        return real(model, inputs, wanted, what)
+        return found
 
-    monkeypatch.setattr(selection_set, 'forward_until', counted)
+    monkeypatch.setattr(selection_set, 'runs_until', counted)
 
     def targets(cache_bytes, announce):
         chosen = SelectionSet(images, cache_bytes)
@@ -380,7 +384,7 @@ def test_sensitivities_are_the_gradients_of_the_detectors_own_loss(dense):
         total = sum(value for values in losses.values() for value in values)
         (gradient,) = torch.autograd.grad(total, kept)
         torch.testing.assert_close(
-            seen.sensitivity[path], gradient.square().sum(1).flatten(1), rtol=1e-3, atol=1e-12
+            seen.sensitivity[path][0], gradient.square().sum(1).flatten(1), rtol=1e-3, atol=1e-12
         )
         metric = metric + torch.einsum('nchw,ndhw->cd', gradient, gradient)
         rows += gradient[:, 0].numel()
@@ -431,6 +435,6 @@ def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeyp
     )
     assert list(problem.metrics) == (['backbone.stage4.0.conv'] if reaches else [])
     (batch,) = problem.batches
-    assert batch.sensitivity['bbox_head.cls_convs.0.0'].abs().max() == 0
+    assert batch.sensitivity['bbox_head.cls_convs.0.0'][0].abs().max() == 0
     with pytest.raises(CompressionError, match='does not reach'):
         BackwardElimination().select(problem, 8)

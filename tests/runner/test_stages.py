@@ -8,8 +8,9 @@ from torch import nn
 from mmdet_lcp.criteria import LCP
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
-from mmdet_lcp.runner.stages import choose_stages, round_half_up, to_divisor
-from mmdet_lcp.structure import ChannelGroup
+from mmdet_lcp.runner.stages import choose_stages, round_half_up, to_divisor, with_counts
+from mmdet_lcp.runner.targets.target import Target
+from mmdet_lcp.structure import ChannelGroup, Member
 from mmdet_lcp.updates import NoUpdate
 
 GROUPS = [
@@ -157,3 +158,121 @@ def test_fewer_channels_are_rounded_up(detector):
     assert (wide.keep, wide.divisor, wide.least) == (32, 8, 16)
     rounded = {count: wide.round_up(count) for count in (1, 16, 17, 24, 25, 32, 40)}
     assert rounded == {1: 16, 16: 16, 17: 24, 24: 24, 25: 32, 32: 32, 40: 32}
+
+
+class TestTarget:
+    """Stages with the smallest numbers of channels, until a target has been shared out."""
+
+    @pytest.mark.parametrize(
+        ('keys', 'expected'),
+        [
+            (dict(), [2, 4, 13]),  # of 10, 20 and 64, a fifth, rounded up
+            (dict(max_ratio=0.5), [5, 10, 32]),
+            (dict(min_channels=4), [4, 4, 13]),
+            (dict(channel_divisor=4), [4, 4, 16]),
+            (dict(channel_divisor=8, max_ratio=0.9), [8, 8, 8]),
+        ],
+    )
+    def test_the_smallest(self, detector, keys, expected):
+        target = Target(macs=0.5, max_ratio=keys.pop('max_ratio', 0.8))
+        stages, _ = choose_stages(detector, GROUPS, config(ratio=None, target=target, **keys))
+        assert [stage.keep for stage in stages] == expected
+        assert [stage.asked for stage in stages] == [stage.least for stage in stages] == expected
+
+    def test_a_group_that_cannot_lose_any(self, detector):
+        given = config(ratio=None, target=Target(macs=0.5), channel_divisor=16)
+        stages, skipped = choose_stages(detector, GROUPS, given)
+        assert [stage.group.channels for stage in stages] == [20, 64]
+        reason = {item.name: item.reason for item in skipped}['backbone.stage1.0.conv']
+        assert reason == (
+            'all 10 channels stay with channel_divisor=16 and min_channels=1 and '
+            'target.max_ratio=0.8'
+        )
+
+    def test_with_counts(self, detector):
+        given = config(ratio=None, target=Target(macs=0.5), channel_divisor=2)
+        stages, _ = choose_stages(detector, GROUPS, given)
+        names = [stage.group.name for stage in stages]
+        left, whole = with_counts(stages, dict(zip(names, [4, 20, 30], strict=True)))
+        assert [(s.group.channels, s.asked, s.keep, s.least) for s in left] == [
+            (10, 4, 4, 2),
+            (64, 30, 30, 14),
+        ]
+        assert [item.name for item in whole] == ['backbone.stage2.0.conv']
+        assert 'pruning.target' in whole[0].reason
+        assert left[1].round_up(17) == 18
+
+
+class TestKinds:
+    """A single group, a coupled one, a shared one, and one that is both."""
+
+    @staticmethod
+    def member(path, calls=1, width=20, unit=1):
+        index = tuple(range(width))
+        return Member(path, 'out_channels', index, tuple(i // unit for i in index), calls)
+
+    @pytest.fixture
+    def groups(self):
+        a, b, tower = self.member('a'), self.member('b'), self.member('tower', calls=5)
+        return [
+            ChannelGroup('backbone.a', 20, (a,), (), (b,)),
+            ChannelGroup('backbone.b', 20, (a, b), (), (a,)),
+            ChannelGroup('backbone.c', 20, (a,), (), (tower,)),
+            ChannelGroup('backbone.d', 20, (a, b), (tower,), ()),
+        ]
+
+    @pytest.mark.parametrize(
+        ('kinds', 'expected'),
+        [
+            (None, 'a'),
+            (('single',), 'a'),
+            (('single', 'coupled'), 'ab'),
+            (['shared', 'single'], 'ac'),
+            (['coupled'], 'b'),
+            (['single', 'coupled', 'shared'], 'abcd'),
+        ],
+    )
+    def test_a_group_of_two_kinds_needs_both(self, detector, groups, kinds, expected):
+        keys = {} if kinds is None else {'kinds': kinds}
+        stages, skipped = choose_stages(detector, groups, config(**keys))
+        assert ''.join(stage.group.name[-1] for stage in stages) == expected
+        assert all('pruning.kinds' in item.reason for item in skipped)
+
+    def test_reasons_name_layers_and_key(self, detector, groups):
+        _, skipped = choose_stages(detector, groups, config())
+        assert {item.name: item.reason for item in skipped} == {
+            'backbone.b': '2 layers write these channels together: a, b (to prune it, add '
+            "'coupled' to pruning.kinds)",
+            'backbone.c': "tower runs more than once (to prune it, add 'shared' to pruning.kinds)",
+            'backbone.d': '2 layers write these channels together: a, b; tower runs more than '
+            "once (to prune it, add 'coupled', 'shared' to pruning.kinds)",
+        }
+        _, skipped = choose_stages(detector, groups, config(kinds=['coupled']))
+        assert skipped[0].reason == (
+            "one layer writes them (to prune it, add 'single' to pruning.kinds)"
+        )
+
+    @pytest.mark.parametrize(
+        ('keys', 'keep', 'divisor', 'least'),
+        [
+            # Twelve units of eight channels
+            (dict(), 6, 1, 1),
+            (dict(channel_divisor=8), 6, 1, 1),
+            (dict(channel_divisor=4), 6, 1, 1),
+            (dict(channel_divisor=16, ratio=0.7), 4, 2, 2),  # 3.6 units, in twos
+            (dict(channel_divisor=12), 6, 3, 3),  # 24 channels are the least that both divide
+            (dict(min_channels=17, ratio=0.9), 3, 1, 3),
+            (dict(min_channels=17, channel_divisor=16, ratio=0.9), 4, 2, 4),
+        ],
+    )
+    def test_channels_that_go_by_eights(self, detector, keys, keep, divisor, least):
+        group = ChannelGroup(
+            'backbone.a', 12, (self.member('a', width=96, unit=8),), (), (self.member('b'),)
+        )
+        assert group.unit == 8
+        ((stage,), _) = choose_stages(detector, [group], config(**keys))
+        assert (stage.keep, stage.divisor, stage.least) == (keep, divisor, least)
+        target = Target(macs=0.5, max_ratio=0.99)
+        keys = {**keys, 'ratio': None, 'target': target}
+        ((stage,), _) = choose_stages(detector, [group], config(**keys))
+        assert (stage.keep, stage.divisor, stage.least) == (least, divisor, least)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import detectors
 import pytest
 import torch
 from torch import nn
@@ -99,8 +100,11 @@ def test_groups_inside_bottlenecks_have_one_consumer(r50):
         group = r50.by_name[name]
         assert (paths(group.producers), paths(group.consumers)) == ([name], [consumer])
         assert group.obstacle is None
-    in_backbone = {g.name for g in r50.prunable if g.name.startswith('backbone.')}
-    assert in_backbone == {*inside, 'backbone.conv1'}
+    single = {g.name for g in r50.prunable if g.kinds == ('single',)}
+    assert {name for name in single if name.startswith('backbone.')} == {
+        *inside,
+        'backbone.conv1',
+    }
 
 
 def test_the_stem_feeds_both_ways_of_the_first_block(r50):
@@ -112,7 +116,7 @@ def test_the_stem_feeds_both_ways_of_the_first_block(r50):
     ]
 
 
-def test_residual_additions_are_an_obstacle_that_names_the_layers(r50):
+def test_residual_additions_couple_layers(r50):
     for layer, blocks in {1: 3, 2: 4, 3: 6}.items():
         base = f'backbone.layer{layer}'
         writers = [f'{base}.{block}.conv3' for block in range(blocks)]
@@ -126,8 +130,9 @@ def test_residual_additions_are_an_obstacle_that_names_the_layers(r50):
         else:
             readers += ['neck.extra_layers.0.0.conv', *heads(0)]
         assert sorted(paths(group.consumers)) == sorted(readers)
-        assert all(writer in group.obstacle for writer in writers)
-        assert str(len(writers)) in group.obstacle
+        norms = [f'{base}.{block}.bn3' for block in range(blocks)]
+        assert sorted(paths(group.norms)) == sorted([*norms, f'{base}.0.downsample.1'])
+        assert (group.kinds, group.obstacle, group.unit) == (('coupled',), None, 1)
 
 
 def test_groups_of_the_small_ssd(small):
@@ -142,15 +147,19 @@ def test_groups_of_the_small_ssd(small):
     assert all(group.obstacle is None for group in small.groups if group.consumers)
 
 
-def test_basic_blocks_keep_only_their_inner_channels(small_r18):
-    prunable = [g.name for g in small_r18.prunable if g.name.startswith('backbone.')]
+def test_in_basic_blocks_only_the_inner_channels_are_single(small_r18):
+    prunable = [
+        g.name
+        for g in small_r18.prunable
+        if g.name.startswith('backbone.') and g.kinds == ('single',)
+    ]
     expected = [
         f'backbone.layer{layer}.{block}.conv1' for layer in range(1, 5) for block in (0, 1)
     ]
     assert sorted(prunable) == expected
     stem = small_r18.by_name['backbone.conv1']  # layer1 has no downsampling: it adds the stem
-    for path in ('backbone.conv1', 'backbone.layer1.0.conv2', 'backbone.layer1.1.conv2'):
-        assert path in stem.obstacle
+    writers = ['backbone.conv1', 'backbone.layer1.0.conv2', 'backbone.layer1.1.conv2']
+    assert paths(stem.producers) == writers
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -199,8 +208,7 @@ def broken(model, x):
 UNTRACEABLE = {
     'raises': broken,
     'too small an image': lambda m, x: m.a(x[..., :2, :2]),
-    'no tensor comes out': lambda m, x: [m.a(x), None],
-    'cut from autograd': lambda m, x: m.a(x).detach(),
+    'no layer runs': lambda m, x: m.b(m.a.weight[:, :1].sum() + x[:, [0, 0, 1, 2]]),
 }
 
 
@@ -268,28 +276,66 @@ def test_a_concatenation_of_a_map_with_itself_reads_each_channel_twice():
     assert member.map([1]) == [1, 5]
 
 
-def test_depth_wise_convolutions_are_norms_and_grouped_ones_an_obstacle():
-    def forward(m, x):
-        return m.out(m.grouped(m.point(m.depth(m.a(x)))))
-
+def test_a_depth_wise_convolution_is_a_norm():
     model = Toy(
-        forward,
+        lambda m, x: m.point(m.depth(m.a(x))),
         a=nn.Conv2d(3, 8, 1),
         depth=nn.Conv2d(8, 8, 3, padding=1, groups=8),
         point=nn.Conv2d(8, 4, 1),
-        grouped=nn.Conv2d(4, 6, 1, groups=2),
-        out=nn.Conv2d(6, 2, 1),
+    )
+    group = by_name(model)['a']
+    assert paths(group.norms) == ['depth']
+    assert group.norms[0].axis == 'out_channels'
+    assert paths(group.consumers) == ['point']
+    assert (group.obstacle, group.unit, group.kinds) == (None, 1, ('single',))
+
+
+def test_a_grouped_convolution_loses_whole_groups():
+    model = Toy(
+        lambda m, x: m.out(m.norm(m.grouped(m.a(x)))),
+        a=nn.Conv2d(3, 8, 1),
+        grouped=nn.Conv2d(8, 12, 1, groups=4),
+        norm=nn.BatchNorm2d(12),
+        out=nn.Conv2d(12, 2, 1),
     )
     groups = by_name(model)
-    assert paths(groups['a'].norms) == ['depth']
-    assert groups['a'].norms[0].axis == 'out_channels'
-    assert paths(groups['a'].consumers) == ['point']
-    assert groups['a'].obstacle is None
-    for name in ('point', 'grouped'):
-        assert 'grouped is a grouped convolution (groups=2)' in groups[name].obstacle
+    assert set(groups) == {'a', 'out'}
+    group = groups['a']
+    assert (group.channels, group.unit, group.obstacle, group.kinds) == (4, 2, None, ('single',))
+    assert group.producers[0].root == (0, 0, 1, 1, 2, 2, 3, 3)
+    assert paths(group.norms) == ['grouped', 'norm']
+    by_threes = tuple(i // 3 for i in range(12))
+    assert all(m.root == by_threes and m.axis == 'out_channels' for m in group.norms)
+    assert [(m.path, m.root) for m in group.consumers] == [('out', by_threes)]
+    assert group.producers[0].map([1, 3]) == [2, 3, 6, 7]
 
 
-def test_transposed_convolutions_are_an_obstacle():
+def test_a_group_norm_loses_whole_groups():
+    model = Toy(
+        lambda m, x: m.out(m.norm(m.a(x))),
+        a=nn.Conv2d(3, 12, 1), norm=nn.GroupNorm(3, 12), out=nn.Conv2d(12, 2, 1),
+    )  # fmt: skip
+    group = by_name(model)['a']
+    assert (group.channels, group.unit, group.obstacle) == (3, 4, None)
+    assert all(m.root == tuple(i // 4 for i in range(12)) for m in group.members)
+
+
+def test_of_several_blocks_the_coarsest_counts():
+    model = Toy(
+        lambda m, x: m.out(m.norm(m.grouped(m.a(x)))),
+        a=nn.Conv2d(3, 8, 1),
+        grouped=nn.Conv2d(8, 8, 1, groups=4),
+        norm=nn.GroupNorm(2, 8),
+        out=nn.Conv2d(8, 2, 1),
+    )
+    group = by_name(model)['a']
+    assert (group.channels, group.unit) == (2, 4)
+    model.norm = nn.GroupNorm(1, 8)
+    group = by_name(model)['a']
+    assert group.obstacle == 'its 8 channels can only go all together (grouped, norm)'
+
+
+def test_a_transposed_convolution_reads_and_writes():
     model = Toy(
         lambda m, x: m.out(m.up(m.a(x))),
         a=nn.Conv2d(3, 4, 1),
@@ -297,11 +343,14 @@ def test_transposed_convolutions_are_an_obstacle():
         out=nn.Conv2d(6, 2, 1),
     )
     groups = by_name(model)
-    assert 'up is a transposed convolution' in groups['a'].obstacle
-    assert 'up is a transposed convolution' in groups['up'].obstacle
+    assert paths(groups['a'].consumers) == ['up']
+    assert same_channels(groups['a'].consumers[0], 4)
+    assert paths(groups['up'].consumers) == ['out']
+    assert groups['up'].channels == 6
+    assert groups['a'].obstacle is groups['up'].obstacle is None
 
 
-def test_a_sum_of_two_layers_names_both():
+def test_a_sum_couples_two_layers():
     model = Toy(
         lambda m, x: m.out(torch.relu(m.a(x) + m.b(x))),
         a=nn.Conv2d(3, 4, 1),
@@ -309,5 +358,152 @@ def test_a_sum_of_two_layers_names_both():
         out=nn.Conv2d(4, 2, 1),
     )
     group = by_name(model)['a']
-    assert sorted(paths(group.producers)) == ['a', 'b']
-    assert '2 layers write these channels together: a, b' in group.obstacle
+    assert paths(group.producers) == ['a', 'b']
+    assert (group.kinds, group.obstacle) == (('coupled',), None)
+
+
+def test_halves_that_meet_again_are_two_groups():
+    """A cross-stage block with channel attention, as in RTMDet: by hand."""
+    model = Toy(
+        lambda m, x: m.out(m.attend(m, torch.cat([m.a(x), m.b(x)], 1))),
+        a=nn.Conv2d(3, 4, 1),
+        b=nn.Conv2d(3, 6, 1),
+        fc=nn.Conv2d(10, 10, 1),
+        out=nn.Conv2d(10, 2, 1),
+    )
+    model.attend = lambda m, x: x * m.fc(x.mean((2, 3), keepdim=True)).sigmoid()
+    groups = by_name(model)
+    assert set(groups) == {'a', 'b', 'out'}
+    first, second = groups['a'], groups['b']
+    assert paths(first.producers) == ['a', 'fc']
+    assert first.producers[1].index == (0, 1, 2, 3)
+    assert paths(second.producers) == ['b', 'fc']
+    assert second.producers[1].index == (4, 5, 6, 7, 8, 9)
+    assert second.producers[1].root == (0, 1, 2, 3, 4, 5)
+    assert [(m.path, m.index) for m in first.consumers] == [
+        ('fc', (0, 1, 2, 3)), ('out', (0, 1, 2, 3)),
+    ]  # fmt: skip
+    assert first.kinds == second.kinds == ('coupled',)
+
+
+def test_a_shared_head_ties_its_levels():
+    """Two levels, a tower that runs on both, a norm for each: by hand."""
+    model = Toy(
+        lambda m, x: [
+            m.out(norm(m.tower(level)).relu())
+            for level, norm in ((m.fine(x), m.first), (m.coarse(x[..., ::2]), m.second))
+        ],
+        fine=nn.Conv2d(3, 4, 1),
+        coarse=nn.Conv2d(3, 4, 1),
+        tower=nn.Conv2d(4, 6, 1),
+        first=nn.BatchNorm2d(6),
+        second=nn.BatchNorm2d(6),
+        out=nn.Conv2d(6, 2, 1),
+    )
+    groups = by_name(model)
+    assert set(groups) == {'fine', 'tower', 'out'}
+    levels, tower = groups['fine'], groups['tower']
+    assert paths(levels.producers) == ['fine', 'coarse']
+    assert [(m.path, m.calls) for m in levels.consumers] == [('tower', 2)]
+    assert levels.kinds == ('coupled', 'shared')
+    assert [(m.path, m.calls) for m in tower.members] == [
+        ('tower', 2), ('first', 1), ('second', 1), ('out', 2),
+    ]  # fmt: skip
+    assert tower.kinds == ('shared',)
+    assert 'outputs' in groups['out'].obstacle
+
+
+def test_a_layer_that_reads_other_things_in_its_second_run():
+    model = Toy(
+        lambda m, x: m.out(m.a(m.a(x))),
+        a=nn.Conv2d(3, 3, 1), out=nn.Conv2d(3, 2, 1),
+    )  # fmt: skip
+    assert 'a runs several times, and reads other things' in by_name(model)['a'].obstacle
+
+
+def test_groups_that_share_a_producer_have_names_of_their_own():
+    model = Toy(
+        lambda m, x: (lambda y: (m.left(y[:, :4]), m.right(y[:, 4:])))(m.a(x)),
+        a=nn.Conv2d(3, 10, 1), left=nn.Conv2d(4, 2, 1), right=nn.Conv2d(6, 2, 1),
+    )  # fmt: skip
+    groups = by_name(model)
+    assert set(groups) == {'a[0:4]', 'a[4:10]', 'left', 'right'}
+    assert groups['a[4:10]'].producers[0].index == tuple(range(4, 10))
+    assert [(m.path, m.index) for m in groups['a[4:10]'].consumers] == [('right', tuple(range(6)))]
+    # The number 4 is written into the forward pass: what comes before it cannot go.
+    assert 'without half of its channels' in groups['a[0:4]'].obstacle
+    assert groups['a[4:10]'].obstacle is None
+
+
+def test_what_nobody_reads():
+    model = Toy(
+        lambda m, x: (m.a(x), m.out(x))[1], a=nn.Conv2d(3, 4, 1), out=nn.Conv2d(3, 2, 1)
+    )  # fmt: skip
+    assert by_name(model)['a'].obstacle == 'no layer reads its channels'
+
+
+def test_an_affine_free_norm_and_a_channel_wise_activation():
+    model = Toy(
+        lambda m, x: m.out(m.act(m.norm(m.a(x)))),
+        a=nn.Conv2d(3, 4, 1),
+        norm=nn.InstanceNorm2d(4),
+        act=nn.PReLU(4),
+        out=nn.Conv2d(4, 2, 1),
+    )
+    group = by_name(model)['a']
+    assert paths(group.norms) == ['norm', 'act']
+    assert group.obstacle is None
+
+
+FPN = [f'neck.fpn_convs.{level}.conv' for level in range(4)]
+LATERALS = [f'neck.lateral_convs.{level}.conv' for level in range(4)]
+
+
+def test_groups_of_faster_rcnn():
+    """Pyramid, RPN and RoI head by hand."""
+    groups = {g.name: g for g in find_groups(detectors.tiny_detector('faster_rcnn'), (64, 64))}
+    assert paths(groups[LATERALS[0]].producers) == LATERALS
+    assert paths(groups[LATERALS[0]].consumers) == FPN
+    maps = groups[FPN[0]]
+    assert paths(maps.producers) == FPN
+    assert paths(maps.norms) == ['roi_head.bbox_roi_extractor']
+    rpn, fc = maps.consumers
+    assert (rpn.path, rpn.calls) == ('rpn_head.rpn_conv', 5)
+    assert (fc.path, fc.calls) == ('roi_head.bbox_head.shared_fcs.0', 1)
+    # (R, 12, 7, 7) flattens to 12 blocks of 49.
+    assert dict(zip(fc.index, fc.root, strict=True)) == {i: i // 49 for i in range(12 * 49)}
+    assert maps.kinds == ('coupled', 'shared')
+    assert paths(groups['rpn_head.rpn_conv'].consumers) == ['rpn_head.rpn_cls', 'rpn_head.rpn_reg']
+    head = 'roi_head.bbox_head'
+    assert paths(groups[f'{head}.shared_fcs.0'].consumers) == [f'{head}.shared_fcs.1']
+    assert paths(groups[f'{head}.shared_fcs.1'].consumers) == [f'{head}.fc_cls', f'{head}.fc_reg']
+    stuck = {name for name, group in groups.items() if group.obstacle}
+    assert stuck == {'rpn_head.rpn_cls', 'rpn_head.rpn_reg', f'{head}.fc_cls', f'{head}.fc_reg'}
+
+
+@pytest.mark.parametrize('family', detectors.FAMILIES)
+def test_every_axis_of_every_family_is_accounted_for(family):
+    """Each conv's and linear layer's outputs belong to one group, its inputs too."""
+    detector = detectors.tiny_detector(family)
+    groups = find_groups(detector, (detectors.SIZE,) * 2)
+    owned: dict[tuple[str, str], list[int]] = {}
+    for group in groups:
+        for member in group.members:
+            owned.setdefault((member.path, member.axis), []).extend(member.index)
+            counts = [member.root.count(channel) for channel in range(group.channels)]
+            assert len(set(counts)) == 1  # all of a group's channels are alike
+    from_image = []
+    for path, module in detector.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            outs = getattr(module, 'out_channels', None) or module.out_features
+            assert sorted(owned[path, 'out_channels']) == list(range(outs)), path
+            ins = getattr(module, 'in_channels', None) or module.in_features
+            if getattr(module, 'groups', 1) == 1:
+                if (path, 'in_channels') in owned:
+                    assert sorted(owned[path, 'in_channels']) == list(range(ins)), path
+                else:
+                    from_image.append(path)
+        elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
+            count = len(module.weight)
+            assert sorted(owned[path, 'out_channels']) == list(range(count)), path
+    assert len(from_image) == 1 and from_image[0].startswith('backbone.')

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem, ThiNet
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import ChannelScaleUpdate
@@ -84,7 +85,7 @@ def system(problem, batches, keep):
     rows, ys = [], []
     for batch in batches:
         for name, consumer in problem.consumers.items():
-            x = batch.inputs[name]
+            x = batch.inputs[name][0]
             columns = []
             for channel in keep:
                 alone = torch.zeros_like(x)
@@ -95,7 +96,7 @@ def system(problem, batches, keep):
             strangers = x.clone()
             strangers[:, consumer.index] = 0
             bias = consumer.module.bias.view(1, -1, *[1] * (x.dim() - 2))
-            ys.append((batch.targets[name] - bias - run(consumer.module, strangers)).flatten())
+            ys.append((batch.targets[name][0] - bias - run(consumer.module, strangers)).flatten())
     return torch.cat(rows).numpy(), torch.cat(ys).numpy()
 
 
@@ -142,11 +143,11 @@ def test_the_rescaled_layers():
     found = []
     for batch in batches:
         for name, consumer in problem.consumers.items():
-            strangers = batch.inputs[name].clone()
+            strangers = batch.inputs[name][0].clone()
             strangers[:, consumer.index] = 0
             with torch.no_grad():
                 found.append(
-                    (consumer.module(batch.inputs[name]) - consumer.module(strangers)).flatten()
+                    (consumer.module(batch.inputs[name][0]) - consumer.module(strangers)).flatten()
                 )
     np.testing.assert_allclose(torch.cat(found).numpy(), outputs, atol=1e-12)
     for name, consumer in problem.consumers.items():
@@ -213,7 +214,7 @@ def test_the_dropped_channels_may_be_zero_already():
         problem, batches = make()
         for batch in batches if zeroed else []:
             for name, (index, root) in MAPS.items():
-                batch.inputs[name][:, index[(root == 0) | (root == 2)]] = 0
+                batch.inputs[name][0][:, index[(root == 0) | (root == 2)]] = 0
         ChannelScaleUpdate(7).apply(problem, keep)
         results.append(problem.weights())
     for name in MAPS:

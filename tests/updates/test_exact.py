@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
+from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.positions import Positions
-from mmdet_lcp.criteria.problem import BatchCache, Layer
+from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates import ExactUpdate

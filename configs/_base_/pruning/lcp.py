@@ -4,7 +4,6 @@ runner_type = 'mmdet_lcp.PruningRunner'
 
 pruning = dict(
     layers=r'^backbone\.',
-    ratio=0.5,
     attachment=dict(type='mmdet_lcp.LocalizationAuxiliary'),
     objective=dict(reconstruction=1.0, alpha=1.0),
     criterion=dict(type='mmdet_lcp.LCP'),

@@ -5,7 +5,6 @@ runner_type = 'mmdet_lcp.PruningRunner'
 
 pruning = dict(
     layers=r'^backbone\.',
-    ratio=0.5,
     attachment=None,
     update=dict(type='mmdet_lcp.NoUpdate'),
     selection=dict(num_images=64),

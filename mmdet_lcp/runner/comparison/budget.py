@@ -1,11 +1,14 @@
 """The budget: every method trains the detector for the same number of iterations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.config import KEY, PhaseConfig, PruningConfig
 from mmdet_lcp.runner.schedules import stretched
+
+# Keys of a phase that say how long and how it trains; others, such as `mimic`, stay.
+_LENGTHS = tuple(field.name for field in fields(PhaseConfig))
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def set_phases(
         schedule = None
         if iterations and length:
             schedule = stretched(phase.param_scheduler, iterations / length, epoch_length)
+        rest = {k: v for k, v in (pruning.get(key) or {}).items() if k not in _LENGTHS}
         pruning[key] = dict(
+            **rest,
             max_epochs=None,
             max_iters=iterations,
             lr=phase.lr,

@@ -10,7 +10,8 @@ from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.files import write_json
 from mmdet_lcp.registry import HOOKS
-from mmdet_lcp.runner.phased_runner import unwrap
+from mmdet_lcp.runner.image_size import deployed_image_size
+from mmdet_lcp.runner.plain_checkpoints import plain_detector
 from mmdet_lcp.runner.ranks import on_main
 
 _SECONDS = 'seconds_of_training'
@@ -24,13 +25,14 @@ class ControlResultHook(Hook):
     and ``seconds``, those of earlier processes of the same training included.
 
     Args:
-        image_size: (height, width) in pixels of the image whose cost is counted.
+        image_size: (height, width) in pixels of the image whose cost is counted; ``None`` for
+            that of the images it is measured on.
     """
 
     priority = 'LOWEST'  # the last checkpoint is written before
 
-    def __init__(self, image_size: tuple[int, int]) -> None:
-        self.image_size = tuple(image_size)
+    def __init__(self, image_size: tuple[int, int] | None = None) -> None:
+        self.image_size = None if image_size is None else tuple(image_size)
         self._before = 0.0
         self._began = time.time()
 
@@ -46,7 +48,8 @@ class ControlResultHook(Hook):
         """Measure and write."""
         loop = runner.test_loop if runner._test_loop is not None else runner.val_loop
         metrics = {key: float(value) for key, value in loop.run().items()}
-        cost = detector_cost(unwrap(runner.model), self.image_size)
+        detector = plain_detector(runner.model)
+        cost = detector_cost(detector, self.image_size or deployed_image_size(runner, detector))
         result = dict(metrics=metrics, **cost, seconds=self._seconds())
         path = Path(runner.work_dir) / Path(CONTROL_RESULT).name
         on_main(lambda: write_json(path, result))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.comparison.budget import Budget, share_out, total_iterations
@@ -20,7 +19,8 @@ from mmdet_lcp.runner.comparison.controls import (
 )
 from mmdet_lcp.runner.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.runner.comparison.methods import Method, find_method, without_method
-from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.runner.config_file import read_config
 from mmdet_lcp.runner.stages import Stage
 
 
@@ -184,17 +184,16 @@ def _check(request: Request) -> None:
 
 def _load(request: Request) -> dict[str, Any]:
     """The config as plain data, with the checkpoint's full path in it."""
-    path = Path(request.config)
-    if not path.is_file() and '::' not in request.config:
-        raise CompressionError(f'{path}: there is no such config')
-    try:
-        cfg = Config.fromfile(request.config)
-    except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
-        raise CompressionError(f'{path} cannot be read: {error}') from error
-    if request.cfg_options:
-        cfg.merge_from_dict(dict(request.cfg_options))
-    base = cfg.to_dict()
-    PruningConfig.from_cfg(base)
+    base = read_config(request.config, request.cfg_options).to_dict()
+    pruning = PruningConfig.from_cfg(base)
+    if pruning.target is not None:
+        raise CompressionError(
+            f'{KEY}.target: methods are compared at equal numbers of channels, and a target is '
+            f'shared out by the scores of one method. Set {KEY}.target=None and {KEY}.ratio or '
+            '--ratios'
+        )
+    if is_ratio_file(base[KEY].get('ratio')):
+        base[KEY]['ratio'] = pruning.ratio
     checkpoint = request.checkpoint or base.get('load_from')
     if not checkpoint:
         raise CompressionError(

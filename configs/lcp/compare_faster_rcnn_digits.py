@@ -1,0 +1,20 @@
+# The ground of a comparison (tools/compare.py) on the built-in digits: the narrow Faster R-CNN,
+# retrained for one epoch. The method that stands here gives way to each of those compared.
+_base_ = ['../faster_rcnn/faster_rcnn_r18_narrow_digits.py', '../_base_/pruning/lcp_exact.py']
+
+load_from = 'work_dirs/faster_rcnn_r18_narrow_digits/epoch_16.pth'
+
+pruning = dict(
+    # All of it: most of the work is done by FPN, RPN and RoI head.
+    layers=r'^(backbone|neck|rpn_head|roi_head)\.',
+    kinds=('single', 'coupled', 'shared'),
+    ratio=0.5,
+    selection=dict(num_images=64),
+    finetune=dict(max_epochs=None, max_iters=0, lr=0.005, param_scheduler=None),
+    retrain=dict(
+        max_epochs=1,
+        lr=0.005,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
+    ),
+    evaluate=('pruned',),
+)

@@ -1,0 +1,4 @@
+# For comparison: the whole map is mimicked, not the regions that matter.
+_base_ = './ssd_half_input_bccd_mimic.py'
+
+mimic = dict(regions='map')

@@ -1,0 +1,4 @@
+# For comparison: the whole map is mimicked, not the regions that matter.
+_base_ = './ssd_quarter_width_digits_mimic.py'
+
+mimic = dict(regions='map')

@@ -1,0 +1,39 @@
+"""A layer of a channel group, as criteria and updates see it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mmdet_lcp.structure.surgery import weight_dim
+
+
+@dataclass
+class Layer:
+    """A layer that reads, writes or scales the group's channels.
+
+    Attributes:
+        module: convolution, linear layer or, among the group's norms, a module in between.
+        index: its channels that belong to the group, as they are numbered now (input channels of
+            a consumer, output channels of a producer or norm), ...
+        root: ... and the group's channel of each.
+        norm: of a consumer, the batch norm that reads its output directly, or ``None``.
+    """
+
+    module: nn.Module
+    index: Tensor
+    root: Tensor
+    norm: nn.Module | None = None
+
+    @property
+    def intercept(self) -> bool:
+        """Whether something can take up a shift of the output: a bias, or the batch norm."""
+        return getattr(self.module, 'bias', None) is not None or self.norm is not None
+
+    @property
+    def input_dim(self) -> int:
+        """The dimension of the weight that counts input channels."""
+        return weight_dim(self.module, 'in_channels')
+
+    def filters(self, weight: Tensor) -> Tensor:
+        """A tensor of the weight's shape with one row an output channel, (out, -1)."""
+        return weight.movedim(weight_dim(self.module, 'out_channels'), 0).flatten(1)

@@ -1,0 +1,31 @@
+"""Read a config file with changes from a command line; what is wrong with it is said in a line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
+
+from mmdet_lcp.errors import CompressionError
+
+
+def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read a config.
+
+    Args:
+        path: a file, or ``'package::path'``.
+        changes: by dotted key.
+
+    Raises:
+        CompressionError: there is no such file, or it cannot be read.
+    """
+    if not Path(path).is_file() and '::' not in path:
+        raise CompressionError(f'{path}: there is no such config')
+    try:
+        cfg = Config.fromfile(path)
+    except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
+        raise CompressionError(f'{path} cannot be read: {error}') from error
+    if changes:
+        cfg.merge_from_dict(dict(changes))
+    return cfg

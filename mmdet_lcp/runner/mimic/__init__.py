@@ -1,0 +1,1 @@
+"""Mimic in a runner: its config, the teacher that it names, the runner of plain students."""

@@ -1,0 +1,70 @@
+"""What is asked for instead of a ratio: the share of the dense detector's cost that may remain."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Literal
+
+from mmdet_lcp.errors import CompressionError
+
+KEY = 'pruning.target'
+Cost = Literal['macs', 'params', 'latency']
+# What the costs are called in messages.
+WORDS = {'macs': 'multiply-accumulates', 'params': 'parameters', 'latency': 'latency'}
+
+
+@dataclass
+class Target:
+    """One cost of the whole detector, heads included, and how much of it may remain.
+
+    Attributes:
+        macs: share of the multiply-accumulates, in (0, 1); or ...
+        params: ... of the parameters; or ...
+        latency: ... of the milliseconds of one image on the device at hand. Exactly one of them.
+        max_ratio: at most so large a part of a group's channels goes, in (0, 1).
+        latency_table: JSON file with the times of the layers, made on this device or another one;
+            ``None``: they are measured, and kept in the work_dir.
+
+    Raises:
+        CompressionError: a value is out of range, or it is not exactly one cost.
+    """
+
+    macs: float | None = None
+    params: float | None = None
+    latency: float | None = None
+    max_ratio: float = 0.8
+    latency_table: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [cost for cost in WORDS if getattr(self, cost) is not None]
+        if len(given) != 1:
+            found = ' and '.join(f'{cost}={getattr(self, cost)!r}' for cost in given) or 'none'
+            raise CompressionError(
+                f'{KEY}: give exactly one of macs, params and latency (there is {found}); to '
+                'take one back that a base config gives, set it to None'
+            )
+        for key in (*given, 'max_ratio'):
+            value = getattr(self, key)
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 < value < 1:
+                what = (
+                    "the largest part of a group's channels that may go"
+                    if key == 'max_ratio'
+                    else f"the share of the dense detector's {WORDS[key]} that may remain"
+                )
+                raise CompressionError(
+                    f'{KEY}.{key}={value!r} is {what}: it must lie between 0 and 1, both excluded'
+                )
+        if self.latency_table is not None and self.latency is None:
+            raise CompressionError(
+                f'{KEY}.latency_table={self.latency_table!r} is read for {KEY}.latency only'
+            )
+
+    @property
+    def cost(self) -> Cost:
+        """Which cost it is."""
+        return next(cost for cost in WORDS if getattr(self, cost) is not None)
+
+    @property
+    def share(self) -> float:
+        """How much of it may remain, in (0, 1)."""
+        return getattr(self, self.cost)

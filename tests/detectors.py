@@ -1,0 +1,156 @@
+"""mmdet's detectors of many families, from their own configs, a few channels wide."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmdet.models.necks.ssd_neck import L2Norm
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import ConfigDict
+from mmengine.hub import get_config
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_leaves
+
+import mmdet_lcp  # noqa: F401
+
+register_all_modules()
+
+SIZE = 64
+CLASSES = 3
+RESNET = dict(depth=18, base_channels=8, frozen_stages=-1)
+WIDTHS = [8, 16, 32, 64]
+
+
+def plain(value: Any) -> Any:
+    """A config without initialisation, and with batch norms that run on the CPU."""
+    if isinstance(value, dict):
+        kept = {key: plain(item) for key, item in value.items() if key != 'init_cfg'}
+        if kept.get('type') == 'SyncBN':
+            kept['type'] = 'BN'
+        return kept
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(item) for item in value)
+    return value
+
+
+def two_stage(model: ConfigDict) -> None:
+    model.backbone.update(RESNET)
+    model.neck.update(in_channels=WIDTHS, out_channels=12)
+    model.rpn_head.update(in_channels=12, feat_channels=16)
+    head = model.roi_head
+    head.bbox_roi_extractor.update(out_channels=12)
+    for each in head.bbox_head if isinstance(head.bbox_head, list) else [head.bbox_head]:
+        each.update(in_channels=12, fc_out_channels=24, num_classes=CLASSES)
+    if 'mask_head' in head:
+        head.mask_roi_extractor.update(out_channels=12)
+        head.mask_head.update(in_channels=12, conv_out_channels=16, num_classes=CLASSES)
+
+
+def retinanet(model: ConfigDict) -> None:
+    one_stage(model)
+    model.bbox_head.update(stacked_convs=2)
+
+
+def one_stage(model: ConfigDict) -> None:
+    model.backbone.update(RESNET)
+    model.neck.update(in_channels=WIDTHS, out_channels=16)
+    model.bbox_head.update(
+        in_channels=16, feat_channels=64, num_classes=CLASSES, stacked_convs=2
+    )  # 64: group norms have 32 groups
+
+
+def yolox(model: ConfigDict) -> None:
+    model.backbone.update(widen_factor=0.125)
+    model.neck.update(in_channels=[32, 64, 128], out_channels=24)
+    model.bbox_head.update(in_channels=24, feat_channels=16, num_classes=CLASSES)
+
+
+def rtmdet(model: ConfigDict) -> None:
+    model.backbone.update(widen_factor=0.125)
+    model.neck.update(in_channels=[32, 64, 128], out_channels=24)
+    model.bbox_head.update(in_channels=24, feat_channels=16, num_classes=CLASSES)
+
+
+def ssdlite(model: ConfigDict) -> None:
+    model.backbone.update(widen_factor=0.25)
+    widths = (24, 1280, 32, 16, 16, 16)
+    model.neck.update(in_channels=widths[:2], out_channels=widths)
+    model.bbox_head.update(in_channels=widths, num_classes=CLASSES)
+
+
+def resnext(model: ConfigDict) -> None:
+    one_stage(model)
+    model.backbone.update(
+        type='ResNeXt', depth=50, groups=4, base_width=4, base_channels=16, num_stages=4
+    )
+    model.neck.update(in_channels=[64, 128, 256, 512])
+
+
+FAMILIES: dict[str, tuple[str, Callable[[ConfigDict], None]]] = {
+    'faster_rcnn': ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', two_stage),
+    'cascade_rcnn': ('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py', two_stage),
+    'mask_rcnn': ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', two_stage),
+    'retinanet': ('retinanet/retinanet_r50_fpn_1x_coco.py', retinanet),
+    'fcos': ('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', one_stage),
+    'atss': ('atss/atss_r50_fpn_1x_coco.py', one_stage),
+    'yolox': ('yolox/yolox_s_8xb8-300e_coco.py', yolox),
+    'rtmdet': ('rtmdet/rtmdet_s_8xb32-300e_coco.py', rtmdet),
+    'ssdlite': ('ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py', ssdlite),
+    'retinanet_resnext': ('retinanet/retinanet_r50_fpn_1x_coco.py', resnext),
+}
+
+
+def tiny_model(family: str) -> ConfigDict:
+    """The `model` of a config."""
+    name, narrow = FAMILIES[family]
+    model = ConfigDict(plain(get_config(f'mmdet::{name}').model.to_dict()))
+    narrow(model)
+    return model
+
+
+def tiny_detector(family: str) -> nn.Module:
+    """A detector with random values everywhere, in eval mode."""
+    torch.manual_seed(0)
+    return randomise(MODELS.build(tiny_model(family)))
+
+
+@torch.no_grad()
+def randomise(detector: nn.Module, seed: int = 0) -> nn.Module:
+    """Values at which every module matters, and activations that stay of order 1."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(tensor, low, high):
+        if tensor is not None:
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
+
+    for module in detector.modules():
+        if isinstance(module, (_ConvNd, nn.Linear)):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
+            draw(module.bias, -0.3, 0.5)
+        elif isinstance(module, (_BatchNorm, nn.GroupNorm)):
+            draw(module.weight, 0.5, 1.0)
+            draw(module.bias, -0.5, 0.5)
+            draw(getattr(module, 'running_mean', None), -0.5, 0.5)
+            draw(getattr(module, 'running_var', None), 0.5, 2.0)
+        elif isinstance(module, L2Norm):
+            draw(module.weight, 5, 30)
+    return detector.eval()
+
+
+def noise(size: int = SIZE, images: int = 2, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(images, 3, size, size, generator=generator, dtype=dtype)
+
+
+def tensors(outputs: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
+
+
+def distance(found, expected) -> float:
+    """Largest difference of any output, relative to that output's largest value."""
+    pairs = zip(tensors(found), tensors(expected), strict=True)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs if b.numel())
