@@ -205,13 +205,18 @@ class SelectionSet:
         if self.positions.saliency or needs_metrics:
             self._measure_sensitivities(list(consumers), dense)
             metrics = {path: self._metrics[path] for path in consumers if path in self._metrics}
+        present = _present_outputs(list(consumers), dense, plan)
+        for path, outputs in present.items():
+            if metrics and path in metrics:
+                outputs = outputs.to(metrics[path].device)
+                metrics[path] = metrics[path][outputs][:, outputs]
         auxiliary, attached = (
             None if trained is None else copy.deepcopy(trained).eval().requires_grad_(False)
             for trained in (auxiliary, attached)
         )
 
         def compute() -> Iterator[SelectionBatch]:
-            return self._batches(list(consumers), dense, detector)
+            return self._batches(list(consumers), dense, detector, present)
 
         return SelectionProblem(
             name=group.name,
@@ -281,13 +286,22 @@ class SelectionSet:
 
     @torch.no_grad()
     def _batches(
-        self, paths: list[str], dense: nn.Module, detector: nn.Module
+        self,
+        paths: list[str],
+        dense: nn.Module,
+        detector: nn.Module,
+        present: Mapping[str, Tensor],
     ) -> Iterator[SelectionBatch]:
         training = detector.training
         detector.eval()
         try:
             for number, images in enumerate(self.batches):
                 targets = self._targets_of(number, paths, dense)
+                for path, outputs in present.items():
+                    dim = -1 if isinstance(dense.get_submodule(path), nn.Linear) else 1
+                    targets[path] = [
+                        run.index_select(dim, outputs.to(run.device)) for run in targets[path]
+                    ]
                 inputs = self._tapped(number, paths, detector, 'input')
                 sensitivity = self._sensitivities
                 yield SelectionBatch(
@@ -311,3 +325,17 @@ class SelectionSet:
             path: [None if len(x) == count else images_of(len(x), count, rois) for x in runs]
             for path, runs in inputs.items()
         }
+
+
+def _present_outputs(paths: Sequence[str], dense: nn.Module, plan: Plan) -> dict[str, Tensor]:
+    """Outputs that layers still have, of those that have lost some: indices by path.
+
+    A layer between coupled channels reads a group that comes after the one that it writes.
+    """
+    found = {}
+    for path in paths:
+        size = axis_size(dense.get_submodule(path), 'out_channels', path)
+        kept = plan.kept(path, 'out_channels', size).keep
+        if len(kept) < size:
+            found[path] = torch.tensor(kept)
+    return found

@@ -20,6 +20,7 @@ from mmdet_lcp.runner import selection_set
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.structure import Kept, Plan, apply_plan, axis_sizes, find_groups
+from mmdet_lcp.updates import ExactUpdate
 
 register_all_modules()
 
@@ -438,3 +439,28 @@ def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeyp
     assert batch.sensitivity['bbox_head.cls_convs.0.0'][0].abs().max() == 0
     with pytest.raises(CompressionError, match='does not reach'):
         BackwardElimination().select(problem, 8)
+
+
+def test_targets_and_metrics_are_of_the_outputs_that_are_left(dense, groups):
+    """What a consumer writes has lost channels before what it reads does."""
+    first, second = groups['backbone.stage3.1.conv'], groups[TAP]
+    totals = axis_sizes(dense, [first, second])
+    plan = Plan().remove(second, range(0, 32, 3), totals)
+    kept = [channel for channel in range(32) if channel % 3]
+    detector = apply_plan(copy.deepcopy(dense), plan)
+    selection = draw(dense, num_images=4)
+    whole = selection.problem(
+        first, dense, dense, Plan(), Objective(), None, 0, needs_metrics=True
+    )
+    problem = selection.problem(
+        first, dense, detector, plan, Objective(), None, 0, needs_metrics=True
+    )
+    assert problem.metrics.keys() == whole.metrics.keys() == {TAP}
+    assert torch.equal(problem.metrics[TAP], whole.metrics[TAP][kept][:, kept])
+    for batch, images in zip(problem.batches, selection.batches, strict=True):
+        seen = seen_by_hooks(dense, [TAP], images.inputs)[1]
+        assert torch.equal(batch.targets[TAP][0], seen[TAP][:, kept])
+    assert len(BackwardElimination().select(problem, 20).keep) == 20
+    before = problem.loss(problem.masked(problem.weights(), range(20)))
+    ExactUpdate().apply(problem, list(range(20)))
+    assert problem.loss(problem.weights()) < before

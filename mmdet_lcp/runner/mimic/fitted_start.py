@@ -1,11 +1,14 @@
 """Where a transform begins: at the kernel that brings the student's map nearest to the teacher's.
 
 A student that has been trained already, a pruned detector above all, has most of what its teacher
-has, only elsewhere among its channels. A transform with random weights would first have to find
-that out, and would push the student about meanwhile; least squares finds it at once [ours].
+has, only elsewhere among its channels; a new one has random features, of which some help. A
+transform with random weights would first have to find that out, slowly, since the loss is a mean
+over many elements, and would push the student about meanwhile. Least squares finds it at once
+[ours].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +22,6 @@ from mmdet_lcp.criteria.images import SelectionImages
 from mmdet_lcp.criteria.least_squares import fit
 from mmdet_lcp.criteria.moments import Moments, patches
 from mmdet_lcp.models.feature_transform import FeatureTransform
-from mmdet_lcp.modes import in_eval
 
 POSITIONS = 400  # of each map of each image
 MAX_ROWS = 4608  # of the normal equations: a 3x3 kernel on 512 channels
@@ -29,9 +31,10 @@ MAX_ROWS = 4608  # of the normal equations: a 3x3 kernel on 512 channels
 def fit_transforms(model: MimicDetector, batches: Sequence[SelectionImages]) -> dict[str, float]:
     """Set the convolutions of a model's transforms to the least-squares solution, in place.
 
-    The student is in eval mode meanwhile. The ridge is chosen on held-out images. Convolutions
-    too wide for it are solved for their middle tap alone; those behind a deconvolution, whose
-    input means nothing yet, stay as they are. On several ranks all images count.
+    The student runs as in training, with the statistics of each batch where it takes those, and
+    is left as it was. The ridge is chosen on held-out images. Convolutions too wide for it are
+    solved for their middle tap alone; those behind a deconvolution, whose input means nothing
+    yet, stay as they are. On several ranks all images count.
 
     Args:
         model: student, transforms and teacher.
@@ -63,7 +66,7 @@ def _maps(model: MimicDetector, batch: SelectionImages) -> dict[int, tuple[Tenso
     mimic: FeatureMimic = model.mimic
     images, samples = scaled_batch(batch.inputs, batch.data_samples, model.image_scale)
     paths = list(dict.fromkeys(bridge.student.path for bridge in mimic.bridges))
-    with in_eval(model.detector), Taps(model.detector, paths) as taps:
+    with _as_in_training(model.detector), Taps(model.detector, paths) as taps:
         run_feature_layers(model.detector, images, paths, samples)
     wanted = mimic.teacher.maps(batch.inputs, batch.data_samples)
     found = {}
@@ -83,6 +86,21 @@ def unexplained_text(unexplained: dict[str, float]) -> str:
         return 'Mimic: no transform to fit'
     shown = ', '.join(f'{name} {value:.1%}' for name, value in unexplained.items())
     return f"Mimic: the fitted transforms leave of the teacher's variance: {shown}"
+
+
+@contextmanager
+def _as_in_training(detector: nn.Module) -> Iterator[None]:
+    """Put a detector into training mode for a while; its buffers and modes are as before then."""
+    modes = [(module, module.training) for module in detector.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in detector.buffers()]
+    detector.train()
+    try:
+        yield
+    finally:
+        for buffer, value in buffers:
+            buffer.copy_(value)
+        for module, mode in modes:
+            module.training = mode
 
 
 class _Job:

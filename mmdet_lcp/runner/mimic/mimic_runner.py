@@ -83,8 +83,8 @@ class MimicRunner(PlainCheckpoints, Runner):
         return student
 
     def load_or_resume(self) -> None:
-        """As mmengine's; transforms of a student that has been trained begin fitted to it."""
-        begins = not self._has_loaded and not self._resume and self._load_from is not None
+        """As mmengine's; then transforms begin fitted to the student, unless it is resumed."""
+        begins = not self._has_loaded and not self._resume
         super().load_or_resume()
         model = unwrap(self.model)
         teaches = isinstance(model, MimicDetector)  # not while it is only tested
