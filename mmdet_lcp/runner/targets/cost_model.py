@@ -16,6 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from mmdet_lcp.analysis.cost import macs_by_module
 from mmdet_lcp.structure import ChannelGroup, Plan, apply_plan, axis_sizes
 from mmdet_lcp.structure.groups import Axis
+from mmdet_lcp.structure.plan import Totals
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,11 @@ def macs_model(
         if counted.get(path)
     ]
     rest = _outside_layers(detector, counted)
-    shares = _probe(detector, groups, image_size, rest, list(range(len(groups))))
-    terms += [widths.product(share, ONE, widths.of_group(n)) for n, share in shares.items()]
-    return CostModel(rest - sum(shares.values()), terms, len(groups))
+    for number, each in _channel_costs_outside_layers(detector, groups, image_size, rest).items():
+        share = each * groups[number].channels
+        terms.append(widths.product(share, ONE, widths.of_group(number)))
+        rest -= share
+    return CostModel(rest, terms, len(groups))
 
 
 def params_model(detector: nn.Module, groups: Sequence[ChannelGroup]) -> CostModel:
@@ -185,12 +188,18 @@ def first_channels(
     detector: nn.Module, groups: Sequence[ChannelGroup], counts: Sequence[int]
 ) -> nn.Module:
     """A copy of a detector in which the first ``counts`` channels of each group stay."""
-    totals = axis_sizes(detector, groups)
+    plan = _first_channels_plan(groups, counts, axis_sizes(detector, groups))
+    return apply_plan(copy.deepcopy(detector), plan)
+
+
+def _first_channels_plan(
+    groups: Sequence[ChannelGroup], counts: Sequence[int], totals: Totals
+) -> Plan:
     plan = Plan()
     for group, count in zip(groups, counts, strict=True):
         if count < group.channels:
             plan = plan.remove(group, range(count, group.channels), totals)
-    return apply_plan(copy.deepcopy(detector), plan)
+    return plan
 
 
 def _layers(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -206,40 +215,42 @@ def _outside_layers(detector: nn.Module, counted: Mapping[str, int]) -> int:
     return counted[''] - sum(counted.get(path, 0) for path, _ in _layers(detector))
 
 
-def _probe(
+def _channel_costs_outside_layers(
     detector: nn.Module,
     groups: Sequence[ChannelGroup],
     image_size: tuple[int, int],
     rest: int,
-    numbers: list[int],
 ) -> dict[int, float]:
-    """What of the operations without weights belongs to which group.
+    """What one channel of a group costs in operations without weights, by the group's number.
 
     Pruned copies tell: those of all groups together, and where that changes anything, of half of
-    them, and so on. Nearly always it is no group, or one (a neck's).
+    them, and so on; nearly always it is no group or a few (a neck's). They are copies of a very
+    small detector, with four channels of each group: what is counted is linear in the channels.
 
     Args:
         detector: the dense detector.
         groups: found on it.
         image_size: (height, width) in pixels.
-        rest: multiply-accumulates outside of layers.
-        numbers: of the groups in question.
-
-    Returns:
-        Multiply-accumulates by number of the group; groups with none are left out.
+        rest: multiply-accumulates outside of its layers.
     """
-    if not rest or not numbers:
+    if not rest:
         return {}
-    counts = [g.channels // 2 or 1 if n in numbers else g.channels for n, g in enumerate(groups)]
-    pruned = first_channels(detector, groups, counts)
-    saved = rest - _outside_layers(pruned, macs_by_module(pruned, image_size))
-    if not saved:
-        return {}
-    if len(numbers) == 1:
-        group, count = groups[numbers[0]], counts[numbers[0]]
-        return {numbers[0]: saved * group.channels / (group.channels - count)}
-    half = len(numbers) // 2
-    return {
-        **_probe(detector, groups, image_size, rest, numbers[:half]),
-        **_probe(detector, groups, image_size, rest, numbers[half:]),
-    }
+    totals = axis_sizes(detector, groups)
+    small = [min(group.channels, 4) for group in groups]
+    done = _first_channels_plan(groups, small, totals)
+    start = apply_plan(copy.deepcopy(detector), done)
+    before = _outside_layers(start, macs_by_module(start, image_size))
+
+    def search(numbers: list[int]) -> dict[int, float]:
+        counts = [-(-n // 2) if number in numbers else n for number, n in enumerate(small)]
+        plan = _first_channels_plan(groups, counts, totals)
+        pruned = apply_plan(copy.deepcopy(start), plan, done=done)
+        saved = before - _outside_layers(pruned, macs_by_module(pruned, image_size))
+        if not saved:
+            return {}
+        if len(numbers) == 1:
+            return {numbers[0]: saved / (small[numbers[0]] - counts[numbers[0]])}
+        half = len(numbers) // 2
+        return {**search(numbers[:half]), **search(numbers[half:])}
+
+    return search(list(range(len(groups)))) if groups else {}
