@@ -82,7 +82,11 @@ def attached_losses(
     with in_eval(detector):
         taps = run_until(
             detector,
-            lambda: functional_call(detector, values, inputs, {'mode': 'tensor'}),
+            # A module may have several paths (a head's layer that its levels share): one is named,
+            # and PyTorch would swap it twice.
+            lambda: functional_call(
+                detector, values, inputs, {'mode': 'tensor'}, tie_weights=False
+            ),
             attachment.paths,
         )
     return attachment.losses(taps, images.data_samples)

@@ -39,7 +39,7 @@ from mmdet_lcp.structure.forward import is_two_stage
 from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate, Update
 
 # Numbers under a consumer's kernel from which on second moments are taken on half the width.
-LARGE = 6000
+LARGE = 3000
 IMAGES, REGIONS = 2, 24
 
 
@@ -140,7 +140,7 @@ def _run(
     """Remove channels of the groups, one after the other, from a copy of the detector."""
     dense = copy.deepcopy(dense).eval().requires_grad_(False)
     detector = copy.deepcopy(dense).requires_grad_(True)
-    inputs, samples = synthetic_batch(IMAGES, size, num_classes(dense))
+    inputs, samples = synthetic_batch(IMAGES, size, dense)
     regions = None
     if is_two_stage(dense):
         regions = proposed_regions(dense, inputs, samples, REGIONS)
@@ -203,15 +203,6 @@ def of_each_make(detector: nn.Module, groups: Sequence[ChannelGroup]) -> list[Ch
             make.append(tuple(sorted(map(str, classes))))
         found.setdefault(tuple(make), group)
     return list(found.values())
-
-
-def num_classes(detector: nn.Module) -> int:
-    """Object classes of a detector; 1 if its head does not say."""
-    head = getattr(getattr(detector, 'roi_head', detector), 'bbox_head', None)
-    if isinstance(head, nn.ModuleList):
-        head = head[0]
-    count = getattr(head, 'num_classes', 1)
-    return count if isinstance(count, int) else count[0]
 
 
 def _rows(detector: nn.Module, group: ChannelGroup) -> int:

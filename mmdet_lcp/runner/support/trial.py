@@ -29,9 +29,9 @@ from mmdet_lcp.criteria.images import SelectionImages, detection_loss
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
-from mmdet_lcp.runner.support.criteria import CRITERIA, CriterionFacts, num_classes, try_criterion
+from mmdet_lcp.runner.support.criteria import CRITERIA, CriterionFacts, try_criterion
 from mmdet_lcp.runner.support.detectors import SupportedDetector, build
-from mmdet_lcp.runner.support.synthetic import synthetic_batch
+from mmdet_lcp.runner.support.synthetic import num_classes, synthetic_batch
 from mmdet_lcp.structure import (
     ChannelGroup,
     Plan,
@@ -174,7 +174,7 @@ class Trial:
     def _trained(self) -> None:
         """One iteration of training on what was opened."""
         detector = self.reloaded.train()
-        images, samples = synthetic_batch(2, self.spec.size, num_classes(detector))
+        images, samples = synthetic_batch(2, self.spec.size, detector)
         optimizer = torch.optim.SGD((p for p in detector.parameters() if p.requires_grad), lr=1e-6)
         loss = detection_loss(detector, SelectionImages(images, None, samples))
         loss.backward()
@@ -188,6 +188,7 @@ class Trial:
 
     def _again(self) -> None:
         """Prune what was pruned; the two plans together rebuild it."""
+        self.reloaded.eval()  # whatever became of the training
         groups = [group for group in self._find(self.reloaded) if group.obstacle is None]
         twice, later = self._prune(self.reloaded, groups, 'again')
         self.facts.params.append(_params(twice))
@@ -203,7 +204,7 @@ class Trial:
         if importlib.util.find_spec('onnx') is None:
             self.facts.exported = 'not tested: the package onnx is not installed'
             return
-        images, _ = synthetic_batch(1, self.spec.size, 1)
+        images, _ = synthetic_batch(1, self.spec.size, self.pruned)
         network, buffer = _Plain(self.pruned).eval(), io.BytesIO()
         try:  # opset 12: mmcv writes RoIAlign for it
             with torch.no_grad():
@@ -248,7 +249,7 @@ class Trial:
 
     @torch.no_grad()
     def _compare(self, step: str, one: nn.Module, two: nn.Module) -> None:
-        images, _ = synthetic_batch(1, self.spec.size, 1, seed=1)
+        images, _ = synthetic_batch(1, self.spec.size, one, seed=1)
         images = images.to(next(one.parameters()).dtype)
         found = [_tensors(tensor_forward(detector, images)) for detector in (one, two)]
         self._differ(step, *found, TOLERANCE)

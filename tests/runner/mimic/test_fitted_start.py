@@ -40,6 +40,19 @@ def batches():
     return found
 
 
+@torch.no_grad()
+def as_in_training(student, batches):
+    """The student's maps with the statistics of each batch."""
+    student = copy.deepcopy(student).train()
+    levels = [student.extract_feat(batch.inputs) for batch in batches]
+    return [torch.cat(level) for level in zip(*levels, strict=True)]
+
+
+@torch.no_grad()
+def taught(teacher, batches):
+    return teacher.eval().extract_feat(torch.cat([batch.inputs for batch in batches]))
+
+
 def rows_of(maps):
     """What a 3x3 kernel reads at every cell, by hand: zeros around the map."""
     maps = maps.numpy()
@@ -55,9 +68,7 @@ def rows_of(maps):
 def test_is_the_least_squares_solution(detectors, batches):
     model = model_of(detectors)
     unexplained = fit_transforms(model, batches)
-    images = torch.cat([batch.inputs for batch in batches])
-    with torch.no_grad():
-        own, wanted = (d.eval().extract_feat(images) for d in detectors)
+    own, wanted = as_in_training(detectors[0], batches), taught(detectors[1], batches)
     assert len(unexplained) == 3
     for level, (name, part) in enumerate(unexplained.items()):
         assert name.startswith(f'neck[{level}]')
@@ -85,7 +96,7 @@ def test_lowers_the_loss(detectors, batches):
     fit_transforms(fitted, batches)
     values = []
     for model in (random, fitted):
-        model.eval()
+        model.train()
         with torch.no_grad():
             images, samples = batches[0].inputs, batches[0].data_samples
             maps = model.mimic.teacher.maps(images, samples)
@@ -96,7 +107,9 @@ def test_lowers_the_loss(detectors, batches):
 
 def test_a_copy_of_the_teacher_is_explained_whole(detectors, batches):
     teacher = detectors[1]
-    unexplained = fit_transforms(model_of((copy.deepcopy(teacher), teacher)), batches)
+    student = copy.deepcopy(teacher).eval()
+    student.train = lambda mode=True: student  # or its norms take the statistics of the batch
+    unexplained = fit_transforms(model_of((student, teacher)), batches)
     assert next(iter(unexplained.values())) < 0.01
 
 
@@ -104,9 +117,9 @@ def test_wide_convolutions_get_their_middle_tap(detectors, batches, monkeypatch)
     monkeypatch.setattr(fitted_start, 'MAX_ROWS', 9 * 16 - 1)
     model = model_of(detectors)
     unexplained = fit_transforms(model, batches)
-    images = torch.cat([batch.inputs for batch in batches])
+    own = as_in_training(detectors[0], batches)[0]
+    wanted = taught(detectors[1], batches)[0]
     with torch.no_grad():
-        own, wanted = (d.eval().extract_feat(images)[0] for d in detectors)
         conv = model.mimic.transforms[0].conv
         outer = conv.weight.clone()
         outer[:, :, 1, 1] = 0
@@ -120,7 +133,7 @@ def test_small_images_for_the_student(detectors, batches):
     model = model_of(detectors, 'resize', 0.5)
     unexplained = fit_transforms(model, batches)
     assert all(part < 1 for part in unexplained.values())
-    model.eval()
+    model.train()
     with torch.no_grad():
         images = torch.nn.functional.avg_pool2d(batches[0].inputs, 2)
         own = model.detector.extract_feat(images)[0]
@@ -141,9 +154,11 @@ def test_nothing_to_fit(detectors, batches):
 
 def test_the_student_stays_as_it_is(detectors, batches):
     model = model_of(detectors).train()
+    model.detector.neck.eval()
     before = copy.deepcopy(model.detector.state_dict())
+    modes = [module.training for module in model.modules()]
     fit_transforms(model, batches)
-    assert model.detector.training
+    assert [module.training for module in model.modules()] == modes
     for key, value in before.items():
         assert torch.equal(value, model.detector.state_dict()[key]), key
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.apis import init_detector
 from mmengine.config import Config
 from processes import Script
 
 from mmdet_lcp import CompressionError
 
-from ..conftest import TRAIN
+from ..conftest import ROOT, TRAIN
 
 # One group, no training before it; momentum, an average and a schedule have to survive a kill.
 MIMIC = r"""
@@ -83,6 +84,34 @@ class TestResult:
         assert other.plan == whole.plan
         name = 'backbone.stage3.0.conv.weight'
         assert not torch.equal(other.weights[name], whole.weights[name])
+
+
+def test_a_pruned_detector_is_a_student_like_any_other(whole, config, plain, tmp_path):
+    """Its handed-out config, and two lines."""
+    path = tmp_path / 'further.py'
+    teacher = dict(config=str(plain), checkpoint=Config.fromfile(config).load_from)
+    path.write_text(
+        f"_base_ = ['{whole.work_dir}/pruned_config.py',\n"
+        f"          '{ROOT}/configs/_base_/distill/mimic.py']\n"
+        f'mimic = dict(teacher={teacher!r})\n'
+        'train_cfg = dict(max_epochs=1, val_interval=1)\n'
+        'custom_hooks = []\n'
+        'param_scheduler = None\n'
+    )
+    Script(TRAIN, [path, '--work-dir', tmp_path / 'out'], tmp_path / 'prints').check()
+    handed_out = torch.load(tmp_path / 'out' / 'student.pth', weights_only=True)['state_dict']
+    assert {k: v.shape for k, v in handed_out.items()} == {
+        k: v.shape for k, v in whole.weights.items()
+    }
+    log = log_of(tmp_path / 'out')
+    assert 'neck[1] (32, 8, 8) -> conv -> neck[1] (64, 8, 8)' in log
+    assert "the fitted transforms leave of the teacher's variance" in log
+    detector = init_detector(
+        str(tmp_path / 'out' / 'student_config.py'),
+        str(tmp_path / 'out' / 'student.pth'),
+        device='cpu',
+    )
+    assert type(detector).__name__ == 'SingleStageDetector'
 
 
 class Killed:
