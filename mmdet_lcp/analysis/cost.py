@@ -160,6 +160,7 @@ def latency_ms(
     warmup: int = 3,
     mode: str = 'tensor',
     pick: Callable[[list[float]], float] = statistics.median,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Measure the wall time of one image on the detector's device.
 
@@ -172,6 +173,7 @@ def latency_ms(
             follows the number of boxes found (here in noise). Loading, normalisation and the
             transfer of the image are in neither.
         pick: What counts of the runs: the median, or ``min`` where other work disturbs it.
+        clock: Tells seconds; see also :func:`undisturbed_clock`.
 
     Returns:
         Milliseconds.
@@ -186,11 +188,11 @@ def latency_ms(
         forward, image = _prepare(detector, input_shape, mode)
         for index in range(warmup + runs):
             _synchronise(image)
-            start = time.perf_counter()
+            start = clock()
             forward(image)
             _synchronise(image)
             if index >= warmup:
-                times.append(time.perf_counter() - start)
+                times.append(clock() - start)
     return 1000 * pick(times)
 
 
@@ -200,6 +202,7 @@ def paired_latency_ms(
     input_shape: tuple[int, int],
     rounds: int = 5,
     pick: Callable[[list[float]], float] = statistics.median,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """Measure two detectors in turn, so that what else the machine does meets both alike.
 
@@ -209,6 +212,7 @@ def paired_latency_ms(
         input_shape: (height, width) of the image in pixels.
         rounds: How often each is measured, at least 1.
         pick: What counts of the runs of a round and of the rounds, see :func:`latency_ms`.
+        clock: Tells seconds.
 
     Returns:
         Milliseconds, in the order of the detectors.
@@ -216,8 +220,19 @@ def paired_latency_ms(
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for detector, kept in zip((first, second), times, strict=True):
-            kept.append(latency_ms(detector, input_shape, runs=5, warmup=1, pick=pick))
+            more = dict(runs=5, warmup=1, pick=pick, clock=clock)
+            kept.append(latency_ms(detector, input_shape, **more))
     return pick(times[0]), pick(times[1])
+
+
+def undisturbed_clock(device: torch.device) -> Callable[[], float]:
+    """A clock for comparing detectors on a machine that does other things as well.
+
+    On one CPU thread the processor time of this process, which is the wall time of an idle
+    machine; elsewhere the wall time.
+    """
+    alone = device.type == 'cpu' and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
 
 
 class _Forward(nn.Module):

@@ -20,7 +20,7 @@ from torch.utils.benchmark import Timer
 
 from ..errors import CompressionError
 from ..files import write_json
-from .cost import evaluating, run_once
+from .cost import evaluating, run_once, undisturbed_clock
 from .report import hardware
 
 VERSION = 1
@@ -140,6 +140,7 @@ def time_layer(module: nn.Module, inputs: Tensor) -> float:
     timer = Timer(
         'module(inputs)',
         globals={'module': module, 'inputs': inputs},
+        timer=undisturbed_clock(inputs.device),
         num_threads=torch.get_num_threads(),
     )
     with evaluating(module):

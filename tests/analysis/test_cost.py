@@ -1,6 +1,6 @@
+import time
 import warnings
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from mmdet_lcp.analysis.cost import (
     latency_ms,
     macs_by_module,
     module_macs,
+    undisturbed_clock,
 )
 from mmdet_lcp.errors import CompressionError
 
@@ -226,7 +227,7 @@ def test_paired_latency_takes_turns(monkeypatch):
     asked = []
     times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
 
-    def fake(detector, shape, runs, warmup, pick):
+    def fake(detector, shape, runs, warmup, pick, clock):
         asked.append(detector)
         return next(times)
 
@@ -237,11 +238,16 @@ def test_paired_latency_takes_turns(monkeypatch):
     assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3, pick=min) == (1.0, 10.0)
 
 
-def test_what_counts_of_the_runs(monkeypatch):
-    import mmdet_lcp.analysis.cost as cost
+def test_what_counts_of_the_runs():
+    for more, expected in ((dict(), 3000.0), (dict(pick=min), 2000.0)):
+        seconds = iter([0.0, 10.0, 12.0, 20.0, 23.0, 30.0, 37.0])  # the first to warm up
+        more |= dict(runs=3, warmup=1, clock=seconds.__next__)
+        assert latency_ms(Net(), (16, 20), **more) == expected
 
-    for pick, expected in ((None, 3000.0), (min, 2000.0)):
-        clock = iter([0.0, 10.0, 12.0, 20.0, 23.0, 30.0, 37.0])  # once to warm up
-        monkeypatch.setattr(cost, 'time', SimpleNamespace(perf_counter=clock.__next__))
-        more = {} if pick is None else dict(pick=pick)
-        assert latency_ms(Net(), (16, 20), runs=3, warmup=1, **more) == expected
+
+def test_an_undisturbed_clock(monkeypatch):
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
+    assert undisturbed_clock(torch.device('cpu')) is time.process_time
+    assert undisturbed_clock(torch.device('cuda')) is time.perf_counter
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 2)
+    assert undisturbed_clock(torch.device('cpu')) is time.perf_counter

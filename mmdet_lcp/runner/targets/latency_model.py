@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import nnls
 from torch import nn
 
-from mmdet_lcp.analysis.cost import paired_latency_ms
+from mmdet_lcp.analysis.cost import paired_latency_ms, undisturbed_clock
 from mmdet_lcp.analysis.latency_table import (
     LatencyTable,
     LayerCall,
@@ -39,7 +39,8 @@ def least_pair_ms(
     first: nn.Module, second: nn.Module, image_size: tuple[int, int]
 ) -> tuple[float, float]:
     """Milliseconds of two detectors, in turn: the least, since what else runs only adds."""
-    return paired_latency_ms(first, second, image_size, rounds=6, pick=min)
+    clock = undisturbed_clock(next(first.parameters()).device)
+    return paired_latency_ms(first, second, image_size, rounds=6, pick=min, clock=clock)
 
 
 @dataclass
