@@ -1,4 +1,4 @@
-"""The package's registries: children of mmengine's, and four of its own.
+"""The package's registries: children of mmengine's, and its own.
 
 `locations` is where mmengine imports from when a config names something of a registry.
 """
@@ -19,3 +19,4 @@ CRITERIA = Registry('criterion', **_PACKAGE)
 UPDATES = Registry('update', **_PACKAGE)
 ATTACHMENTS = Registry('attachment', **_PACKAGE)
 TRANSFORMS = Registry('transform', **_PACKAGE)
+METHODS = Registry('weight compression method', **_PACKAGE)

@@ -28,7 +28,7 @@ DETECTIONS_PNG = 'detections.png'
 # How a criterion's log names a loss term's share of the gradient.
 SHARE = 'share_'
 
-STEPS = ('dense', 'selected', 'finetuned', 'final')
+STEPS = ('dense', 'selected', 'finetuned', 'transformed', 'trained', 'final')
 
 
 @dataclass
@@ -79,6 +79,37 @@ class GroupFacts:
 
 
 @dataclass
+class WeightFacts:
+    """What became of the weights of one layer, in the packed file.
+
+    Attributes:
+        name: The tensor's name in the checkpoint.
+        scheme: What was done to it, in words; ``''`` for nothing.
+        weights: Number of elements.
+        nonzero: Those that are not zero.
+        bytes_before: In memory, as the dense detector has it.
+        bytes_after: In the packed file, its share of the index left out.
+        bytes_sparse: Before anything was coded: what is not zero, with relative indices; None if
+            it was not counted.
+        bytes_shared: The same with indices into a codebook, where the values are few.
+    """
+
+    name: str
+    scheme: str
+    weights: int
+    nonzero: int
+    bytes_before: int
+    bytes_after: int
+    bytes_sparse: int | None = None
+    bytes_shared: int | None = None
+
+    @property
+    def bits(self) -> float:
+        """Bits in the file for each element; 0 for an empty tensor."""
+        return 8 * self.bytes_after / max(self.weights, 1)
+
+
+@dataclass
 class TargetFacts:
     """The share of a cost that was asked for, and what has come of it.
 
@@ -110,7 +141,9 @@ class StepFacts:
     """The metrics measured at one moment of the run.
 
     Attributes:
-        step: ``'dense'``, ``'selected'`` (right after surgery), ``'finetuned'`` or ``'final'``.
+        step: ``'dense'``, ``'selected'`` (right after surgery), ``'finetuned'``,
+            ``'transformed'`` (weights are read through a transform, not trained yet),
+            ``'trained'`` (with it) or ``'final'``.
         group: Name of the group or stage, None where the step concerns the whole detector.
         metrics: As in :class:`DetectorFacts`.
     """
@@ -144,6 +177,7 @@ class Report:
         skipped: What was left alone.
         steps: The metrics along the run, in order.
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
+        weights: One entry a tensor of the packed file, in its order; empty without such a file.
         target: What was asked for instead of a ratio, None where a ratio was given.
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
@@ -159,9 +193,29 @@ class Report:
     skipped: list[SkippedLayer] = field(default_factory=list)
     steps: list[StepFacts] = field(default_factory=list)
     pruned_metrics: dict[str, float] = field(default_factory=dict)
+    weights: list[WeightFacts] = field(default_factory=list)
     target: TargetFacts | None = None
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
+
+    def file_steps(self) -> list[tuple[str, int]]:
+        """Bytes of the weights after each kind of compression, and of the file at the end.
+
+        Returns:
+            Pairs of what was done, in words, and bytes; kinds that save nothing are left out. No
+            pairs without a packed file.
+        """
+        if not self.weights or self.compressed.file_bytes is None:
+            return []
+        steps = [('dense', sum(facts.bytes_before for facts in self.weights))]
+        for words, key in (
+            ('zeros left out, values as they are', 'bytes_sparse'),
+            ('shared values as indices', 'bytes_shared'),
+        ):
+            sizes = [getattr(facts, key) for facts in self.weights]
+            if None not in sizes and sum(sizes) < steps[-1][1]:
+                steps.append((words, sum(sizes)))
+        return [*steps, ('coded: the file, with config', self.compressed.file_bytes)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: dicts, lists and numbers."""
@@ -180,6 +234,7 @@ class Report:
             data['compressed'] = DetectorFacts(**data['compressed'])
             data['groups'] = [GroupFacts(**row) for row in data.get('groups', [])]
             data['skipped'] = [SkippedLayer(**row) for row in data.get('skipped', [])]
+            data['weights'] = [WeightFacts(**row) for row in data.get('weights', [])]
             if data.get('target') is not None:
                 data['target'] = TargetFacts(**data['target'])
             data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]

@@ -14,6 +14,7 @@ from .report import (
     STEPS_PNG,
     Report,
     TargetFacts,
+    WeightFacts,
     is_number,
     main_metric,
     number,
@@ -46,6 +47,9 @@ def summary_text(report: Report) -> str:
     parts = []
     if report.groups:
         parts.append(text_table(*_group_table(report), title='channels'))
+    if report.weights:
+        parts.append(text_table(*_scheme_table(report), title='weights'))
+        parts.append(text_table(*_file_table(report), title='bytes'))
     if report.skipped:
         parts.append(f'{len(report.skipped)} left alone; the reasons are in {REPORT_MD}.')
     if report.target is not None:
@@ -92,6 +96,10 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         parts += ['## Target', markdown_table(*_target_table(report.target))]
     if report.groups:
         parts += ['## Channels', markdown_table(*_group_table(report))]
+    if report.weights:
+        parts += ['## Bytes after each step', markdown_table(*_file_table(report))]
+        parts += ['## Weights', markdown_table(*_scheme_table(report))]
+        parts += ['### Tensor by tensor', markdown_table(*_weight_table(report), words=2)]
     if any(group.shares for group in report.groups):
         parts += ['## Gradient shares', markdown_table(*_share_table(report))]
         if (folder / SHARES_PNG).exists():
@@ -130,6 +138,8 @@ def draw_steps(report: Report, out_file: str | os.PathLike) -> None:
         dense=('black', 'black', 's'),
         selected=('white', 'tab:red', 'o'),
         finetuned=('tab:blue', 'tab:blue', 'o'),
+        transformed=('white', 'tab:orange', 'o'),
+        trained=('tab:blue', 'tab:blue', 'o'),
         final=('tab:green', 'tab:green', 'D'),
     )
     for kind, (face, edge, marker) in looks.items():
@@ -205,6 +215,44 @@ def _group_table(report: Report) -> tuple[list[str], list[list[object]]]:
         for group in report.groups
     ]
     return ['group', 'channels', 'asked', 'kept', 'change', 'criterion'], rows
+
+
+def _scheme_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """What the packed file is made of, by what was done to the weights."""
+    schemes = list(dict.fromkeys(facts.scheme for facts in report.weights))
+    schemes.sort(key=lambda scheme: scheme == '')
+    rows = []
+    for scheme in schemes:
+        chosen = [facts for facts in report.weights if facts.scheme == scheme]
+        rows.append([scheme or 'everything else', len(chosen), *_weight_sums(chosen)])
+    rows.append(['all tensors', len(report.weights), *_weight_sums(report.weights)])
+    if report.compressed.file_bytes is not None:
+        index = report.compressed.file_bytes - sum(f.bytes_after for f in report.weights)
+        rows.append(['config, names, index', *[''] * 4, format_bytes(index), ''])
+    return ['weights', 'tensors', 'elements', 'not zero', 'before', 'in the file', 'bits'], rows
+
+
+def _file_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    """The paper's table: bytes after each kind of compression."""
+    steps = report.file_steps()
+    dense = steps[0][1] if steps else 0
+    rows = [[words, format_bytes(size), f'{dense / size:.1f}x'] for words, size in steps]
+    return ['weights', 'bytes', 'factor'], rows
+
+
+def _weight_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    rows = [[facts.name, facts.scheme, *_weight_sums([facts])] for facts in report.weights]
+    return ['tensor', 'scheme', 'elements', 'not zero', 'before', 'in the file', 'bits'], rows
+
+
+def _weight_sums(chosen: list[WeightFacts]) -> list[str]:
+    elements, nonzero, before, after = (
+        sum(getattr(facts, key) for facts in chosen)
+        for key in ('weights', 'nonzero', 'bytes_before', 'bytes_after')
+    )
+    share = f'{nonzero / elements:.1%}' if elements else MISSING
+    bits = f'{8 * after / elements:.2f}' if elements else MISSING
+    return [format_count(elements), share, format_bytes(before), format_bytes(after), bits]
 
 
 def _target_table(target: TargetFacts) -> tuple[list[str], list[list[str]]]:

@@ -1,15 +1,15 @@
 """The end of a run: measure before and after, hand out the detector, write the report.
 
-The detector that is measured last is read back from the files that are handed out.
+The detector that is measured last is read back from the files that are handed out. What these
+files are, and what a report tells of the way there, is for subclasses to say.
 """
 
-import copy
 import io
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from mmdet.registry import MODELS
 from torch import nn
 
 from mmdet_lcp.analysis.cost import backbone_macs, detector_cost, paired_latency_ms
@@ -19,36 +19,46 @@ from mmdet_lcp.analysis.report import (
     REPORT_JSON,
     DetectorFacts,
     Report,
-    SkippedLayer,
-    TargetFacts,
     read_report,
 )
 from mmdet_lcp.analysis.report_pages import summary_text, write_report
-from mmdet_lcp.runner.checkpoint import load_detector
-from mmdet_lcp.runner.delivery import (
-    PRUNED_WEIGHTS,
-    command_line,
-    deliver,
-    pruned_config,
-)
+from mmdet_lcp.runner.delivery import command_line
+from mmdet_lcp.runner.phased_runner import PhasedRunner
 from mmdet_lcp.runner.ranks import on_main
 
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.pruning_runner import PruningRunner
 
-
-class Finish:
+class Finish(ABC):
     """Measures and reports for one runner.
 
     Args:
         runner: the runner; it has its dense detector.
     """
 
-    def __init__(self, runner: 'PruningRunner') -> None:
+    def __init__(self, runner: PhasedRunner) -> None:
         self.runner = runner
         self.work_dir = Path(runner.work_dir)
         self.dense = DetectorFacts()
-        self.pruned_metrics: dict[str, float] = {}
+
+    @abstractmethod
+    def deliver(self, meta: dict[str, Any]) -> None:
+        """Write what is handed out; on one rank.
+
+        Args:
+            meta: goes into checkpoints: ``dataset_meta`` with the class names.
+        """
+
+    @abstractmethod
+    def read_back(self) -> nn.Module:
+        """The detector, built and loaded from what `deliver` wrote as any user of it would."""
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """The file whose size counts as the compressed detector's."""
+
+    @abstractmethod
+    def told(self, compressed: DetectorFacts) -> dict[str, Any]:
+        """The fields of a `Report` that only this kind of run has."""
 
     @property
     def done(self) -> bool:
@@ -57,70 +67,55 @@ class Finish:
         return bool(saved and saved.get('finished'))
 
     def measure_dense(self) -> None:
-        """Measure the detector that pruning begins with."""
+        """Measure the detector that the run begins with."""
         self.dense = self._measure(self.runner.dense)
-
-    def measure_pruned(self, detector: nn.Module) -> None:
-        """Measure the detector after the last stage, before it is retrained."""
-        self.pruned_metrics = self._metrics(detector)
 
     def data(self) -> dict[str, Any]:
         """What `load` takes."""
-        return {'dense': vars(self.dense), 'pruned_metrics': self.pruned_metrics}
+        return {'dense': vars(self.dense)}
 
     def load(self, data: dict[str, Any]) -> None:
         """Take the measurements of an earlier process."""
         self.dense = DetectorFacts(**data['dense'])
-        self.pruned_metrics = data['pruned_metrics']
 
     def run(self, seconds: float) -> nn.Module:
-        """Hand out the pruned detector and report; returns it as it was read back.
+        """Hand out the compressed detector and report; returns it as it was read back.
 
         Args:
             seconds: wall time of the run so far.
         """
         runner = self.runner
         meta = {'dataset_meta': _plain(runner.train_dataloader.dataset.metainfo)}
-        on_main(lambda: deliver(runner.cfg, runner.detector, runner.plan, self.work_dir, meta))
-        detector = self._read_back()
+        on_main(lambda: self.deliver(meta))
+        detector = self.read_back()
         runner.record('final', detector)
         compressed = self._measure(detector)
-        compressed.file_bytes = (self.work_dir / PRUNED_WEIGHTS).stat().st_size
+        compressed.file_bytes = self.file.stat().st_size
         self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
             runner.dense, detector, runner.image_size
         )
         report = Report(
-            method=runner.pruning.method or type(runner.pruning.criterion).__name__,
             seed=runner.seed,
             command=command_line(),
             seconds=seconds,
             dense=self.dense,
             compressed=compressed,
-            groups=runner.group_facts,
-            skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
             steps=runner.steps,
-            pruned_metrics=self.pruned_metrics,
-            target=self._target(compressed),
+            **self.told(compressed),
         )
         on_main(lambda: self._write(report, detector))
         return detector
-
-    def _target(self, compressed: DetectorFacts) -> TargetFacts | None:
-        """What was asked for and what has come of it, if there was a target."""
-        allocation = self.runner.allocation
-        if allocation is None:
-            return None
-        key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost
-        reached = getattr(compressed, key) / getattr(self.dense, key)
-        return TargetFacts(
-            allocation.cost, allocation.asked, allocation.predicted, reached, allocation.floor
-        )
 
     def show(self) -> nn.Module:
         """The result of a run that has ended before."""
         report = read_report(self.work_dir / REPORT_JSON)
         self.runner.logger.info('\n' + summary_text(report))
-        return self._read_back()
+        return self.read_back()
+
+    def metrics(self, detector: nn.Module) -> dict[str, float]:
+        """Metrics on the test set, or on the validation set where there is no other."""
+        loop = 'test' if self.runner.test_loop is not None else 'val'
+        return self.runner.evaluate(detector, loop)
 
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
@@ -131,24 +126,12 @@ class Finish:
         write_report(report, self.work_dir)
         runner.state.save_stage(runner.stage_data(finished=True))
         runner.logger.info('\n' + summary_text(report))
-        runner.logger.info(f'Config, weights, plan, report and pictures: {self.work_dir}')
-
-    def _read_back(self) -> nn.Module:
-        """The pruned detector, built and loaded as any user of it would."""
-        runner = self.runner
-        cfg = pruned_config(runner.cfg, runner.plan, self.work_dir)
-        detector = MODELS.build(copy.deepcopy(cfg.model))
-        load_detector(detector, self.work_dir / PRUNED_WEIGHTS)
-        return detector.to(next(runner.dense.parameters()).device).eval()
-
-    def _metrics(self, detector: nn.Module) -> dict[str, float]:
-        loop = 'test' if self.runner.test_loop is not None else 'val'
-        return self.runner.evaluate(detector, loop)
+        runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
 
     def _measure(self, detector: nn.Module) -> DetectorFacts:
         runner = self.runner
         return DetectorFacts(
-            metrics=self._metrics(detector),
+            metrics=self.metrics(detector),
             backbone_macs=backbone_macs(detector, runner.image_size),
             file_bytes=_weight_bytes(detector),
             **detector_cost(detector, runner.image_size),

@@ -4,7 +4,7 @@ What is trained, and what happens between two phases, is for subclasses to say.
 """
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
@@ -33,15 +33,19 @@ class PhasedRunner(PlainCheckpoints, Runner):
         state: what is on disk.
         phases: pieces of training, in order; set by `plan_phases`.
         pace: how long things take; set by the subclass.
+        state_folder: where in the work_dir the state is kept; set by the subclass.
+        saves_checkpoints: whether mmengine's checkpoints are written in the last phase.
 
     Raises:
         CompressionError: something in config, checkpoint or data has to be mended first.
     """
 
     pace: Pace
+    state_folder: ClassVar[str]
+    saves_checkpoints: ClassVar[bool] = True
 
     def __init__(self, **kwargs: Any) -> None:
-        self.state = RunState(kwargs['work_dir'])
+        self.state = RunState(kwargs['work_dir'], self.state_folder)
         self._continue = bool(kwargs.get('resume'))
         self._phase: int | None = None
         self.phases: list[Phase] = []
@@ -181,7 +185,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         hooks = self._hooks
         last = self._phase is not None and self._phase == len(self.phases) - 1
         left_out = (
-            *([] if last else [CheckpointHook]),
+            *([] if last and self.saves_checkpoints else [CheckpointHook]),
             *([EMAHook] if self._phase is None else []),
         )
         self._hooks = [hook for hook in hooks if not isinstance(hook, left_out)]

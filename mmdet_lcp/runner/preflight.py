@@ -35,8 +35,8 @@ def check_runner_keys(kwargs: dict[str, Any], resumed: bool) -> None:
     load_from = kwargs.get('load_from')
     if not load_from:
         raise CompressionError(
-            'pruning starts from a trained detector: set `load_from` to its checkpoint, in the '
-            'config or with `--cfg-options load_from=FILE`'
+            'compression starts from a trained detector: set `load_from` to its checkpoint, in '
+            'the config or with `--cfg-options load_from=FILE`'
         )
     if not Path(load_from).is_file():
         raise CompressionError(f'load_from={load_from!r}: there is no such file')

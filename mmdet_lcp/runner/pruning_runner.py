@@ -5,33 +5,29 @@ an auxiliary network on the next layer, select the channels that stay, update th
 kernels, remove the others; at the end, retrain. Which criterion selects is a matter of config.
 """
 
-import copy
-import time
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from mmdet_lcp.analysis.report import GroupFacts, StepFacts
-from mmdet_lcp.analysis.tables import format_seconds
+from mmdet_lcp.analysis.report import GroupFacts
 from mmdet_lcp.attachments import AttachedDetector, Attachment
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
-from mmdet_lcp.runner.finish import Finish
 from mmdet_lcp.runner.frozen_layers import frozen_layer_messages
-from mmdet_lcp.runner.image_size import deployed_image_size
 from mmdet_lcp.runner.mimic.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.runner.mimic.setup import MimicSetup
 from mmdet_lcp.runner.mimic.teacher_count import TeacherCountHook
 from mmdet_lcp.runner.norm_statistics import settle_statistics
 from mmdet_lcp.runner.pace import Pace
-from mmdet_lcp.runner.phased_runner import PhasedRunner, on_cpu, unwrap
+from mmdet_lcp.runner.phased_runner import on_cpu
 from mmdet_lcp.runner.preflight import readable
+from mmdet_lcp.runner.pruning_finish import PruningFinish
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
+from mmdet_lcp.runner.staged_runner import StagedRunner
 from mmdet_lcp.runner.stages import choose_stages, with_counts
 from mmdet_lcp.runner.targets.planner import Allocation, TargetPlanner
 from mmdet_lcp.runner.targets.removal_costs import group_removal_costs
@@ -41,7 +37,7 @@ from mmdet_lcp.structure.following_norms import following_norms
 
 
 @RUNNERS.register_module()
-class PruningRunner(PhasedRunner):
+class PruningRunner(StagedRunner):
     """Prunes a detector as the config's `pruning` key says; see `PruningConfig`.
 
     Takes what mmengine's `Runner` takes, through ``runner_type='mmdet_lcp.PruningRunner'``.
@@ -54,32 +50,14 @@ class PruningRunner(PhasedRunner):
         CompressionError: something in config, checkpoint or data has to be mended first.
     """
 
+    state_folder = 'pruning_state'
+
     def __init__(self, **kwargs: Any) -> None:
         cfg = kwargs.get('cfg') or {}
         self.pruning = PruningConfig.from_cfg(cfg)
         if is_ratio_file(cfg[KEY].get('ratio')):  # a resumed run must not meet other ratios
             cfg[KEY]['ratio'] = self.pruning.ratio
         super().__init__(**kwargs)
-
-    def train(self) -> nn.Module:
-        """Prune; returns the pruned detector, a plain mmdet one."""
-        self.require_own_state()
-        self._started = time.time()
-        self._prepare()
-        if self._finish.done:
-            self.logger.info('This run has ended before; nothing is left to do.')
-            return self._finish.show()
-        while self._stages_done < len(self.stages):
-            with self.pace.stage():
-                self._run_stage(self._stages_done)
-        if self._stages_done == len(self.stages):
-            self._settle()
-        number = len(self.stages)
-        self.logger.info(f'Retraining the pruned detector, {self._time_text()}')
-        self.train_phase(number, self._with_teacher(number))
-        detector = self._finish.run(self._elapsed())
-        self.call_hook('after_run')
-        return detector
 
     def _prepare(self) -> None:
         """Everything that must be right before hours of training begin."""
@@ -104,21 +82,13 @@ class PruningRunner(PhasedRunner):
             on_main(lambda: self.state.save_target(allocation.to_dict()))
         self.allocation = allocation
         self.call_hook('before_run')
-        self._finish = Finish(self)
+        self._finish = PruningFinish(self)
         self._restore()
 
     def _prepare_groups(self) -> None:
         """The dense detector, the groups that lose channels, and the selection images."""
         self.build_phase_loop()
-        self.detector = unwrap(self.model)
-        if self.state.exists:
-            with self.state.reading('dense.pth') as checkpoint:
-                load_detector(self.detector, checkpoint)
-        else:
-            load_detector(self.detector, self._load_from)
-        self.dense = copy.deepcopy(self.detector).eval().requires_grad_(False)
-
-        self.image_size = deployed_image_size(self, self.detector)
+        self._load_dense()
         self._mimic = self._mimic_setup()
         self.groups = find_groups(self.detector, self.image_size)
         self.stages, self.skipped = choose_stages(self.detector, self.groups, self.pruning)
@@ -189,26 +159,17 @@ class PruningRunner(PhasedRunner):
         self._attached: Attachment | None = None
         if saved is None:
             self.plan = Plan()
-            self.steps: list[StepFacts] = []
             self.group_facts: list[GroupFacts] = []
-            self._stages_done, self._seconds_before = 0, 0.0
-            self.logger.info('Measuring the dense detector')
-            self._finish.measure_dense()
-            self.record('dense', self.dense)
-            self._save_stage()
+            self._begin()
             return
         self.plan = Plan.from_dict(saved['plan'])
         apply_plan(self.detector, self.plan)
         self.detector.load_state_dict(saved['detector'])
-        self.steps = [StepFacts(**step) for step in saved['steps']]
         self.group_facts = [GroupFacts(**facts) for facts in saved['groups']]
-        self._stages_done, self._seconds_before = saved['stages_done'], saved['seconds']
+        self._resume_from(saved)
         if saved.get('attached') is not None:
             self._attached = self._attach(self._stages_done - 1)
             self._attached.load_state_dict(saved['attached'])
-        self._finish.load(saved['measured'])
-        done = min(self._stages_done, len(self.stages))
-        self.logger.info(f'Resumed after {done} of {len(self.stages)} stages')
 
     def _run_stage(self, number: int) -> None:
         """Fine-tune, select, update, surgery; then write it down."""
@@ -254,6 +215,14 @@ class PruningRunner(PhasedRunner):
             self.record('selected', self.detector, group.name)
         self._stages_done = number + 1
         self._save_stage()
+
+    def _after_stages(self) -> None:
+        """Settle the statistics of the batch norms, then retrain the whole detector."""
+        if self._stages_done == len(self.stages):
+            self._settle()
+        number = len(self.stages)
+        self.logger.info(f'Retraining the pruned detector, {self._time_text()}')
+        self.train_phase(number, self._with_teacher(number))
 
     def _settle(self) -> None:
         """What comes between the last stage and the retraining; done once, and written down."""
@@ -322,40 +291,14 @@ class PruningRunner(PhasedRunner):
 
     # ------------------------------------------------------------------ small things
 
-    def record(self, step: str, detector: nn.Module, group: str | None = None) -> None:
-        """Measure a detector on the validation set, as one step of the report."""
-        if self._val_loop is not None:
-            self.steps.append(StepFacts(step, group, self.evaluate(detector, 'val')))
-
-    def _save_stage(self) -> None:
-        on_main(lambda: self.state.save_stage(self.stage_data()))
-
     def stage_data(self, **more: Any) -> dict[str, Any]:
         """What a resumed run needs of the stages so far."""
-        return {
-            'stages_done': self._stages_done,
-            'plan': self.plan.to_dict(),
-            'detector': on_cpu(self.detector.state_dict()),
-            'steps': [vars(step) for step in self.steps],
-            'groups': [vars(facts) for facts in self.group_facts],
-            'attached': self._attached_state(),
-            'measured': self._finish.data(),
-            'seconds': self._elapsed(),
+        return super().stage_data(
+            plan=self.plan.to_dict(),
+            groups=[vars(facts) for facts in self.group_facts],
+            attached=self._attached_state(),
             **more,
-        }
-
-    def _elapsed(self) -> float:
-        return self._seconds_before + time.time() - self._started
-
-    def _time_text(self) -> str:
-        text = f'{format_seconds(self._elapsed())} elapsed'
-        left = self.pace.seconds_left(self._stages_done, self.iter)
-        if left is None:
-            return text
-        text = f'{text}, about {format_seconds(left)} left'
-        if not self.pace.knows_training and self.iter < self.max_iters:
-            text += f' before {self.max_iters - self.iter} iterations of training'
-        return text
+        )
 
     def _tell_stages(self) -> None:
         self.logger.info(f'{len(self.stages)} groups of channels will be pruned:')

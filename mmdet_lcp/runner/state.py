@@ -1,11 +1,12 @@
-"""The state of a pruning run on disk: work killed at any moment goes on from here.
+"""The state of a run on disk: work killed at any moment goes on from here.
 
-`work_dir/pruning_state/` holds
+`work_dir/pruning_state/`, or the folder of another runner, holds
 
 - ``run.json``: what the run depends on, to notice another run's state;
-- ``dense.pth``: the detector that pruning began with;
+- ``dense.pth``: the detector that the run began with;
 - ``target.json``: how a target was shared out over the groups;
-- ``stage.pth``: the detector, plan and records after the last stage that was completed;
+- ``stage.pth``: the detector, what was changed in it, and the records after the last stage that
+  was completed;
 - ``progress.pth``: the training inside the stage that is under way.
 
 Every file is replaced atomically, so each is either whole or the one before.
@@ -25,9 +26,9 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, load_torch, write_json
 
 FOLDER = 'pruning_state'
-# Keys of the config that decide the plan. Others (logging, number of workers) may change
+# Keys of the config that decide the result. Others (logging, number of workers) may change
 # between a run and its resumption.
-DECISIVE = ('model', 'train_dataloader', 'optim_wrapper', 'pruning')
+DECISIVE = ('model', 'train_dataloader', 'optim_wrapper', 'pruning', 'weight_compression')
 
 
 class RunState:
@@ -35,10 +36,11 @@ class RunState:
 
     Args:
         work_dir: the run's folder.
+        folder: name of the state's folder in it.
     """
 
-    def __init__(self, work_dir: str | Path) -> None:
-        self.folder = Path(work_dir) / FOLDER
+    def __init__(self, work_dir: str | Path, folder: str = FOLDER) -> None:
+        self.folder = Path(work_dir) / folder
 
     @property
     def exists(self) -> bool:

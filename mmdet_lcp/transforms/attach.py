@@ -28,6 +28,18 @@ def fold(model: nn.Module) -> nn.Module:
     """
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
+            _own_class(module)
             for name in list(module.parametrizations):
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     return model
+
+
+def _own_class(module: nn.Module) -> None:
+    """Give a parametrized layer a class of its own.
+
+    PyTorch makes one for each, with the tensor as a property, but a deep copy shares that of its
+    original, which would lose the property along with the copy.
+    """
+    shared = type(module)
+    own = {key: v for key, v in vars(shared).items() if key not in ('__dict__', '__weakref__')}
+    module.__class__ = type(shared.__name__, shared.__bases__, own)

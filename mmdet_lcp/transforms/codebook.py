@@ -5,35 +5,58 @@ connections that share C_k (section 3.3). Connections that are zero when the sha
 zero and belong to no centroid.
 """
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import TRANSFORMS
+from mmdet_lcp.transforms.base import Transform
 from mmdet_lcp.transforms.kmeans import INITS, Init, kmeans
+from mmdet_lcp.transforms.member_sums import (
+    MemberMeans,
+    MemberSums,
+    ReadShared,
+    member_sums,
+)
 
 MAX_BITS = 8
+Gradient = Literal['sum', 'mean']
+GRADIENTS = ('sum', 'mean')
 
 
 @TRANSFORMS.register_module()
-class Codebook(nn.Module):
+class Codebook(Transform):
     """The parametrization: reads centroid number `index` at each place, and zero where it is 0.
 
     Args:
         centroids: (k,), k in [1, 255]; trained.
         index: of the weights' shape; 0 for a connection that is gone, else the centroid's number
             plus 1.
+        gradient: of a centroid: ``'sum'`` over its members, which is the true one; or ``'mean'``,
+            a step along which takes it as far as its members would go on average.
     """
 
     index: Tensor
 
-    def __init__(self, centroids: Tensor, index: Tensor) -> None:
+    def __init__(self, centroids: Tensor, index: Tensor, gradient: Gradient = 'sum') -> None:
         super().__init__()
+        self.gradient = gradient
         self.centroids = nn.Parameter(centroids.detach().clone())
         self.register_buffer('index', index.to(torch.uint8))
+        self._sums: tuple[Any, MemberSums] | None = None
 
     @classmethod
-    def fit(cls, weight: Tensor, bits: int, init: Init = 'linear', seed: int = 0) -> 'Codebook':
+    def fit(
+        cls,
+        weight: Tensor,
+        bits: int,
+        init: Init = 'linear',
+        seed: int = 0,
+        gradient: Gradient = 'sum',
+    ) -> 'Codebook':
         """Share the weights of a layer.
 
         Args:
@@ -41,6 +64,7 @@ class Codebook(nn.Module):
             bits: b, in [1, 8]: 2^b values, the zero among them if there is one.
             init: see `kmeans.initial_centroids`.
             seed: of a random beginning.
+            gradient: see the class.
 
         Raises:
             CompressionError: a value is out of range, or no weight is left.
@@ -56,9 +80,28 @@ class Codebook(nn.Module):
         centroids, number = kmeans(weight.detach()[stays], count, init, seed=seed)
         index = torch.zeros(weight.shape, dtype=torch.uint8, device=weight.device)
         index[stays] = (number + 1).to(torch.uint8)
-        return cls(centroids, index)
+        return cls(centroids, index, gradient)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The shared weights; what is behind them does not count any more."""
-        table = torch.cat([self.centroids.new_zeros(1), self.centroids])
-        return table[self.index.long()].to(weight.dtype)
+        sums = self._member_sums() if self.centroids.requires_grad else None
+        return ReadShared.apply(self.centroids, self.index, sums).to(weight.dtype)
+
+    def _member_sums(self) -> MemberSums:
+        """Made again when the index has been loaded, copied or moved."""
+        index = self.index
+        key = (index.data_ptr(), index._version, index.device)
+        if self._sums is None or self._sums[0] != key:
+            sums = member_sums(index, len(self.centroids))
+            self._sums = key, MemberMeans(sums, index) if self.gradient == 'mean' else sums
+        return self._sums[1]
+
+    def settings(self) -> dict[str, Any]:
+        """See `Transform.settings`."""
+        return {'count': len(self.centroids), 'gradient': self.gradient}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any], shape: Sequence[int]) -> 'Codebook':
+        """See `Transform.from_spec`."""
+        index = torch.zeros(tuple(shape), dtype=torch.uint8)
+        return cls(torch.zeros(spec['count']), index, spec['gradient'])

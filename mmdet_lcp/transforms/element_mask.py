@@ -5,10 +5,14 @@ Weights and Connections (Han et al., NeurIPS 2015): a sparsity, or a quality tim
 deviation of the layer's weights.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdet_lcp.registry import TRANSFORMS
+from mmdet_lcp.transforms.base import Transform
 
 
 def mask_by_sparsity(weight: Tensor, sparsity: float) -> Tensor:
@@ -41,7 +45,7 @@ def mask_by_quality(weight: Tensor, quality: float) -> Tensor:
 
 
 @TRANSFORMS.register_module()
-class ElementMask(nn.Module):
+class ElementMask(Transform):
     """The parametrization: W * mask. What is masked gets no gradient.
 
     Args:
@@ -62,3 +66,12 @@ class ElementMask(nn.Module):
     def sparsity(self) -> float:
         """Fraction of weights that are gone."""
         return 1 - float(self.mask.float().mean()) if self.mask.numel() else 0.0
+
+    def settings(self) -> dict[str, Any]:
+        """See `Transform.settings`."""
+        return {}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any], shape: Sequence[int]) -> 'ElementMask':
+        """See `Transform.from_spec`."""
+        return cls(torch.ones(tuple(shape), dtype=torch.bool))

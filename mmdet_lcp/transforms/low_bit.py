@@ -8,13 +8,15 @@ the sign, and its step, 2b / 2^M, shrinks exponentially with M as the paper says
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import TRANSFORMS
+from mmdet_lcp.transforms.base import Transform
+from mmdet_lcp.transforms.straight_through import read_as
 
 BITS = range(1, 9)
 
@@ -74,7 +76,7 @@ def _over(values: Tensor, per_channel: bool, reduce) -> Tensor:
 
 
 @TRANSFORMS.register_module()
-class LowBitWeight(nn.Module):
+class LowBitWeight(Transform):
     """The parametrization: the forward pass reads alpha * Q, training updates W behind it.
 
     The gradient of alpha * Q is taken for that of W where W is not clipped, and zero where it is
@@ -98,15 +100,19 @@ class LowBitWeight(nn.Module):
         if scale not in ('layer', 'channel'):
             raise CompressionError(f"scale={scale!r} of LowBitWeight: use 'layer' or 'channel'")
         self.bits = bits
+        self.scale = scale
         self.per_channel = scale == 'channel'
 
     def forward(self, weight: Tensor) -> Tensor:
         """Read W as alpha * Q, of the same shape and type."""
         bound = clip_bound(weight.detach(), self.per_channel)
         read = quantize(weight, self.bits, self.per_channel).weight()
-        through = torch.where(weight.detach().abs() <= bound, weight, weight.detach())
-        return through + (read - through).detach()
+        return read_as(weight, read, weight.detach().abs() <= bound)
 
     def extra_repr(self) -> str:
         """Bits and scale."""
-        return f"bits={self.bits}, scale='{'channel' if self.per_channel else 'layer'}'"
+        return f'bits={self.bits}, scale={self.scale!r}'
+
+    def settings(self) -> dict[str, Any]:
+        """See `Transform.settings`."""
+        return {'bits': self.bits, 'scale': self.scale}

@@ -38,9 +38,11 @@ from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.forward import is_two_stage
 from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate, Update
 
-# Numbers under a consumer's kernel from which on second moments are taken on half the width.
-LARGE = 3000
+# Numbers under a consumer's kernel from which on second moments are taken on a detector of half
+# the width; and how often it may be halved, a VGG's first linear layer under 512 x 7 x 7 most.
+LARGE, HALVINGS = 1300, 3
 IMAGES, REGIONS = 2, 24
+CACHE = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ class Method:
     attachment: Callable[[], StageAttachment] | None = None
 
 
+# Random weights leave activations large where nothing normalises them; DCP's own step diverges.
+SMALL_STEP = 1e-6
 CRITERIA: dict[str, Method] = {
     'LCP': Method(LCP, lambda: SGDUpdate(steps=2), LocalizationAuxiliary),
     'LCP, exact': Method(BackwardElimination, ExactUpdate),
     'DCP': Method(
-        lambda: DCP(channels_per_step=64), attachment=lambda: DiscriminationAuxiliary(losses=1)
+        lambda: DCP(channels_per_step=64, inner_lr=SMALL_STEP),
+        attachment=lambda: DiscriminationAuxiliary(losses=1),
     ),
     'ThiNet': Method(lambda: ThiNet(200), lambda: ChannelScaleUpdate(200)),
     'Group Fisher': Method(GroupFisher),
@@ -75,39 +80,34 @@ class CriterionFacts:
 
     Attributes:
         groups: how many groups it selected channels of: one of each make.
-        attached: on how many of them with what trains along.
-        narrow: how many of them on the detector of half the width.
-        left_out: how many groups of all it cannot work on, by reason.
+        alone: names of those of them without what trains along, by reason.
+        narrow: how many of them on the detector of half the width or less.
+        left_out: names of the groups that it cannot work on, of all groups, by reason.
         failures: what went wrong otherwise, by group.
     """
 
     groups: int = 0
-    attached: int = 0
+    alone: dict[str, list[str]] = field(default_factory=dict)
     narrow: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def try_criterion(
-    name: str,
-    dense: nn.Module,
-    groups: Sequence[ChannelGroup],
-    half: nn.Module,
-    half_groups: Sequence[ChannelGroup],
-    size: int,
-) -> CriterionFacts:
+# The detector with half of its channels removed so many times, and its groups.
+Widths = Callable[[int], tuple[nn.Module, Sequence[ChannelGroup]]]
+
+
+def try_criterion(name: str, width: Widths, size: int) -> CriterionFacts:
     """Let a criterion select half of the channels of one group of each make.
 
     Args:
         name: in `CRITERIA`.
-        dense: the detector.
-        groups: its groups.
-        half: the same detector with half of its channels.
-        half_groups: its groups.
+        width: the detector, and where the full one takes minutes, narrower ones.
         size: side of the images in pixels.
     """
     facts = CriterionFacts()
     method = CRITERIA[name]
+    dense, groups = width(0)
     fits = []
     for group in groups:
         try:
@@ -115,18 +115,23 @@ def try_criterion(
             method.update().check(dense, group)
             fits.append(group)
         except CompressionError as error:
-            reason = str(error).partition(': ')[2].partition('. ')[0]
-            facts.left_out[reason] = facts.left_out.get(reason, 0) + 1
-    moments = method.update is ExactUpdate
-    wide = [g for g in fits if not moments or _rows(dense, g) <= LARGE]
-    names = {group.name for group in fits} - {group.name for group in wide}
-    for detector, chosen in (
-        (dense, of_each_make(dense, wide)),
-        (half, of_each_make(half, [g for g in half_groups if g.name in names])),
-    ):
-        if chosen:
-            _run(method, detector, chosen, size, facts)
-            facts.narrow += len(chosen) if detector is half else 0
+            facts.left_out.setdefault(_reason(error), []).append(group.name)
+    if method.update is not ExactUpdate:
+        _run(method, dense, of_each_make(dense, fits), size, facts)
+        return facts
+    left = {_layer(group) for group in fits}
+    for number in range(HALVINGS + 1):
+        detector, groups = width(number)
+        due = [group for group in groups if _layer(group) in left]
+        if number < HALVINGS:
+            due = [group for group in due if _rows(detector, group) <= LARGE]
+        chosen = of_each_make(detector, due)
+        _run(method, detector, chosen, size, facts)
+        facts.narrow += len(chosen) if number else 0
+        left -= {_layer(group) for group in due}
+        if not left:
+            break
+    facts.failures |= dict.fromkeys(sorted(left), 'a narrower detector has no such group')
     return facts
 
 
@@ -138,6 +143,8 @@ def _run(
     facts: CriterionFacts,
 ) -> None:
     """Remove channels of the groups, one after the other, from a copy of the detector."""
+    if not groups:
+        return
     dense = copy.deepcopy(dense).eval().requires_grad_(False)
     detector = copy.deepcopy(dense).requires_grad_(True)
     inputs, samples = synthetic_batch(IMAGES, size, dense)
@@ -149,18 +156,17 @@ def _run(
     none = PhaseConfig(max_epochs=0)
     pruning = PruningConfig(criterion, update, none, none)
     totals, plan = axis_sizes(dense, groups), Plan()
-    norms = following_norms(dense, (size, size))
+    selection = SelectionSet([images], CACHE, norms=following_norms(dense, (size, size)))
+    selection.expect([member.path for group in groups for member in group.consumers], dense)
     for group in groups:
         stage = Stage(group, group.channels // 2, max(group.channels // 2, 1))
         try:
-            trained = _attached(method, detector, stage, images)
-            selection = SelectionSet([images], 1 << 30, norms=norms)
+            trained = _attached(method, detector, stage, images, facts)
             removal = remove_channels(
                 stage, pruning, Objective(), selection, dense, detector, plan, totals, 0, trained
             )
             plan = removal.plan
             facts.groups += 1
-            facts.attached += len(trained) > 1
         except CompressionError as error:
             facts.failures[group.name] = ' '.join(str(error).split())[:300]
     with torch.no_grad():
@@ -170,7 +176,11 @@ def _run(
 
 
 def _attached(
-    method: Method, detector: nn.Module, stage: Stage, images: SelectionImages
+    method: Method,
+    detector: nn.Module,
+    stage: Stage,
+    images: SelectionImages,
+    facts: CriterionFacts,
 ) -> dict[str, Any]:
     """What trains along, untrained, where it can; see `SelectionSet.problem`."""
     if method.attachment is None:
@@ -183,7 +193,8 @@ def _attached(
             images.samples = sampler.sample_images(detector, images.inputs, images.data_samples)
         torch.manual_seed(0)
         attached = attachment.attach(detector, [stage], 0)
-    except CompressionError:
+    except CompressionError as error:
+        facts.alone.setdefault(_reason(error), []).append(stage.group.name)
         return {'auxiliary': None}
     return {'auxiliary': None, 'attached': None, **attached.for_selection()}
 
@@ -203,6 +214,18 @@ def of_each_make(detector: nn.Module, groups: Sequence[ChannelGroup]) -> list[Ch
             make.append(tuple(sorted(map(str, classes))))
         found.setdefault(tuple(make), group)
     return list(found.values())
+
+
+def _reason(error: CompressionError) -> str:
+    """The first sentence of a message, without the group or key that it is about."""
+    sentence = str(error).partition('. ')[0].rstrip('.')
+    about, _, rest = sentence.partition(': ')
+    return sentence if ' ' in about or not rest else rest
+
+
+def _layer(group: ChannelGroup) -> str:
+    """The group's name without its range of channels, which depends on the width."""
+    return group.name.partition('[')[0]
 
 
 def _rows(detector: nn.Module, group: ChannelGroup) -> int:

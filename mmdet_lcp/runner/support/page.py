@@ -2,81 +2,112 @@
 
 from collections.abc import Iterable, Sequence
 
-from mmdet_lcp.analysis.tables import format_seconds, markdown_table
+from mmdet_lcp.analysis.tables import format_bytes, format_count, markdown_table
 from mmdet_lcp.runner.support.criteria import CRITERIA, CriterionFacts
 from mmdet_lcp.runner.support.trial import RATIO, TOLERANCE, TrialFacts
 
 HEADERS = (
-    'detector', 'groups', 'parameters', 'criteria', 'masked = removed', 'reloaded', 'trained on',
+    'detector', 'groups', 'parameters', 'masked = removed', 'reloaded', 'trained on',
     'pruned again', 'exported',
 )  # fmt: skip
 INTRODUCTION = f"""# Which detectors can be pruned
 
 Written by `python tools/support_table.py`, which builds each detector from its own config with
-random weights and does with it what a user would, on images of noise:
+random weights and does with it, on images of noise, what a user would. `--detectors MY_CONFIG.py
+--page my_support.md` does the same with a detector of your own.
 
-- **groups**: how many groups of channels lose {RATIO:.0%}, of how many there are; all kinds
+- **groups**: how many groups of channels can be pruned, of how many there are; all kinds
   (`pruning.kinds=['single', 'coupled', 'shared']`) in all layers (`pruning.layers='.'`).
-- **parameters**: how many are left when all of them do.
-- **criteria**: how many of the {len(CRITERIA)} methods select channels; each on one group of every
-  make, with its own update of the next kernels.
-- **masked = removed**: the largest difference of an output, relative to its largest value, between
-  the detector without these channels and the one in which they are zero; at most {TOLERANCE:.0e}.
-- **reloaded**: the same between the pruned detector and what `init_detector` opens.
-- **trained on**: the loss of an iteration of training on what was opened.
-- **pruned again**: the same two differences when it loses half of its channels once more and is
-  rebuilt from the two plans together.
+- **parameters**: before, and when all of these groups have lost {RATIO:.0%} of their channels.
+- **masked = removed**: the detector without these channels computes what the one with zeros in
+  their place does; with the largest difference of an output, relative to its largest value. More
+  than {TOLERANCE:.0e} is a failure, here and in the next columns.
+- **reloaded**: mmdet's `init_detector` opens what was saved, and it computes the same.
+- **trained on**: an iteration of training on what was opened; loss and outputs stay finite.
+- **pruned again**: it loses half of its channels once more, masked = removed, and the two plans
+  together rebuild it.
 - **exported**: the size of the ONNX file of the network without post-processing (two-stage
   detectors with fixed proposals), and its difference in ONNX Runtime.
 """
+METHODS = f"""
+## With which criteria
+
+Groups of which each of the {len(CRITERIA)} methods can select channels, of those pruned above. It
+has been tried on one group of every make (the same kinds of layers in the same places), with the
+method's own update of the next kernels; the detectors' sections say how many makes there are. DCP
+takes smaller steps than its own, which diverge on random weights.
+"""
+SHOWN = 3  # names of groups in a list
 
 
 def support_page(facts: Sequence[TrialFacts]) -> str:
-    """Table, and below it what cannot be done, with the reasons.
+    """Two tables, and below them what cannot be done, with the reasons.
 
     Args:
         facts: of each detector that has been tried.
     """
+    names = list(dict.fromkeys(name for each in facts for name in each.criteria))
     parts = [INTRODUCTION, markdown_table(HEADERS, [_row(each) for each in facts], words=1)]
+    if names:
+        rows = [[each.name, *(_criterion(each, name) for name in names)] for each in facts]
+        parts += [METHODS, markdown_table(['detector', *names], rows, words=1)]
     parts.append('\n## What is left alone, and why\n')
     for each in facts:
-        parts.append(f'### {each.name}\n\n`{each.config}`, images of {each.size} pixels, '
-                     f'{format_seconds(each.seconds)}\n')  # fmt: skip
+        parts.append(f'### {each.name}\n\n`{each.config}`, images of {each.size} pixels\n')
         parts.append('\n'.join(f'- {line}' for line in _reasons(each)) + '\n')
     return '\n'.join(parts)
 
 
 def _row(facts: TrialFacts) -> list[str]:
-    failed = facts.failures
-    if 'traced' in failed:
+    if 'traced' in facts.failures:
         return [facts.name, *['fails'] * (len(HEADERS) - 1)]
-    good = [name for name, found in facts.criteria.items() if found.groups and not found.failures]
     return [
         facts.name,
-        f'{sum(facts.pruned.values())} of {facts.groups}',
-        ' -> '.join(f'{count / 1e6:.1f} M' for count in facts.params[:2]),
-        f'{len(good)} of {len(facts.criteria)}',
-        _difference(facts, 'masked', 'pruned'),
-        _difference(facts, 'reloaded', 'reloaded'),
-        'fails' if 'trained' in failed or facts.loss is None else f'loss {facts.loss:.3g}',
-        ', '.join(_difference(facts, key, 'again') for key in ('again', 'again reloaded')),
+        f'{_open(facts)} of {facts.groups}',
+        ' → '.join(format_count(count) for count in facts.params[:2]),
+        _same(facts, 'pruned', 'masked'),
+        _same(facts, 'reloaded', 'reloaded'),
+        'fails' if 'trained' in facts.failures or facts.loss is None else 'yes',
+        _same(facts, 'again', 'again', 'again reloaded'),
         _export(facts),
-    ]  # fmt: skip
+    ]
+
+
+def _open(facts: TrialFacts) -> int:
+    return sum(facts.pruned.values())
+
+
+def _same(facts: TrialFacts, step: str, *keys: str) -> str:
+    """Whether a step went well, with the largest of its differences."""
+    if step in facts.failures or not all(key in facts.differences for key in keys):
+        return 'fails'
+    return f'yes, {_number(max(facts.differences[key] for key in keys))}'
+
+
+def _number(difference: float) -> str:
+    return f'{difference:.0e}' if difference else '0'
 
 
 def _export(facts: TrialFacts) -> str:
     if isinstance(facts.exported, str) or 'exported' in facts.failures:
         tested = not str(facts.exported).startswith('not tested')
         return 'fails' if tested else 'not tested'
-    size = f'{facts.exported / 1e6:.0f} MB'
+    size = f'yes, {format_bytes(facts.exported)}'
     run = facts.differences.get('exported')
-    return size if run is None else f'{size}, {run:.0e}'
+    return size if run is None else f'{size}, {_number(run)}'
 
 
-def _difference(facts: TrialFacts, key: str, step: str) -> str:
-    if step in facts.failures or key not in facts.differences:
+def _criterion(facts: TrialFacts, name: str) -> str:
+    """On how many groups a criterion works."""
+    found = facts.criteria.get(name)
+    if found is None:
+        return 'not tried'
+    if found.failures:
         return 'fails'
-    return f'{facts.differences[key]:.0e}' if facts.differences[key] else '0'
+    if not (left_out := sum(len(groups) for groups in found.left_out.values())):
+        return 'all'
+    works = _open(facts) - left_out
+    return f'{works} of {_open(facts)}' if works else 'none'
 
 
 def _reasons(facts: TrialFacts) -> Iterable[str]:
@@ -84,28 +115,44 @@ def _reasons(facts: TrialFacts) -> Iterable[str]:
         yield f'**{step} fails**: {text}'
     kinds = ', '.join(f'{count} {kind}' for kind, count in facts.pruned.items())
     if kinds:
-        yield f'pruned: {kinds}'
-    for reason, count in facts.obstacles.items():
-        yield f'{_groups(count)} left alone: {reason}'
-    for name, found in facts.criteria.items():
-        yield f'{name}: {_criterion(found)}'
+        yield f'{_groups(_open(facts))} pruned: {kinds}'
+    for reason, names in facts.obstacles.items():
+        yield f'{_groups(len(names))} left alone: {reason} ({_listed(names)})'
+    yield from _merged((name, line) for name, f in facts.criteria.items() for line in _told(f))
     if isinstance(facts.exported, str) and facts.exported:
         yield f'export {facts.exported}'
 
 
-def _criterion(found: CriterionFacts) -> str:
-    words = [f'{found.groups} makes of groups']
-    if found.attached:
-        words.append(f'{found.attached} of them with its auxiliary network')
+def _told(found: CriterionFacts) -> Iterable[str]:
+    """What there is to say of a criterion."""
+    makes = found.groups
+    yield f'tried on {makes} {"make" if makes == 1 else "makes"} of groups'
+    for reason, names in found.alone.items():
+        share = f'{len(names)} of {makes}'
+        yield f'without its auxiliary network on {share}: {reason} ({_listed(names)})'
     if found.narrow:
-        words.append(f'{found.narrow} of them at half the width, since the full one takes minutes')
-    text = ', '.join(words)
-    for reason, count in found.left_out.items():
-        text += f'; not on {_groups(count)}: {reason}'
+        yield f'{found.narrow} of {makes} makes tried at less width: the full one takes minutes'
+    for reason, names in found.left_out.items():
+        yield f'not on {_groups(len(names))}: {reason} ({_listed(names)})'
     for group, reason in found.failures.items():
-        text += f'; **fails** on {group}: {reason}'
-    return text
+        yield f'**fails** on {group}: {reason}'
+
+
+def _merged(told: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """What is to be said of several criteria is said once."""
+    found: dict[str, list[str]] = {}
+    for name, line in told:
+        found.setdefault(line, []).append(name)
+    for line, names in found.items():
+        yield f'{"; ".join(names)}: {line}'
 
 
 def _groups(count: int) -> str:
     return '1 group' if count == 1 else f'{count} groups'
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ', '.join(f'`{name}`' for name in names[:SHOWN])
+    more = len(names) - SHOWN
+    return f'{shown} and {more} more' if more > 0 else shown

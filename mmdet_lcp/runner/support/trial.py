@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.criteria.images import SelectionImages, detection_loss
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
@@ -56,7 +57,7 @@ class TrialFacts:
         size: see `SupportedDetector`.
         groups: how many groups there are.
         pruned: how many of them were pruned, by their kinds.
-        obstacles: how many were not, by reason.
+        obstacles: names of those that were not, by reason.
         params: parameters before, after, and after the second pruning.
         criteria: what became of each criterion, by name.
         differences: largest differences of any output relative to its largest value:
@@ -74,7 +75,7 @@ class TrialFacts:
     size: int
     groups: int = 0
     pruned: dict[str, int] = field(default_factory=dict)
-    obstacles: dict[str, int] = field(default_factory=dict)
+    obstacles: dict[str, list[str]] = field(default_factory=dict)
     params: list[int] = field(default_factory=list)
     criteria: dict[str, CriterionFacts] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
@@ -126,8 +127,7 @@ class Trial:
                 try:
                     getattr(self, f'_{step}')()
                 except Exception as error:  # somebody else's detector may fail in any way
-                    text = str(error) or type(error).__name__
-                    self.facts.failures[step] = ' '.join(text.split())[:300]
+                    self.facts.failures[step] = _message(error)
                     if step in ('traced', 'pruned'):
                         break
         self.facts.seconds = time.monotonic() - began
@@ -136,24 +136,30 @@ class Trial:
     # ------------------------------------------------------------------ steps
 
     def _traced(self) -> None:
-        """Find the groups."""
+        """Find the groups; with none to prune there is nothing to try."""
         self.cfg = self.spec.read()
         self.dense = build(self.cfg)
         self.groups = self._find(self.dense)
         self.open = [group for group in self.groups if group.obstacle is None]
         self.facts.groups = len(self.groups)
         self.facts.pruned = dict(Counter(' + '.join(group.kinds) for group in self.open))
-        self.facts.obstacles = dict(Counter(g.obstacle for g in self.groups if g.obstacle))
+        for group in self.groups:
+            if group.obstacle is not None:
+                self.facts.obstacles.setdefault(group.obstacle, []).append(group.name)
         self.facts.params = [_params(self.dense)]
+        if not self.open:
+            raise CompressionError('none of its groups can be pruned')
 
     def _criteria(self) -> None:
-        """Select with every criterion; where the second moments are large, on half the width."""
-        half, half_groups = self._narrow(self.dense, self.open)
+        """Select with every criterion; where the second moments are large, on less width."""
+        self.widths = [(self.dense, self.open)]
         for name in self.criteria:
             self.tell(f'{self.spec.name}: criterion {name}')
-            self.facts.criteria[name] = try_criterion(
-                name, self.dense, self.open, half, half_groups, self.spec.size
-            )
+            try:
+                self.facts.criteria[name] = try_criterion(name, self._width, self.spec.size)
+            except Exception as error:  # those that come after it may still work
+                failures = {'all groups': _message(error)}
+                self.facts.criteria[name] = CriterionFacts(failures=failures)
 
     def _pruned(self) -> None:
         """Half of every group by L1 norm; removed channels compute what zeroed ones do."""
@@ -227,13 +233,14 @@ class Trial:
     def _find(self, detector: nn.Module) -> list[ChannelGroup]:
         return find_groups(detector, (self.spec.size, self.spec.size))
 
-    def _narrow(
-        self, detector: nn.Module, groups: Sequence[ChannelGroup]
-    ) -> tuple[nn.Module, list[ChannelGroup]]:
-        """The detector with half of its channels, and its groups."""
-        plan = _halved(detector, groups)
-        narrow = apply_plan(copy.deepcopy(detector), plan)
-        return narrow, [group for group in self._find(narrow) if group.obstacle is None]
+    def _width(self, halvings: int) -> tuple[nn.Module, list[ChannelGroup]]:
+        """See `Widths`."""
+        while len(self.widths) <= halvings:
+            detector, groups = self.widths[-1]
+            narrow = apply_plan(copy.deepcopy(detector), _halved(detector, groups))
+            found = [group for group in self._find(narrow) if group.obstacle is None]
+            self.widths.append((narrow, found))
+        return self.widths[halvings]
 
     def _prune(
         self, detector: nn.Module, groups: Sequence[ChannelGroup], step: str
@@ -292,6 +299,10 @@ def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
         gone = scores.argsort()[: int(group.channels * RATIO)].tolist()
         plan = plan.remove(group, gone, totals)
     return plan
+
+
+def _message(error: Exception) -> str:
+    return ' '.join((str(error) or type(error).__name__).split())[:300]
 
 
 def _params(detector: nn.Module) -> int:

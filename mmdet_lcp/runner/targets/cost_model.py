@@ -149,6 +149,7 @@ class Widths:
 
     def __init__(self, detector: nn.Module, groups: Sequence[ChannelGroup]) -> None:
         self.dense = [group.channels for group in groups]
+        self._scaled = {member.path for group in groups for member in group.norms}
         parts: dict[tuple[str, Axis], list[tuple[int, float]]] = {}
         fixed: dict[tuple[str, Axis], float] = dict(axis_sizes(detector, groups))
         for number, group in enumerate(groups):
@@ -166,17 +167,23 @@ class Widths:
     def of_layer(self, path: str, module: nn.Module) -> tuple[Width, Width]:
         """Widths of a layer's input and output; `ONE` where its cost does not follow them.
 
-        A grouped convolution loses whole groups, so that its cost follows the output alone.
+        The cost of a convolution that loses whole groups follows the output alone; of one that
+        loses equally many channels of each group it follows both.
         """
         outputs = self._of.get((path, 'out_channels'))
         if isinstance(module, nn.Linear):
             sizes = (module.in_features, module.out_features)
-        elif isinstance(module, _ConvNd) and module.groups == 1:
+        elif isinstance(module, _ConvNd) and not self._whole(path, module):
             sizes = (module.in_channels, module.out_channels)
         else:
             return ONE, outputs or ONE
         inputs = self._of.get((path, 'in_channels'))
         return inputs or Width(sizes[0]), outputs or Width(sizes[1])
+
+    def _whole(self, path: str, module: _ConvNd) -> bool:
+        """Whether a convolution can only lose whole groups."""
+        written, read = (path, 'out_channels') in self._of, (path, 'in_channels') in self._of
+        return module.groups > 1 and (path in self._scaled or not (written or read))
 
     def product(self, cost: float, inputs: Width, outputs: Width) -> Term:
         """A cost that grows with both widths, from what it is in the dense detector."""
