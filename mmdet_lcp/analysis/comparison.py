@@ -7,7 +7,7 @@ it is), and once it has ended a report, or a control's result.
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,15 +101,8 @@ class Comparison:
         return [c for c in self.cells if c.method == method and c.ratio == ratio]
 
     def metric_keys(self) -> list[str]:
-        """The metrics to show, at most three, the one to compare by first.
-
-        mAP, AP50 and AP75 of VOC or COCO; whatever else there is, if there are none of these.
-        """
-        found = list(dict.fromkeys(k for c in self.cells for k, v in c.final.items() if _shown(v)))
-        for known in _KNOWN_METRICS:
-            if known[0] in found:
-                return [key for key in known if key in found]
-        return found[:3]
+        """The metrics to show; see `shown_metrics`."""
+        return shown_metrics(cell.final for cell in self.cells)
 
     def dense(self) -> CellResult | None:
         """The dense detector: metrics and cost, as the first report has them."""
@@ -150,6 +143,18 @@ def spread(values: Iterable[Any]) -> Spread:
         return Spread(None, None, 0)
     deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
     return Spread(statistics.fmean(numbers), deviation, len(numbers))
+
+
+def shown_metrics(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The metrics of some results to show, at most three, the one to compare by first.
+
+    mAP, AP50 and AP75 of VOC or COCO; whatever else there is, if there are none of these.
+    """
+    found = list(dict.fromkeys(k for metrics in results for k, v in metrics.items() if _shown(v)))
+    for known in _KNOWN_METRICS:
+        if known[0] in found:
+            return [key for key in known if key in found]
+    return found[:3]
 
 
 def over_seeds(cells: Sequence[CellResult], value: Callable[[CellResult], Any]) -> Spread:

@@ -71,13 +71,19 @@ class LayerShape:
     def build(self, ins: int, outs: int) -> tuple[nn.Module, tuple[int, ...]]:
         """A layer of this shape at given widths, and the shape of its input.
 
-        A grouped convolution has the groups that its outputs need, and their inputs.
+        A grouped convolution for one input has the groups that its outputs need, and their
+        inputs; for more inputs it has all of its groups, each with its share of the channels,
+        rounded up.
         """
         options = dict(self.options)
         if 'group' in options:
             each = options.pop('group')
-            options['groups'] = -(-outs // each[1])
-            ins, outs = (width * options['groups'] for width in each)
+            if ins == 1:
+                options['groups'] = -(-outs // each[1])
+                ins, outs = (width * options['groups'] for width in each)
+            else:
+                options['groups'] = groups = self.channels[0] // each[0]
+                ins, outs = (-(-width // groups) * groups for width in (ins, outs))
         module = getattr(nn, self.kind)(ins, outs, **options)
         return module, (self.shape[0], ins, *self.shape[1:])
 
@@ -228,7 +234,7 @@ class LatencyTable:
 
         Args:
             shape: the layer.
-            ins: input widths, rising; ``[1]`` for a grouped convolution.
+            ins: input widths, rising; ``[1]`` for a convolution that loses whole groups.
             outs: output widths, rising.
             device: where.
             timer: times one call.

@@ -114,6 +114,11 @@ def format_difference(before: float | None, after: float | None) -> str:
     return f'{after - before:+.3f}'.replace('-0.000', '+0.000')
 
 
+def format_factor(factor: float | None) -> str:
+    """Write how many times something is smaller: ``29.5x``."""
+    return MISSING if _is_missing(factor) else f'{factor:.1f}x'
+
+
 def _scaled(value: float | None, units: Sequence[str], decimals: int) -> str:
     if _is_missing(value):
         return MISSING

@@ -128,6 +128,16 @@ def test_a_narrower_grouped_convolution_has_fewer_groups(groups, outs, expected)
     assert module(torch.zeros(size)).shape[1] == expected[2]
 
 
+@pytest.mark.parametrize(
+    ('ins', 'outs', 'expected'), [(8, 16, (8, 16)), (4, 8, (4, 8)), (5, 13, (8, 16))]
+)
+def test_a_grouped_convolution_of_fewer_inputs_keeps_its_groups(ins, outs, expected):
+    shape = LayerShape.of(nn.Conv2d(8, 16, 3, groups=4), torch.zeros(1, 8, 5, 5))
+    module, size = shape.build(ins, outs)
+    assert (module.groups, module.in_channels, module.out_channels) == (4, *expected)
+    assert module(torch.zeros(size)).shape[1] == expected[1]
+
+
 def test_every_call_counts():
     class Net(nn.Module):
         def __init__(self) -> None:

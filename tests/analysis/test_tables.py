@@ -5,6 +5,7 @@ from mmdet_lcp.analysis.tables import (
     format_change,
     format_count,
     format_difference,
+    format_factor,
     format_metric,
     format_ms,
     format_seconds,
@@ -81,3 +82,7 @@ def test_ragged_row(table):
 )
 def test_formats(shown, expected):
     assert shown == expected
+
+
+def test_factors():
+    assert [format_factor(f) for f in (29.46, 1, None)] == ['29.5x', '1.0x', 'n/a']
