@@ -8,7 +8,8 @@ has stride ``2 ** (s - 1)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from mmcv.cnn import ConvModule
@@ -36,7 +37,7 @@ class NarrowVGG(StagedBackbone):
             and 16.
         in_channels: Channels of the image; at least 1.
         ceil_mode: Round the sizes of pooled maps up, as SSD does, instead of down.
-        norm_cfg: mmcv's norm config.
+        norm_cfg: mmcv's norm config; ``None`` for convolutions with biases and no norms.
         keys: `frozen_stages`, `norm_eval`, `init_cfg` of `StagedBackbone`.
 
     Raises:
@@ -53,7 +54,7 @@ class NarrowVGG(StagedBackbone):
         out_stages: Sequence[int] = (4, 5),
         in_channels: int = 3,
         ceil_mode: bool = True,
-        norm_cfg: dict | None = None,
+        norm_cfg: Mapping[str, Any] | None = MappingProxyType(dict(type='BN')),
         **keys: Any,
     ) -> None:
         if not 0 < width_mult <= 4:
@@ -65,7 +66,7 @@ class NarrowVGG(StagedBackbone):
             max(_DIVISOR, round(c * width_mult / _DIVISOR) * _DIVISOR) for c in _STAGE_CHANNELS
         )
         self.pool = nn.MaxPool2d(kernel_size=2, stride=2, ceil_mode=ceil_mode)
-        norm_cfg = norm_cfg or dict(type='BN')
+        norm_cfg = None if norm_cfg is None else dict(norm_cfg)
         previous = in_channels
         for name, channels, depth in zip(
             self.stage_names, self.stage_channels, _STAGE_DEPTHS, strict=False

@@ -121,3 +121,10 @@ def test_torch_pruning_traces_every_conv():
     assert conv.out_channels == 29 and net.stage3[2].conv.in_channels == 29
     assert net.stage3[1].bn.num_features == 29
     assert [f.shape[1] for f in net(image)] == [64, 64]
+
+
+def test_without_norms():
+    net = NarrowVGG(width_mult=0.125, out_stages=(1,), norm_cfg=None)
+    assert set(net.state_dict()) == {
+        f'stage1.{block}.conv.{kind}' for block in (0, 1) for kind in ('weight', 'bias')
+    }
