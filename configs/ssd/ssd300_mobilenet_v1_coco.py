@@ -3,19 +3,10 @@
 _base_ = [
     '../_base_/models/ssd300_mobilenet_v1.py',
     '../_base_/datasets/coco_ssd300.py',
-    'mmdet::_base_/schedules/schedule_2x.py',
+    '../_base_/schedules/ssd_coco.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(bbox_head=dict(num_classes={{_base_.num_classes}}))
-train_dataloader = dict(batch_size=32)
-train_cfg = dict(max_epochs=13)
-optim_wrapper = dict(
-    optimizer=dict(lr=2.6e-3, weight_decay=4e-5),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type='MultiStepLR', begin=0, end=13, by_epoch=True, milestones=[9, 11], gamma=0.1),
-]
-auto_scale_lr = dict(base_batch_size=32)
+train_dataloader = dict(batch_size={{_base_.auto_scale_lr.base_batch_size}})
+optim_wrapper = dict(optimizer=dict(weight_decay=4e-5))

@@ -1,21 +1,10 @@
-# SSD300 on ResNet-50 for COCO 2017, trained as NVIDIA does: 65 epochs (13 of five passes each),
-# /10 at 43 and 54 (here 45 and 55), 2.6e-3 for 32 images.
+# SSD300 on ResNet-50 for COCO 2017, trained as NVIDIA does.
 _base_ = [
     '../_base_/models/ssd300_r50.py',
     '../_base_/datasets/coco_ssd300.py',
-    'mmdet::_base_/schedules/schedule_2x.py',
+    '../_base_/schedules/ssd_coco.py',
     '../_base_/default_runtime.py',
 ]
 
 model = dict(bbox_head=dict(num_classes={{_base_.num_classes}}))
-train_dataloader = dict(batch_size=32)
-train_cfg = dict(max_epochs=13)
-optim_wrapper = dict(
-    optimizer=dict(lr=2.6e-3, weight_decay=5e-4),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type='MultiStepLR', begin=0, end=13, by_epoch=True, milestones=[9, 11], gamma=0.1),
-]
-auto_scale_lr = dict(base_batch_size=32)
+train_dataloader = dict(batch_size={{_base_.auto_scale_lr.base_batch_size}})

@@ -19,6 +19,7 @@ from mmdet_lcp.criteria.consumers import check_moments
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.least_squares import check_ridge, fit
 from mmdet_lcp.criteria.moments import Moments
+from mmdet_lcp.criteria.parts import Part
 from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import CRITERIA
@@ -101,22 +102,29 @@ class BackwardElimination(Criterion):
         if self.metric != 'gradient':
             return found.costs.sum(1)
         positions = outputs_per_image(problem)
-        return found.costs @ torch.tensor([positions[path] for path in problem.consumers]).double()
+        factors = [positions[part.path] for part in problem.parts().values()]
+        return found.costs @ torch.tensor(factors).double()
 
     def _eliminate(self, problem: SelectionProblem, keep: int) -> '_Course':
         """Drop channels until ``keep`` are left."""
         moments = problem.moments()
+        named = problem.parts()
         parts = [
             _Elimination(
-                problem,
-                path,
-                moments[path],
+                part.layer,
+                problem.channels,
+                moments[name],
                 self.ridge,
-                self._metric(problem, path),
+                self._metric(problem, part),
                 apart=self.metric == 'variance',
             )
-            for path in problem.consumers
+            for name, part in named.items()
         ]
+        if self.metric == 'identity':  # of a consumer, not of each of its groups
+            for path in problem.consumers:
+                own = [e for e, p in zip(parts, named.values(), strict=True) if p.path == path]
+                for elimination in own:
+                    elimination.share(sum(e.variance for e in own))
         alive = torch.ones(problem.channels, dtype=torch.bool)
         order: list[int] = []
         paid = torch.zeros(problem.channels - keep, len(parts), dtype=torch.float64)
@@ -131,17 +139,17 @@ class BackwardElimination(Criterion):
             costs = torch.stack([part.costs(alive) for part in parts], 1)
         return _Course(order, paid, alive, costs.sum(1))
 
-    def _metric(self, problem: SelectionProblem, path: str) -> Tensor | None:
+    def _metric(self, problem: SelectionProblem, part: Part) -> Tensor | None:
         """M, (out, out); ``None`` where it is computed from the moments."""
         if self.metric != 'gradient':
             return None
-        metric = (problem.metrics or {}).get(path)
+        metric = (problem.metrics or {}).get(part.path)
         if metric is None:
             raise CompressionError(
                 f"pruning.criterion.metric='gradient': the loss of the detector does not reach "
-                f"{path}. Use metric='variance'."
+                f"{part.path}. Use metric='variance'."
             )
-        return metric
+        return metric[part.outputs, part.outputs]
 
 
 @dataclass
@@ -150,7 +158,7 @@ class _Course:
 
     Attributes:
         order: the dropped channels, the first to go first.
-        costs: what each cost at each consumer, (dropped, consumers), float64.
+        costs: what each cost at each consumer, or group of it, (dropped, parts), float64.
         alive: which channels are left, (channels,).
         left: what dropping one more of them would cost, (channels,); of a dropped one nothing.
     """
@@ -162,22 +170,22 @@ class _Course:
 
 
 class _Elimination:
-    """The state of one consumer: H^-1 and W of the channels that are left."""
+    """The state of one consumer, or of a group of it: H^-1 and W of what is left."""
 
     def __init__(
         self,
-        problem: SelectionProblem,
-        path: str,
+        consumer: Layer,
+        channels: int,
         moments: tuple[Moments, Moments],
         ridge: float | str,
         metric: Tensor | None,
         apart: bool,
     ) -> None:
-        consumer = problem.consumers[path]
         start = consumer.module.weight.flatten(1).double()
         rows = torch.arange(start.shape[1], device=start.device)
         found = fit(moments, rows, start, ridge, consumer.intercept)
         self.inverse = torch.cholesky_inverse(found.factor)
+        self.variance = float(found.variance.sum())
         if metric is None:  # relative to the outputs' variance
             variance = found.variance.clamp(min=1e-12 * float(found.variance.max()) or 1.0)
             root = 1 / (variance if apart else variance.sum()).sqrt()
@@ -186,7 +194,12 @@ class _Elimination:
             values, vectors = torch.linalg.eigh(metric)
             root = vectors * values.clamp(min=0).sqrt()
             self.kernel = found.kernel.T @ root.to(found.kernel)
-        self.rows = channel_rows(consumer, problem.channels)  # (channels, rows of each)
+        self.rows = channel_rows(consumer, channels)  # (channels, rows of each)
+
+    def share(self, total: float) -> None:
+        """Make costs relative to the variance of more outputs than these."""
+        if total > self.variance:
+            self.kernel *= (self.variance / total) ** 0.5
 
     def costs(self, alive: Tensor) -> Tensor:
         """What dropping each channel would cost, (channels,) on the CPU; dropped ones too."""

@@ -27,7 +27,7 @@ def check_rows(detector: nn.Module, group: ChannelGroup, who: str) -> None:
     for member in group.consumers:
         module = detector.get_submodule(member.path)
         known = isinstance(module, nn.Linear)
-        if isinstance(module, nn.Conv2d) and module.groups == 1:
+        if isinstance(module, nn.Conv2d):
             known = module.padding_mode == 'zeros' and not isinstance(module.padding, str)
         if not known:
             raise CompressionError(
@@ -49,11 +49,12 @@ def check_moments(detector: nn.Module, group: ChannelGroup, who: str) -> None:
         CompressionError: see `check_rows`; or they cannot.
     """
     check_rows(detector, group, who)
-    weights = {m.path: detector.get_submodule(m.path).weight for m in group.consumers}
-    rows = {path: weight[0].numel() for path, weight in weights.items()}
+    modules = {m.path: detector.get_submodule(m.path) for m in group.consumers}
+    rows = {path: module.weight[0].numel() for path, module in modules.items()}
     largest = max(rows, key=rows.get)
-    squares = HELD * sum(count**2 for count in rows.values()) + WORKING * rows[largest] ** 2
-    if 8 * squares > (there := _memory(weights[largest].device)):
+    held = sum(getattr(modules[path], 'groups', 1) * n**2 for path, n in rows.items())
+    squares = HELD * held + WORKING * rows[largest] ** 2
+    if 8 * squares > (there := _memory(modules[largest].weight.device)):
         raise CompressionError(
             f'{group.name}: {who} would take {8 * squares / 2**30:.0f} GiB for second moments, '
             f'since {largest} reads {rows[largest]} numbers at a time, and there are '

@@ -32,6 +32,11 @@ def distances(layer: Layer) -> Tensor:
     """
     filters = layer.filters(layer.module.weight).double()
     # By differences: |a|^2 + |b|^2 - 2ab cancels where filters are alike.
-    return torch.cdist(
-        filters[layer.index], filters, compute_mode='donot_use_mm_for_euclid_dist'
-    ).sum(1)
+    found = torch.cdist(filters[layer.index], filters, compute_mode='donot_use_mm_for_euclid_dist')
+    groups = getattr(layer.module, 'groups', 1)
+    if groups > 1:  # filters of different groups read different channels: they are orthogonal
+        squares = filters.square().sum(1)
+        number = torch.arange(len(filters), device=filters.device) // (len(filters) // groups)
+        apart = (squares[layer.index, None] + squares).sqrt()
+        found = torch.where(number[layer.index, None] == number, found, apart)
+    return found.sum(1)

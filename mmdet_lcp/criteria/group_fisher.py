@@ -153,7 +153,7 @@ def _mask_input(
     """The consumer's arguments with the mask on its input; a hook."""
     x = args[0]
     own = mask[_images_of(x, len(mask), seen, path)]
-    factors = own.new_ones(len(own), module.weight.shape[layer.input_dim])
+    factors = own.new_ones(len(own), layer.inputs)
     factors = factors.index_copy(1, layer.index, own[:, layer.root])
     if isinstance(module, nn.Linear):
         factors = factors.view(len(own), *[1] * (x.dim() - 2), -1)
@@ -189,6 +189,7 @@ def _count(
     transposed = isinstance(module, _ConvTransposeNd)  # every input costs a kernel an output
     if role == 'read':
         elements = args[0].numel() / len(module.weight) if transposed else output.numel()
+        elements /= getattr(module, 'groups', 1)  # a group's outputs alone read the channel
         seen.macs += elements * (module.out_channels if transposed else 1) * kernel * share
         return
     elements = output.numel() / len(layer.filters(module.weight)) * share

@@ -26,12 +26,12 @@ from mmdet_lcp.criteria.gradients import Gradients, Weights, mean_gradients
 from mmdet_lcp.criteria.images import SelectionImages, attached_losses
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.moments import Moments
+from mmdet_lcp.criteria.parts import Part, parts_of
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.second_moments import second_moments
 from mmdet_lcp.criteria.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
-from mmdet_lcp.structure.labels import on_dimension
 
 TERMS = ('reconstruction', 'classification', 'regression')
 
@@ -108,9 +108,17 @@ class SelectionProblem:
         self.batches.clear()
         self._moments = None
 
+    def parts(self) -> dict[str, Part]:
+        """The consumers, those with groups as one part a group; by path, or ``'path[group]'``."""
+        return {
+            name: part
+            for path, layer in self.consumers.items()
+            for name, part in parts_of(path, layer).items()
+        }
+
     @torch.no_grad()
     def moments(self) -> dict[str, tuple[Moments, Moments]]:
-        """Second moments of each consumer's inputs and original outputs, by path.
+        """Second moments of each consumer's inputs and original outputs, by name of `parts`.
 
         Two sets: three quarters of the images to fit on, and the others to try the fit on (the
         same ones twice, if a rank has fewer than four). All ranks add theirs up.
@@ -130,10 +138,9 @@ class SelectionProblem:
         masked = {}
         for path, weight in weights.items():
             consumer = self.consumers[path]
-            dim = consumer.input_dim
-            mask = torch.ones(weight.shape[dim], dtype=weight.dtype, device=weight.device)
+            mask = torch.ones(consumer.inputs, dtype=weight.dtype, device=weight.device)
             mask[consumer.index] = stay.to(weight.device)[consumer.root].to(mask)
-            masked[path] = weight * on_dimension(mask, dim, weight.dim())
+            masked[path] = weight * consumer.spread(mask)
         return masked
 
     def per_channel(self, values: Weights) -> Tensor:
@@ -144,8 +151,7 @@ class SelectionProblem:
         total = torch.zeros(self.channels, dtype=torch.float64)
         for path, value in values.items():
             consumer = self.consumers[path]
-            dims = [dim for dim in range(value.dim()) if dim != consumer.input_dim]
-            squares = value.double().square().sum(dims)[consumer.index].cpu()
+            squares = consumer.by_input(value.double().square())[consumer.index].cpu()
             total.index_add_(0, consumer.root.cpu(), squares)
         return total
 

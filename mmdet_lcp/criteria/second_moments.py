@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmdet_lcp.criteria.moments import Moments, patches
+from mmdet_lcp.criteria.parts import Part
 
 if TYPE_CHECKING:
     from mmdet_lcp.criteria.problem import SelectionProblem
@@ -19,6 +20,7 @@ def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Mome
     Of a layer that runs several times the rows of all runs are added up, each run with its share
     of the layer's outputs.
     """
+    parts = problem.parts()
     generator = torch.Generator().manual_seed(problem.seed)
     fit: dict[str, Moments] = {}
     held: dict[str, Moments] = {}
@@ -26,28 +28,29 @@ def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Mome
     for batch in problem.batches:
         numbers = torch.arange(seen, seen + batch.num_images)
         seen += batch.num_images
-        for path, consumer in problem.consumers.items():
-            for run, share in enumerate(batch.shares(path)):
-                x, y, weights = _rows(problem, batch, path, run, generator)
-                x, y = x.to(consumer.module.weight.dtype), y.to(consumer.module.weight.dtype)
-                if path not in fit:
-                    fit[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-                    held[path] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-                out = _number(batch, path, run, numbers, len(x)) % 4 == 3
-                for moments, part in ((fit[path], ~out), (held[path], out)):
-                    if part.any():
-                        part = part.to(x.device)
+        for name, part in parts.items():
+            dtype = part.layer.module.weight.dtype
+            for run, share in enumerate(batch.shares(part.path)):
+                x, y, weights = _rows(problem, batch, part, run, generator)
+                x, y = x.to(dtype), y.to(dtype)
+                if name not in fit:
+                    fit[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                    held[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                out = _number(batch, part.path, run, numbers, len(x)) % 4 == 3
+                for moments, some in ((fit[name], ~out), (held[name], out)):
+                    if some.any():
+                        some = some.to(x.device)
                         moments.add(
-                            x[part].flatten(0, 1),
-                            y[part].flatten(0, 1),
-                            weights[part].flatten() * share,
+                            x[some].flatten(0, 1),
+                            y[some].flatten(0, 1),
+                            weights[some].flatten() * share,
                         )
-    for path in problem.consumers:
-        fit[path].all_reduce()
-        held[path].all_reduce()
-        if float(held[path].weight) == 0:
-            held[path] = fit[path]
-    return {path: (fit[path], held[path]) for path in problem.consumers}
+    for name in parts:
+        fit[name].all_reduce()
+        held[name].all_reduce()
+        if float(held[name].weight) == 0:
+            held[name] = fit[name]
+    return {name: (fit[name], held[name]) for name in parts}
 
 
 def _number(batch: 'SelectionBatch', path: str, run: int, numbers: Tensor, items: int) -> Tensor:
@@ -69,15 +72,17 @@ def _number(batch: 'SelectionBatch', path: str, run: int, numbers: Tensor, items
 def _rows(
     problem: 'SelectionProblem',
     batch: 'SelectionBatch',
-    path: str,
+    part: Part,
     run: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of one run on one batch."""
+    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of a part's run."""
+    path = part.path
     inputs, target = batch.inputs[path][run], batch.targets[path][run]
     if target.dim() != 4:  # a linear layer: one position an item, or one a token
         x, y = (v.flatten(1, -2) if v.dim() > 2 else v[:, None] for v in (inputs, target))
         return x, y, inputs.new_full(x.shape[:2], 1 / x.shape[1]).double()
+    inputs, target = inputs[:, part.inputs], target[:, part.outputs]
     positions = problem.positions
     boxes, sensitivity = batch.boxes, None
     if batch.sensitivity is not None and batch.sensitivity.get(path):
@@ -94,6 +99,6 @@ def _rows(
     else:
         chosen = torch.arange(count).expand(len(target), -1)
     chosen, weights = chosen.to(target.device), weights.to(target.device)
-    x = patches(problem.consumers[path].module, inputs, chosen)
+    x = patches(part.layer.module, inputs, chosen)
     y = target.flatten(2).gather(2, chosen[:, None].expand(-1, target.shape[1], -1))
     return x, y.transpose(1, 2), weights

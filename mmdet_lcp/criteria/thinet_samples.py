@@ -11,8 +11,8 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
-from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.moments import patches
+from mmdet_lcp.criteria.parts import Part, parts_of
 from mmdet_lcp.criteria.problem import SelectionProblem
 from mmdet_lcp.criteria.selection_batch import SelectionBatch
 
@@ -47,7 +47,8 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
     sees what one would, as long as images are dealt out in turn (`SelectionSet.draw`).
 
     Behind RoIs, where a consumer's items are not the images, each item gets its share of the
-    samples, rounded up; so does each run of a consumer that runs several times.
+    samples, rounded up; so does each run of a consumer that runs several times, and each group of
+    a grouped convolution.
 
     Args:
         problem: a group's selection problem.
@@ -67,9 +68,12 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
         for position, (path, consumer) in enumerate(problem.consumers.items()):
             for run in range(len(batch.targets[path])):
                 key = (problem.seed, position) if run == 0 else (problem.seed, position, run)
-                rows = _rows(problem, consumer, batch, path, run, numbers, key, samples_per_image)
-                sums += (rows.T @ rows).cpu()
-                count += len(rows)
+                parts = list(parts_of(path, consumer).values())
+                for number, part in enumerate(parts):
+                    own = key if len(parts) == 1 else (problem.seed, position, run, number)
+                    rows = _rows(problem, part, batch, run, numbers, own, samples_per_image)
+                    sums += (rows.T @ rows).cpu()
+                    count += len(rows)
     dist.all_reduce(sums)
     dist.all_reduce(count)
     return SampleMoments(int(count), sums[:-1, :-1], sums[:-1, -1], float(sums[-1, -1]))
@@ -77,18 +81,20 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
 
 def _rows(
     problem: SelectionProblem,
-    consumer: Layer,
+    part: Part,
     batch: SelectionBatch,
-    path: str,
     run: int,
     numbers: list[int],
     key: tuple[int, ...],
     samples_per_image: int,
 ) -> Tensor:
     """Samples of one run on one batch, (samples, channels + 1), float64; y comes last."""
+    consumer, path = part.layer, part.path
     module = consumer.module
     weight = module.weight.flatten(1)
     inputs, target = batch.inputs[path][run], batch.targets[path][run]
+    if isinstance(module, nn.Conv2d):
+        inputs, target = inputs[:, part.inputs], target[:, part.outputs]
     inputs, target = inputs.to(weight.dtype), target.to(weight.dtype)
     items, filters = len(target), weight.shape[0]
     # Output positions last, as in a flattened map; a linear layer has one for each of its rows.

@@ -1,5 +1,6 @@
-"""What mmdet lacks: backbones, and the factory that rebuilds pruned detectors."""
+"""What mmdet lacks: backbones, and the factories that rebuild compressed detectors."""
 
+from .binary_input_detector import binary_input_detector
 from .feature_transform import FeatureTransform
 from .mobilenet_v1 import MobileNetV1
 from .narrow_vgg import NarrowVGG
@@ -15,5 +16,6 @@ __all__ = [
     'NarrowVGG',
     'ShuffleNetV1',
     'UpsampledBackbone',
+    'binary_input_detector',
     'pruned_detector',
 ]

@@ -2,18 +2,19 @@
 
 Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications,
 https://arxiv.org/abs/1704.04861, table 1. Written here because mmdet has only its successor, and
-timm, which has this network, needs torchvision; timm's ImageNet weights load all the same.
+timm, which has this network, needs torchvision; timm's ImageNet weights load all the same
+(`mobilenet_v1_timm`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
-from torch import Tensor, nn
+from torch import nn
 
+from mmdet_lcp.models.mobilenet_v1_timm import rename_timm
 from mmdet_lcp.models.staged_backbone import StagedBackbone
 from mmdet_lcp.registry import MODELS
 
@@ -47,11 +48,12 @@ class MobileNetV1(StagedBackbone):
         act_cfg: mmcv's activation config; the paper has ReLU, timm's weights were trained with
             ``dict(type='ReLU6')``.
         keys: `frozen_stages`, `norm_eval`, `init_cfg` of `StagedBackbone`. With
-            ``init_cfg=dict(type='Pretrained', checkpoint=...)`` the file may be timm's
-            ``mobilenetv1_100``.
+            ``init_cfg=dict(type='Pretrained', checkpoint=...)`` the file may hold the weights of
+            timm's ``mobilenetv1_100``, or with ``width_mult=1.25`` of its ``mobilenetv1_125``.
 
     Raises:
         ValueError: An argument is out of its range.
+        CompressionError: When loading, timm's weights are those of another width.
 
     Shape:
         input ``(N, in_channels, H, W)``; output a tuple with, for every stage ``s`` of
@@ -86,42 +88,9 @@ class MobileNetV1(StagedBackbone):
                 )
                 previous = width
             self.add_module(name, nn.Sequential(*modules))
-        self.register_load_state_dict_pre_hook(_rename_timm)
+        self.register_load_state_dict_pre_hook(rename_timm)
         self.freeze()
 
 
 def _width(channels: int, width_mult: float) -> int:
     return max(_DIVISOR, round(channels * width_mult / _DIVISOR) * _DIVISOR)
-
-
-_TIMM = {
-    'conv_dw': 'depthwise_conv.conv',
-    'bn1': 'depthwise_conv.bn',
-    'conv_pw': 'pointwise_conv.conv',
-    'bn2': 'pointwise_conv.bn',
-}
-
-
-def timm_name(key: str) -> str | None:
-    """Our name of a weight of timm's ``mobilenetv1``; ``None`` for the classifier's."""
-    if key.startswith('conv_stem.'):
-        return key.replace('conv_stem', 'stage1.0.conv', 1)
-    if key.startswith('bn1.'):
-        return key.replace('bn1', 'stage1.0.bn', 1)
-    found = re.fullmatch(r'blocks\.(\d+)\.(\d+)\.(conv_dw|bn1|conv_pw|bn2)\.(.+)', key)
-    if found is None:
-        return None
-    stage, block = int(found[1]), int(found[2])
-    # The first convolution is the first module of stage 1.
-    return f'stage{stage + 1}.{block + (stage == 0)}.{_TIMM[found[3]]}.{found[4]}'
-
-
-def _rename_timm(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Rename, in place, the weights of a checkpoint that has timm's names."""
-    if f'{prefix}conv_stem.weight' not in state_dict:
-        return
-    for key in [key for key in state_dict if key.startswith(prefix)]:
-        name = timm_name(key[len(prefix) :])
-        value = state_dict.pop(key)
-        if name is not None and name.split('.')[0] in module.stage_names:
-            state_dict[prefix + name] = value

@@ -5,16 +5,17 @@ Plain data: paths and index maps that survive surgery, saving and reloading.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from mmdet_lcp.structure.balance import Grid, Key, Unit, balanced
 from mmdet_lcp.structure.tracing import ChannelTrace
 
 Axis = Literal['in_channels', 'out_channels']
 Kind = Literal['single', 'coupled', 'shared']
 KINDS: tuple[Kind, ...] = ('single', 'coupled', 'shared')
-Role = Literal['producers', 'norms', 'consumers']
+ROLES = ('producers', 'norms', 'consumers', 'followers')
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Member:
 
     Attributes:
         path: module path inside the detector, e.g. ``backbone.features.2``.
-        axis: ``'in_channels'`` for consumers, ``'out_channels'`` for producers and for
-            per-channel modules (norms).
+        axis: ``'in_channels'`` for consumers and followers, ``'out_channels'`` for producers and
+            for per-channel modules (norms).
         index: channels of this module's axis, ascending, ...
         root: ... and the group's channel that each of them belongs to (same length).
         calls: how many times the module runs in one forward pass.
@@ -47,18 +48,21 @@ class ChannelGroup:
     """Channels that the same layers write, scale and read.
 
     What has to go together counts as one of the group's channels: the channels that an addition
-    joins, a group of a group norm or of a grouped convolution.
+    joins, a group of a group norm or of a grouped convolution, or as many channels of each of its
+    groups (see `balance`).
 
     Attributes:
         name: path of the producer that runs first; with the range of its channels if other
-            groups have the rest of them.
+            groups that can be pruned have the rest of them.
         channels: how many of them can go one by one.
         producers: convolutions and linear layers that write the channels.
         norms: modules in between that take channels by themselves (batch norm, L2Norm, depth-wise
-            convolutions), in blocks (group norm, grouped convolutions), or count them (mmdet's RoI
-            extractors).
+            convolutions), in blocks (group norm, grouped convolutions that lose whole groups), or
+            count them (mmdet's RoI extractors).
         consumers: convolutions and linear layers that read them, in order of execution.
         obstacle: why the group cannot be pruned, or ``None``.
+        followers: input axes of the norms that are grouped convolutions: they say again what goes
+            with whole groups, for plans of several prunings to compose.
     """
 
     name: str
@@ -67,11 +71,12 @@ class ChannelGroup:
     norms: tuple[Member, ...]
     consumers: tuple[Member, ...]
     obstacle: str | None = None
+    followers: tuple[Member, ...] = ()
 
     @property
     def members(self) -> tuple[Member, ...]:
         """Every axis that the group touches."""
-        return self.producers + self.norms + self.consumers
+        return self.producers + self.norms + self.consumers + self.followers
 
     @property
     def unit(self) -> int:
@@ -96,17 +101,24 @@ class ChannelGroup:
 
 def groups_of(trace: ChannelTrace, detector: nn.Module) -> list[ChannelGroup]:
     """The groups that a trace of a detector has found, in order of execution."""
-    units: dict[int, _Unit] = {}
+    units: dict[int, Unit] = {}
     for key, channels in sorted(_axes(trace), key=lambda axis: axis[0]):
         for index, root in enumerate(trace.ties.roots(channels).tolist()):
             if root:
                 units.setdefault(root, {}).setdefault(key, []).append(index)
+    written = {
+        root: unit for root, unit in units.items() if any(k.role == 'producers' for k in unit)
+    }
+    fates = [(unit, trace.ties.reasons(root)) for root, unit in written.items()]
+    free = [unit for unit, reasons in fates if not reasons]
+    fates = [fate for fate in fates if fate[1]]
+    for unit, reason in balanced(free, _grids(trace)):
+        fates.append((unit, () if reason is None else (reason,)))
     # Of equal make: the same axes with the same number of channels on each, and the same fate.
-    alike: dict[tuple, list[_Unit]] = {}
-    for root, unit in units.items():
-        if any(key.role == 'producers' for key in unit):
-            make = tuple((key, len(indices)) for key, indices in unit.items())
-            alike.setdefault((make, trace.ties.reasons(root)), []).append(unit)
+    alike: dict[tuple, list[Unit]] = {}
+    for unit, reasons in fates:
+        make = tuple((key, len(indices)) for key, indices in unit.items())
+        alike.setdefault((make, reasons), []).append(unit)
     found = [
         _describe(detector, sorted(same, key=_first), reasons, trace.calls)
         for (_, reasons), same in alike.items()
@@ -115,37 +127,40 @@ def groups_of(trace: ChannelTrace, detector: nn.Module) -> list[ChannelGroup]:
     return _named_apart(found)
 
 
-class _Key(NamedTuple):
-    """One axis of one module; they sort in order of execution."""
-
-    order: int
-    path: str
-    role: Role
-
-
-_Unit = dict[_Key, list[int]]  # in the order of the keys
-
-
-def _axes(trace: ChannelTrace) -> Iterator[tuple[_Key, object]]:
-    tables = (('producers', trace.writes), ('norms', trace.scales), ('consumers', trace.reads))
+def _axes(trace: ChannelTrace) -> Iterator[tuple[Key, Tensor]]:
+    tables = (
+        ('producers', trace.writes),
+        ('norms', trace.scales),
+        ('consumers', trace.reads),
+        ('followers', trace.follows),
+    )
     for role, table in tables:
         for path, channels in table.items():
-            yield _Key(trace.order[path], path, role), channels
+            yield Key(trace.order[path], path, role), channels
 
 
-def _first(unit: _Unit) -> int:
+def _grids(trace: ChannelTrace) -> dict[Key, Grid]:
+    """Both axes of each convolution that loses equally many channels of each group."""
+    return {
+        key: Grid(trace.grouped[key.path], len(channels) // trace.grouped[key.path])
+        for key, channels in _axes(trace)
+        if key.path in trace.grouped
+    }
+
+
+def _first(unit: Unit) -> int:
     """The first channel of a unit on the first producer."""
     return next(indices for key, indices in unit.items() if key.role == 'producers')[0]
 
 
 def _describe(
-    detector: nn.Module, units: list[_Unit], reasons: Sequence[str], calls: dict[str, int]
+    detector: nn.Module, units: list[Unit], reasons: Sequence[str], calls: dict[str, int]
 ) -> ChannelGroup:
-    roles: dict[str, list[Member]] = {'producers': [], 'norms': [], 'consumers': []}
+    roles: dict[str, list[Member]] = {role: [] for role in ROLES}
     for key in units[0]:
         pairs = sorted((i, number) for number, unit in enumerate(units) for i in unit[key])
         index, root = zip(*pairs, strict=True)
-        axis: Axis = 'in_channels' if key.role == 'consumers' else 'out_channels'
+        axis: Axis = 'in_channels' if key.role in ('consumers', 'followers') else 'out_channels'
         roles[key.role].append(Member(key.path, axis, index, root, calls[key.path]))
     obstacles = list(reasons)
     if not roles['consumers'] and not obstacles:
@@ -160,10 +175,8 @@ def _describe(
     return ChannelGroup(
         name=roles['producers'][0].path,
         channels=len(units),
-        producers=tuple(roles['producers']),
-        norms=tuple(roles['norms']),
-        consumers=tuple(roles['consumers']),
         obstacle='; '.join(obstacles) or None,
+        **{role: tuple(members) for role, members in roles.items()},
     )
 
 
@@ -173,13 +186,18 @@ def _in_blocks(detector: nn.Module, path: str) -> bool:
 
 
 def _named_apart(groups: list[ChannelGroup]) -> list[ChannelGroup]:
-    """Groups that share their first producer get the range of its channels into their names."""
+    """Groups that share their first producer get the range of its channels into their names.
+
+    If one of them alone can be pruned, it keeps the producer's.
+    """
     counts: dict[str, int] = {}
+    open_: dict[str, int] = {}
     for group in groups:
         counts[group.name] = counts.get(group.name, 0) + 1
+        open_[group.name] = open_.get(group.name, 0) + (group.obstacle is None)
     named = []
     for group in groups:
-        if counts[group.name] > 1:
+        if counts[group.name] > 1 and (group.obstacle or open_[group.name] > 1):
             index = group.producers[0].index
             name = f'{group.name}[{index[0]}:{index[-1] + 1}]'
             group = ChannelGroup(**{**vars(group), 'name': name})

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from mmdet_lcp.structure.balance import tie_whole
 from mmdet_lcp.structure.labels import channels_along, on_dimension
 
 if TYPE_CHECKING:
@@ -110,23 +111,21 @@ def _conv(
 
 
 def _grouped(trace: 'ChannelTrace', path: str, module: _ConvNd, columns: Tensor) -> Tensor | None:
-    """A grouped convolution loses whole groups, with what each reads and writes.
+    """A depth-wise convolution loses its groups of one channel; how others do comes later.
 
-    A depth-wise convolution has groups of one channel.
+    See `balance.settle`.
     """
     if isinstance(module, _ConvTransposeNd):
         trace.ties.fix(columns, f'{path} is a transposed convolution with groups')
         return None
+    if module.groups < module.in_channels:
+        _read(trace, path, columns)
+        trace.grouped[path] = module.groups
+        return _write(trace, path, module.out_channels)
     if path not in trace.scales:
         trace.scales[path] = trace.ties.fresh(module.out_channels)
-    rows = trace.scales[path]
-    read, written = columns.view(module.groups, -1), rows.view(module.groups, -1)
-    first = written[:, :1]
-    for block in (read, written):
-        trace.ties.tie(first.expand_as(block).flatten(), block.flatten())
-    whole = (read > 0).all(1)
-    trace.ties.fix(written[~whole].flatten(), f'{path} reads channels that no layer writes')
-    return rows
+    tie_whole(trace.ties, path, columns, trace.scales[path], module.groups)
+    return trace.scales[path]
 
 
 def _linear(

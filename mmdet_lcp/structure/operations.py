@@ -69,8 +69,13 @@ def apply_rule(
         parts = [(trace.labels.get(t), t.shape) for t in args[0] if t.numel()]
         trace.label(out, concatenated(parts, args[1] if len(args) > 1 else kwargs.get('dim', 0)))
     elif name in RESHAPES:
+        before = trace.labels[args[0]]
+        after = compact(before.expand(args[0].shape).reshape(out.shape))
+        trace.label(out, _split(trace, before, after))
+    elif name == 'channel_shuffle':
         full = trace.labels[args[0]].expand(args[0].shape)
-        trace.label(out, compact(full.reshape(out.shape)))
+        _tie_parts(trace, full.movedim(1, 0).flatten(1).amax(1).view(args[1], -1))
+        _move(trace, func, args, kwargs, out)
     elif name in MOVES:
         _move(trace, func, args, kwargs, out)
     elif name == 'constant_pad_nd':
@@ -115,6 +120,35 @@ def _move(
         out if several else [out], moved if several else [moved], strict=True
     ):
         trace.label(output, compact(labels))
+
+
+def _split(trace: 'ChannelTrace', before: Tensor, after: Tensor) -> Tensor:
+    """Labels after a reshape; one that cuts the channels into parts says what may go.
+
+    A shuffle reshapes C channels to (g, C / g), or (C / g, g), with the number g of its own. For
+    g to be right afterwards, each of the g parts has to lose its channel at the same place.
+    """
+    varied = [size for size in after.shape if size > 1]
+    if len(varied) <= sum(size > 1 for size in before.shape):
+        return after
+    if len(varied) != 2:
+        trace.ties.fix(after.flatten(), 'a reshape cuts them into parts of parts')
+        return after
+    parts = after.reshape(varied)
+    first, second = varied
+    known = trace.group_counts
+    if first not in known and (second in known or second < first):
+        parts = parts.T
+    _tie_parts(trace, parts)
+    return trace.ties.roots(after)
+
+
+def _tie_parts(trace: 'ChannelTrace', parts: Tensor) -> None:
+    """Of parts of equal size, (parts, channels of each), all lose the same places."""
+    strongest = parts.amax(0, keepdim=True).expand_as(parts)
+    trace.ties.tie(strongest.flatten(), parts.flatten())
+    partly = (parts > 0).any(0) & (parts == 0).any(0)
+    trace.ties.fix(parts[:, partly].flatten(), 'a reshape puts them beside what no layer writes')
 
 
 def _write(

@@ -3,7 +3,8 @@
 What differs between kinds of modules is written down once, in `_SLICERS`.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from mmdet.models.necks.ssd_neck import L2Norm
@@ -16,6 +17,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.structure.groups import Axis, ChannelGroup
 from mmdet_lcp.structure.plan import Plan, Totals
+
+# Channels that stay, by axis, as a module counts them now.
+Positions = dict[Axis, list[int]]
 
 
 def axis_size(module: nn.Module, axis: Axis, path: str = '') -> int:
@@ -73,7 +77,7 @@ def apply_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.
         CompressionError: the plan names a module that is not there, or another size.
     """
     done = done or Plan()
-    work = []
+    work: dict[str, Positions] = {}
     for path, axes in plan.modules.items():
         try:
             module = detector.get_submodule(path)
@@ -91,11 +95,11 @@ def apply_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.
                     'detector that it was made on.'
                 )
             if kept != now:
-                positions = now.positions(kept)
-                _check_blocks(module, axis, positions, path)
-                work.append((module, axis, positions))
-    for module, axis, positions in work:
-        _keep(module, axis, positions)
+                work.setdefault(path, {})[axis] = now.positions(kept)
+    for path, axes in work.items():
+        _check_blocks(detector.get_submodule(path), axes, path)
+    for path, axes in work.items():
+        _keep(detector.get_submodule(path), axes)
     return detector
 
 
@@ -120,7 +124,10 @@ def mask_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.M
             now = done.kept(path, axis, kept.total).keep
             gone = [position for position, channel in enumerate(now) if channel not in stay]
             if isinstance(module, (_ConvNd, nn.Linear)):
-                module.weight.movedim(weight_dim(module, axis), 0)[gone] = 0
+                if axis == 'in_channels' and getattr(module, 'groups', 1) > 1:
+                    _zero_grouped_inputs(module, gone)
+                else:
+                    module.weight.movedim(weight_dim(module, axis), 0)[gone] = 0
                 names = ('bias',) if axis == 'out_channels' else ()
             else:
                 names = ('weight', 'bias', 'running_mean')
@@ -142,11 +149,15 @@ def needs_fresh_inputs(detector: nn.Module, group: ChannelGroup) -> bool:
 
 
 @torch.no_grad()
-def _keep(module: nn.Module, axis: Axis, positions: list[int]) -> None:
-    for kind, keep in _SLICERS.items():
-        if isinstance(module, kind):
-            keep(module, axis, torch.tensor(positions, dtype=torch.long))
-            return
+def _keep(module: nn.Module, axes: Positions) -> None:
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        _keep_groups(module, axes)
+        return
+    for axis, positions in axes.items():
+        for kind, keep in _SLICERS.items():
+            if isinstance(module, kind):
+                keep(module, axis, torch.tensor(positions, dtype=torch.long))
+                break
 
 
 def _slice(module: nn.Module, name: str, dim: int, positions: Tensor) -> None:
@@ -160,42 +171,83 @@ def _slice(module: nn.Module, name: str, dim: int, positions: Tensor) -> None:
     setattr(module, name, sliced)
 
 
-def _check_blocks(module: nn.Module, axis: Axis, positions: list[int], path: str) -> None:
-    """Group norms and grouped convolutions lose whole groups.
+def _check_blocks(module: nn.Module, axes: Positions, path: str) -> None:
+    """Group norms lose whole groups; grouped convolutions too, or equally many of each, or both.
 
     Raises:
         CompressionError: the plan does otherwise.
     """
-    size = _block(module, axis)
-    whole = set(positions)
-    if any(set(range(p - p % size, p - p % size + size)) - whole for p in positions):
-        raise CompressionError(
-            f'the plan does not fit: {path} works on groups of {size} channels, of which it '
-            'would keep parts'
-        )
+    alive = []
+    for axis, positions in axes.items():
+        size = _block(module, axis)
+        counts = Counter(position // size for position in positions)
+        whole = isinstance(module, nn.GroupNorm)
+        if any(count != size for count in counts.values()) and (whole or _differ(counts)):
+            raise CompressionError(
+                f'the plan does not fit: {path} works on groups of {size} channels, of which it '
+                'would keep parts'
+            )
+        alive.append(set(counts))
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        if 'out_channels' not in axes:
+            alive.append(set(range(module.groups)))
+        if alive[0] != alive[-1]:
+            raise CompressionError(
+                f'the plan does not fit: {path} would lose other groups of its in_channels than '
+                'of its out_channels'
+            )
+
+
+def _differ(counts: Counter) -> bool:
+    return len(set(counts.values())) > 1
 
 
 def _block(module: nn.Module, axis: Axis) -> int:
-    """How many neighbouring channels of an axis can only go together."""
+    """How many neighbouring channels of an axis a group has; 1 without groups."""
     if isinstance(module, nn.GroupNorm):
         return module.num_channels // module.num_groups
-    if getattr(module, 'groups', 1) > 1:
+    if isinstance(module, _ConvNd) and module.groups > 1:
         return axis_size(module, axis) // module.groups
     return 1
 
 
+def _zero_grouped_inputs(module: _ConvNd, gone: Sequence[int]) -> None:
+    """Let each group of a convolution read with zeros what is gone of its own inputs."""
+    size, blocks = _block(module, 'in_channels'), module.weight.unflatten(0, (module.groups, -1))
+    for position in gone:
+        blocks[position // size, :, position % size] = 0
+
+
 def _keep_conv(module: _ConvNd, axis: Axis, positions: Tensor) -> None:
+    _slice(module, 'weight', weight_dim(module, axis), positions)
     if axis == 'in_channels':
-        _slice(module, 'weight', weight_dim(module, axis), positions)
         module.in_channels = len(positions)
         return
-    if module.groups > 1:  # whole groups, inputs and outputs; depth-wise: of one channel each
-        each = module.in_channels // module.groups
-        module.groups = len(positions) // _block(module, axis)
-        module.in_channels = each * module.groups
-    _slice(module, 'weight', weight_dim(module, axis), positions)
     _slice(module, 'bias', 0, positions)
     module.out_channels = len(positions)
+
+
+def _keep_groups(module: _ConvNd, axes: Positions) -> None:
+    """What stays of a grouped convolution: groups, and of each of them as many channels.
+
+    Without `in_channels` all inputs of the groups stay whose outputs do.
+    """
+    sizes = {axis: _block(module, axis) for axis in ('in_channels', 'out_channels')}
+    first = next(iter(axes))
+    alive = sorted({position // sizes[first] for position in axes[first]})
+    ins, outs = (
+        torch.tensor(axes.get(axis) or [n * size + i for n in alive for i in range(size)])
+        for axis, size in sizes.items()
+    )
+    weight = module.weight.detach()
+    columns = (ins % sizes['in_channels']).view(len(alive), -1)
+    columns = columns.repeat_interleave(len(outs) // len(alive), 0).to(weight.device)
+    index = columns.view(*columns.shape, *[1] * (weight.dim() - 2))
+    index = index.expand(*columns.shape, *weight.shape[2:])
+    kept = weight[outs.to(weight.device)].gather(1, index)
+    module.weight = nn.Parameter(kept, requires_grad=module.weight.requires_grad)
+    _slice(module, 'bias', 0, outs)
+    module.in_channels, module.out_channels, module.groups = len(ins), len(outs), len(alive)
 
 
 def _keep_linear(module: nn.Linear, axis: Axis, positions: Tensor) -> None:

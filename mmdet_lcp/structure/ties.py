@@ -16,6 +16,13 @@ class Ties:
         self._parent = np.zeros(1, dtype=np.int64)
         self._reasons: dict[int, list[str]] = {}
 
+    def copy(self) -> 'Ties':
+        """The same ties, to try out more of them."""
+        other = Ties()
+        other._parent = self._parent.copy()
+        other._reasons = {channel: list(reasons) for channel, reasons in self._reasons.items()}
+        return other
+
     def fresh(self, count: int) -> Tensor:
         """New channels, tied to nothing: (count,), int64."""
         first = len(self._parent)

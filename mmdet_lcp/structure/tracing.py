@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mmdet_lcp.modes import in_eval
+from mmdet_lcp.structure.balance import settle
 from mmdet_lcp.structure.layer_rules import rule_of
 from mmdet_lcp.structure.operations import apply_rule
 from mmdet_lcp.structure.ties import Ties
@@ -33,6 +35,10 @@ class ChannelTrace(TorchDispatchMode):
         scales: the same for modules that take each channel by itself, blocks of channels, or none
             at all but count them.
         reads: channels of each layer's input axis, by path; 0 for what nothing has written.
+        follows: channels of the input axis of convolutions that lose whole groups, by path.
+        grouped: number of groups of each convolution that reads and writes in groups of several
+            channels, by path; after `run`, of those that lose equally many of each group.
+        group_counts: numbers of groups that such convolutions have.
         calls: how many times each of these has run, by path.
         order: position of each module's first run, by path.
     """
@@ -45,6 +51,9 @@ class ChannelTrace(TorchDispatchMode):
         self.writes: dict[str, Tensor] = {}
         self.scales: dict[str, Tensor] = {}
         self.reads: dict[str, Tensor] = {}
+        self.follows: dict[str, Tensor] = {}
+        self.grouped: dict[str, int] = {}
+        self.group_counts: set[int] = set()
         self.calls: dict[str, int] = {}
         self.order: dict[str, int] = {}
         self._paused = 0
@@ -92,6 +101,11 @@ class ChannelTrace(TorchDispatchMode):
             forward: runs it and returns its outputs.
         """
         paths = {module: path for path, module in detector.named_modules()}
+        self.group_counts = {
+            module.groups
+            for module in paths
+            if isinstance(module, _ConvNd) and 1 < module.groups < module.in_channels
+        }
         for module, path in paths.items():
             if rule_of(module) is None:
                 named = [*module._parameters.items(), *module._buffers.items()]
@@ -110,6 +124,7 @@ class ChannelTrace(TorchDispatchMode):
             with self:
                 outputs = forward()
         self.stay(_leaves(outputs), "its channels are the detector's outputs")
+        settle(self)
 
     def _before(self, path: str, module: nn.Module, args: tuple) -> None:
         rule = rule_of(module)

@@ -73,9 +73,9 @@ class ChannelScaleUpdate(Update):
         weights = problem.weights()
         for path, weight in weights.items():
             consumer = problem.consumers[path]
-            scale = torch.ones(weight.shape[1], dtype=torch.float64, device=weight.device)
+            scale = torch.ones(consumer.inputs, dtype=torch.float64, device=weight.device)
             scale[consumer.index] = scales.to(weight.device)[consumer.root]
-            weight *= scale.view(1, -1, *[1] * (weight.dim() - 2)).to(weight.dtype)
+            weight *= consumer.spread(scale).to(weight.dtype)
         problem.write(problem.masked(weights, keep))
         return {
             'error_before': error(torch.ones_like(factors)),

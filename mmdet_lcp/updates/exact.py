@@ -57,8 +57,9 @@ class ExactUpdate(Update):
         """Solve for every consumer; returns the mean squared error before and after."""
         problem.write(problem.masked(problem.weights(), keep))
         log = {'error_before': 0.0, 'error_after': 0.0}
-        for path, moments in problem.moments().items():
-            consumer = problem.consumers[path]
+        parts = problem.parts()
+        for name, moments in problem.moments().items():
+            consumer = parts[name].layer
             rows = kept_rows(consumer, problem.channels, keep)
             kernel = consumer.module.weight.flatten(1)
             found = fit(moments, rows, kernel[:, rows].double(), self.ridge, consumer.intercept)

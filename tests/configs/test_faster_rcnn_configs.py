@@ -44,7 +44,7 @@ def mmdets_own(name: str) -> Config:
 
 
 def test_all_are_found():
-    assert len(DENSE) == 7
+    assert len(DENSE) == 7 + 2 * 4
     assert len(PRUNING) == 9
 
 
@@ -107,6 +107,24 @@ def test_vgg16_is_that_of_the_paper():
     assert not detector.with_neck
     frozen = [n for n, p in detector.named_parameters() if not p.requires_grad]
     assert {name.split('.')[2] for name in frozen} == {'0', '2', '5', '7'}  # conv1 and conv2
+
+
+@pytest.mark.parametrize('data', ['bccd', 'digits', 'fpn_coco', 'fpn_voc0712'])
+@pytest.mark.parametrize('backbone', ['mobilenet_v1', 'shufflenet_v1'])
+def test_compact_backbones_take_the_place_of_the_resnet(backbone, data):
+    """The same detector otherwise, whose pyramid reads strides 4, 8, 16 and 32."""
+    name = f'faster_rcnn_{backbone}_{data}'
+    other = f'faster_rcnn_r18_narrow_{data}' if data in ('bccd', 'digits') else None
+    cfg, same = load(name), load(other or f'faster_rcnn_r50_{data}')
+    for key in ('rpn_head', 'roi_head', 'train_cfg', 'test_cfg', 'data_preprocessor'):
+        assert plain(cfg.model[key]) == plain(same.model[key])
+    assert cfg.train_cfg == same.train_cfg and cfg.param_scheduler == same.param_scheduler
+    detector = build(name).eval()
+    with torch.no_grad():
+        maps = detector.backbone(torch.zeros(1, 3, 64, 96))
+        assert [m.shape[2:] for m in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+        assert len(detector.neck(maps)) == detector.neck.num_outs
+    assert [m.shape[1] for m in maps] == list(cfg.model.neck.in_channels)
 
 
 @pytest.mark.parametrize('name', PRUNING)

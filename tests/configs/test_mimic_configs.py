@@ -57,6 +57,9 @@ def test_all_are_there():
         for kind in kinds:
             assert f'ssd_half_input_{data}_{kind}' in NAMES
         assert f'faster_rcnn_quarter_width_{data}_stage2' in NAMES
+        for backbone in ('mobilenet_v1', 'shufflenet_v1'):
+            for kind in kinds[:2]:
+                assert f'ssd_{backbone}_{data}_{kind}' in NAMES
     assert len(COMPARE) == 2
 
 
@@ -118,8 +121,10 @@ def test_is_as_small_as_it_says(name):
     share = own['macs'] / full['macs']
     if 'half_width' in name:
         assert 0.2 < share < 0.35
-    elif 'quarter_width' in name:
+    elif 'quarter_width' in name or 'shufflenet' in name:
         assert share < 0.15
+    elif 'mobilenet' in name:
+        assert share < 0.25
     else:
         assert size_of(cfg)[0] * 2 == size_of(other)[0]
         assert share < 0.5

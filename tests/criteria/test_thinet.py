@@ -8,6 +8,7 @@ from torch import nn
 
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem, ThiNet
 from mmdet_lcp.criteria.layer import Layer
+from mmdet_lcp.criteria.parts import Part
 from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.criteria.thinet import dropping_order
 from mmdet_lcp.criteria.thinet_samples import _rows, sample_moments
@@ -147,7 +148,7 @@ def sampled(made, samples_per_image, seed=0, image=0):
     numbers = list(range(image, image + batch.num_images))
     key = (seed, 0)
     with torch.no_grad():
-        return _rows(made.problem, consumer, batch, path, 0, numbers, key, samples_per_image)
+        return _rows(made.problem, Part(path, consumer), batch, 0, numbers, key, samples_per_image)
 
 
 def test_samples_are_different_rows_of_all(make_problem):

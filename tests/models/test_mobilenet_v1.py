@@ -7,7 +7,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_lcp.analysis.cost import module_macs
-from mmdet_lcp.models.mobilenet_v1 import MobileNetV1, timm_name
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.models.mobilenet_v1 import MobileNetV1
+from mmdet_lcp.models.mobilenet_v1_timm import timm_name
 
 
 # Width multipliers: multiply-adds and parameters in millions (table 6 of the paper); resolutions
@@ -106,6 +108,42 @@ def test_timms_weights_load():
 def test_a_shorter_backbone_takes_the_stages_that_it_has():
     loaded = MobileNetV1(out_stages=(3,)).load_state_dict(timm_state())
     assert not loaded.missing_keys and not loaded.unexpected_keys
+
+
+def test_weights_of_another_width_are_refused():
+    with pytest.raises(CompressionError, match=r'width_mult .*1\.25 for mobilenetv1_125'):
+        MobileNetV1(0.5).load_state_dict(timm_state(), strict=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('name', 'width'), [('mobilenetv1_100', 1.0), ('mobilenetv1_125', 1.25)])
+def test_timms_network_computes_the_same(name, width, tmp_path):
+    """Its random weights and statistics, loaded from a file by mmengine's own initialisation."""
+    timm = pytest.importorskip('timm', reason='timm is not installed', exc_type=ImportError)
+    torch.manual_seed(0)
+    other = timm.create_model(name).eval()
+    for module in other.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.uniform_(-0.5, 1.0)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    path = tmp_path / f'{name}.pth'
+    torch.save(other.state_dict(), path)
+    backbone = MobileNetV1(
+        width,
+        out_stages=(1, 2, 3, 4, 5),
+        act_cfg=dict(type='ReLU6'),
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)),
+    )
+    backbone.init_weights()
+    x = torch.randn(2, 3, 96, 64)
+    found = backbone.eval()(x)
+    expected = other.bn1(other.conv_stem(x))
+    for stage, ours in zip(other.blocks, found, strict=True):
+        expected = stage(expected)
+        assert float(expected.abs().max()) > 0.1
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -331,8 +331,11 @@ def test_of_several_blocks_the_coarsest_counts():
     group = by_name(model)['a']
     assert (group.channels, group.unit) == (2, 4)
     model.norm = nn.GroupNorm(1, 8)
-    group = by_name(model)['a']
-    assert group.obstacle == 'its 8 channels can only go all together (grouped, norm)'
+    groups = by_name(model)
+    assert groups['grouped'].obstacle == 'its 8 channels can only go all together (norm)'
+    # What the grouped convolution reads may go all the same, one channel of each of its groups.
+    assert (groups['a'].obstacle, groups['a'].channels) == (None, 2)
+    assert groups['a'].consumers[0].root == (0, 1, 0, 1, 0, 1, 0, 1)
 
 
 def test_a_transposed_convolution_reads_and_writes():

@@ -371,6 +371,16 @@ def test_parts_of_a_block_cannot_stay(path):
         apply_plan(Blocks(), plan)
 
 
+def by_group(module, name, value, axes) -> torch.Tensor:
+    """What stays of a grouped convolution's parameter, row by row."""
+    outs, ins = module.out_channels // module.groups, module.in_channels // module.groups
+    rows = axes['out_channels'].keep if 'out_channels' in axes else range(module.out_channels)
+    if name == 'bias' or 'in_channels' not in axes:
+        return value[list(rows)]
+    kept = [[i % ins for i in axes['in_channels'].keep if i // ins == r // outs] for r in rows]
+    return torch.stack([value[r, columns] for r, columns in zip(rows, kept, strict=True)])
+
+
 def same_rows(detector, pruned, plan) -> bool:
     """Independent of surgery: each tensor is what its axes' plans leave of the original."""
     known = dict(pruned.named_modules())
@@ -384,7 +394,10 @@ def same_rows(detector, pruned, plan) -> bool:
                 if axis == 'in_channels' and name != 'weight':
                     continue
                 dim = 1 if (axis == 'in_channels') != transposed and name == 'weight' else 0
-                value = value.index_select(dim, torch.tensor(kept.keep))
+                if getattr(module, 'groups', 1) == 1:
+                    value = value.index_select(dim, torch.tensor(kept.keep))
+            if axes and getattr(module, 'groups', 1) > 1:
+                value = by_group(module, name, value, axes)
             if not torch.equal(getattr(known[path], name), value):
                 return False
     return True

@@ -23,11 +23,6 @@ def written_in_place(m, x):
     return y.relu_()
 
 
-def shuffled(m, x):
-    n, c, h, w = x.shape
-    return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
-
-
 def focus(m, x):
     return torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2]], 1)
 
@@ -43,7 +38,6 @@ MAPS = {
     'picked': lambda m, x: x[:, [5, 1, 6]],
     'picked by a mask': lambda m, x: x[:, torch.arange(CHANNELS) % 3 == 0],
     'index_select': lambda m, x: x.index_select(1, torch.tensor([7, 0, 0])),
-    'shuffle': shuffled,
     'pixel shuffle': lambda m, x: F.pixel_shuffle(x, 2),
     'focus': focus,
     'twice': lambda m, x: torch.cat([x, x.relu()], 1),
@@ -117,6 +111,46 @@ def test_index_maps(operations):
                 if not reads or group.channels == 1:
                     assert group.obstacle
     assert found == expected
+
+
+def shuffled(m, x):
+    n, c, h, w = x.shape
+    return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+def shuffled_the_other_way(m, x):
+    n, c, h, w = x.shape
+    return x.view(n, c // 2, 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+SHUFFLES = {
+    # Channels that go together, by what the shuffle does to 0..7 (by hand).
+    'in two parts': (shuffled, [{0, 4}, {1, 5}, {2, 6}, {3, 7}]),
+    'in parts of two': (shuffled_the_other_way, [{0, 1}, {2, 3}, {4, 5}, {6, 7}]),
+    "PyTorch's": (
+        lambda m, x: F.channel_shuffle(x, 2), [{0, 4}, {1, 5}, {2, 6}, {3, 7}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(('operations', 'together'), SHUFFLES.values(), ids=SHUFFLES)
+def test_a_shuffle_by_a_number_of_its_own(operations, together):
+    """Each part has to lose its channel at the same place: 7 channels cannot be shuffled by 2."""
+    torch.manual_seed(0)
+    model = Between(operations)
+    group = next(g for g in find_groups(model, (SIDE, SIDE)) if g.name == 'a')
+    assert group.obstacle is None
+    assert [set(group.producers[0].map([i])) for i in range(group.channels)] == together
+    columns = reads_by_nan(model)
+    for number, part in enumerate(together):
+        reads = {i for i, column in enumerate(columns) if column & part}
+        assert set(group.consumers[0].map([number])) == reads
+
+
+def test_a_reshape_into_parts_of_parts():
+    model = Between(lambda m, x: x.unflatten(1, (2, 2, 2)).transpose(1, 3).flatten(1, 3))
+    group = next(g for g in find_groups(model, (SIDE, SIDE)) if g.name == 'a')
+    assert group.obstacle == 'a reshape cuts them into parts of parts'
 
 
 UNKNOWN = {

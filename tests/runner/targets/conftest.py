@@ -60,6 +60,12 @@ def r18() -> Case:
     return real('ssd_r18_narrow')
 
 
+@pytest.fixture(scope='session')
+def shufflenet() -> Case:
+    """Grouped convolutions that lose equally many channels of each group."""
+    return real('ssd_shufflenet_v1_small')
+
+
 class Net(nn.Module):
     """All that makes costs depend on groups, on images of (16, 16).
 

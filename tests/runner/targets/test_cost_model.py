@@ -43,7 +43,7 @@ def test_by_hand(net, counts):
     assert params_model(net.detector, net.groups).total(counts) == params_by_hand(*counts)
 
 
-@pytest.mark.parametrize('name', ['vgg', 'r18'])
+@pytest.mark.parametrize('name', ['vgg', 'r18', 'shufflenet'])
 def test_equals_what_pruned_detectors_cost(name, request):
     case = request.getfixturevalue(name)
     macs = macs_model(case.detector, case.groups, case.size)
@@ -54,7 +54,8 @@ def test_equals_what_pruned_detectors_cost(name, request):
     for counts in tried:
         expected = detector_cost(first_channels(case.detector, case.groups, counts), case.size)
         found = dict(params=params.total(counts), macs=macs.total(counts))
-        assert found == expected, counts
+        # A third of a product is rounded, where convolutions have three groups.
+        assert found == pytest.approx(expected, rel=1e-12), counts
 
 
 def test_some_of_the_groups(vgg):
