@@ -24,14 +24,10 @@ added to a folder later. DIR/cells/NAME/log.txt is what a run prints.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mmdet_lcp import CompressionError
 from mmdet_lcp.runner.comparison import (
     CONTROLS,
     ComparisonPlan,
@@ -39,11 +35,9 @@ from mmdet_lcp.runner.comparison import (
     Start,
     list_methods,
     plan_comparison,
-    run_comparison,
     start_process,
 )
-
-TRAIN = Path(__file__).resolve().with_name('train.py')
+from mmdet_lcp.runner.comparison.command_line import add_common_arguments, exit_status, run_plan
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,9 +61,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='R',
         help="fractions of the channels to remove, each between 0 and 1 (CONFIG's unless told)",
     )
-    add('--seeds', nargs='+', type=int, default=[0], metavar='S', help='default: 0')
     add('--out', metavar='DIR', help='folder for everything (work_dirs/CONFIG_NAME unless told)')
-    add('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: 1)')
     add('--checkpoint', metavar='PATH', help="the dense detector (CONFIG's load_from unless told)")
     add(
         '--finetune-iters',
@@ -78,21 +70,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='iterations before each group, for methods with an auxiliary network (default: 8)',
     )
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2',
+    add_common_arguments(
+        parser, 'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2'
     )
     add('--list', action='store_true', help='print the methods and end')
-    add('--dry-run', action='store_true', help='print the runs and which of them exist, and end')
     args = parser.parse_args(argv)
     if not args.list and (args.config is None or not args.criteria):
         parser.error('CONFIG and --criteria are needed; --list prints the methods')
-    if args.jobs < 1:
-        parser.error('--jobs must be at least 1')
     return args
 
 
@@ -132,7 +116,8 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
         The exit status.
     """
     args = parse_args(argv)
-    try:
+
+    def work() -> int:
         if args.list:
             print_methods()
             return 0
@@ -150,21 +135,9 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
         if args.dry_run:
             print_plan(plan, out)
             return 0
-        words = ['python', 'tools/compare.py', *(sys.argv[1:] if argv is None else argv)]
-        command = shlex.join(map(str, words))
+        return run_plan(plan, out, args.jobs, Path(__file__), argv, start)
 
-        def tell(line: str) -> None:
-            print(line, flush=True)
-
-        ended_well = run_comparison(plan, out, TRAIN, args.jobs, command, start, tell)
-        print(f'Tables: {out / "table.md"}, {out / "table.csv"}')
-        return 0 if ended_well else 1
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    return exit_status(work)
 
 
 if __name__ == '__main__':

@@ -13,18 +13,13 @@ hands out.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mmdet_lcp import CompressionError
-from mmdet_lcp.runner.comparison import Start, run_comparison, start_process
+from mmdet_lcp.runner.comparison import Start, start_process
+from mmdet_lcp.runner.comparison.command_line import add_common_arguments, exit_status, run_plan
 from mmdet_lcp.runner.comparison.students import plan_students
-
-TRAIN = Path(__file__).resolve().with_name('train.py')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,22 +29,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('configs', nargs='+', metavar='CONFIG', help='a config that trains a detector')
-    add('--seeds', nargs='+', type=int, default=[0], metavar='S', help='default: 0')
     add('--out', required=True, metavar='DIR', help='folder for everything')
-    add('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: 1)')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='set keys of all configs, e.g. train_cfg.max_epochs=10',
-    )
-    add('--dry-run', action='store_true', help='print the runs and which of them exist, and end')
-    args = parser.parse_args(argv)
-    if args.jobs < 1:
-        parser.error('--jobs must be at least 1')
-    return args
+    add_common_arguments(parser, 'set keys of all configs, e.g. train_cfg.max_epochs=10')
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int:
@@ -63,29 +45,18 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
         The exit status.
     """
     args = parse_args(argv)
-    out = Path(args.out)
-    try:
+
+    def work() -> int:
+        out = Path(args.out)
         plan = plan_students(args.configs, args.seeds, args.cfg_options)
         if args.dry_run:
             for cell in plan.cells:
                 state = 'exists' if cell.is_finished(out) else 'to be run'
                 print(f'{cell.name}  {cell.iterations}  {state}')
             return 0
-        words = ['python', 'tools/compare_students.py', *(sys.argv[1:] if argv is None else argv)]
+        return run_plan(plan, out, args.jobs, Path(__file__), argv, start)
 
-        def tell(line: str) -> None:
-            print(line, flush=True)
-
-        command = shlex.join(map(str, words))
-        ended_well = run_comparison(plan, out, TRAIN, args.jobs, command, start, tell)
-        print(f'Tables: {out / "table.md"}, {out / "table.csv"}')
-        return 0 if ended_well else 1
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    return exit_status(work)
 
 
 if __name__ == '__main__':

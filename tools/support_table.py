@@ -1,14 +1,15 @@
 #!/usr/bin/env python
-"""Try out which detectors can be pruned, and write docs/support.md.
+"""Try out which detectors can be pruned, and how; write it down as a page.
 
 Each detector is built from its own config with random weights, traced, pruned with every
 criterion, saved, opened by init_detector, trained on, pruned again and exported. What has been
 tried is kept in DIR; killed on the way, the same command goes on with the next detector.
 
-  python tools/support_table.py                         # all of them, some minutes each
+  # your own detector, before you set out to prune it: DIR/support.md
+  python tools/support_table.py --detectors my_detector.py --size 256
   python tools/support_table.py --detectors fcos-r50-fpn yolox-s
-  # your own detector, before you set out to prune it
-  python tools/support_table.py --detectors my_detector.py --size 256 --page my_support.md
+  # all of them, some minutes each, for the documentation
+  python tools/support_table.py --page docs/support.md
 """
 
 import argparse
@@ -26,8 +27,6 @@ from mmdet_lcp.analysis.tables import format_seconds
 from mmdet_lcp.files import write_json, write_text
 from mmdet_lcp.runner.support import DETECTORS, SupportedDetector, Trial, TrialFacts, support_page
 from mmdet_lcp.runner.support.criteria import CRITERIA, CriterionFacts
-
-PAGE = Path(__file__).parents[1] / 'docs' / 'support.md'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,7 +64,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='DIR',
         help='folder for what has been tried, a file a detector (default: work_dirs/support)',
     )
-    add('--page', default=str(PAGE), metavar='FILE', help=f'the page (default: {PAGE})')
+    add('--page', metavar='FILE', help='the page (default: DIR/support.md)')
     add('--again', action='store_true', help='try detectors that have been tried before')
     return parser.parse_args(argv)
 
@@ -148,8 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)
         return 130
-    write_text(args.page, support_page(facts))
-    print(f'{args.page} written')
+    page = Path(args.page or Path(args.out, 'support.md'))
+    write_text(page, support_page(facts))
+    print(f'{page} written')
     return int(any(failed(each) for each in facts))
 
 

@@ -1,14 +1,11 @@
 """tools/compare.py on tiny data: what is run and written, and how it fails."""
 
-import csv
-import importlib.util
 from pathlib import Path
 
 import pytest
 import tiny
-from processes import Script
+from comparisons import Forked, load_tool, not_started, table_rows
 
-ROOT = Path(__file__).parents[2]
 GROUND = r"""
 pruning.update(
     layers=r'stage4\.1\.conv',
@@ -22,39 +19,7 @@ param_scheduler = None
 """
 MAP = 'coco/bbox_mAP'
 
-
-class Forked:
-    """A child that a server with PyTorch in it forks: sooner there than a new process."""
-
-    def __init__(self, command, log, env) -> None:
-        self.script = Script(Path(command[1]), command[2:], log.parent / 'prints', dict(env))
-        self.log = log
-
-    def poll(self) -> int | None:
-        status = self.script.process.exitcode
-        if status is not None:
-            self.log.write_text(self.script.out + self.script.err)
-        return status
-
-    def terminate(self) -> None:
-        self.script.process.terminate()
-
-    def kill(self) -> None:
-        self.script.process.kill()
-
-
-def not_started(*_):
-    raise AssertionError('a run was started')
-
-
-def load_tool():
-    spec = importlib.util.spec_from_file_location('compare', ROOT / 'tools' / 'compare.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-compare = load_tool()
+compare = load_tool('compare')
 
 
 @pytest.fixture(scope='module')
@@ -91,12 +56,8 @@ def fails(capsys):
     return run
 
 
-def rows(out: Path) -> list[dict]:
-    return list(csv.DictReader((out / 'table.csv').read_text().splitlines()))
-
-
 def test_a_table_of_all_runs(out):
-    table = rows(out)
+    table = table_rows(out)
     names = [(row['method'], row['seed'], row['state']) for row in table]
     assert names == [
         ('lcp_exact', '0', 'finished'),
@@ -144,7 +105,7 @@ def test_a_run_that_fails(config, tmp_path, capsys):
     printed = capsys.readouterr()
     assert 'lcp_exact_r0.5_s0 failed' in printed.out
     assert 'is cut short or no torch checkpoint' in printed.out
-    assert rows(tmp_path / 'out')[0]['state'] == 'failed'
+    assert table_rows(tmp_path / 'out')[0]['state'] == 'failed'
 
 
 def test_list(capsys):

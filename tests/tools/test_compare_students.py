@@ -1,7 +1,5 @@
 """tools/compare_students.py on tiny data: what is run and written, and how it fails."""
 
-import csv
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,11 +7,10 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from comparisons import ROOT, Forked, load_tool, not_started, table_rows
 from mmdet.registry import MODELS
 from mmengine.config import Config
-from processes import Script
 
-ROOT = Path(__file__).parents[2]
 SHORT = """
 train_cfg = dict(max_epochs=1)
 param_scheduler = None
@@ -23,40 +20,7 @@ _base_ = [{plain!r}, {fragment!r}]
 mimic = dict(teacher=dict(config={plain!r}, checkpoint={checkpoint!r}))
 """
 
-
-def load_tool():
-    path = ROOT / 'tools' / 'compare_students.py'
-    spec = importlib.util.spec_from_file_location('compare_students', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
-
-
-class Forked:
-    """A child that a server with PyTorch in it forks: sooner there than a new process."""
-
-    def __init__(self, command, log, env) -> None:
-        self.script = Script(Path(command[1]), command[2:], log.parent / 'prints', dict(env))
-        self.log = log
-
-    def poll(self) -> int | None:
-        status = self.script.process.exitcode
-        if status is not None:
-            self.log.write_text(self.script.out + self.script.err)
-        return status
-
-    def terminate(self) -> None:
-        self.script.process.terminate()
-
-    def kill(self) -> None:
-        self.script.process.kill()
-
-
-def not_started(*_):
-    raise AssertionError('a run was started')
+tool = load_tool('compare_students')
 
 
 @pytest.fixture(scope='module')
@@ -86,13 +50,8 @@ def out(configs, options) -> Path:
     return configs[0].with_name('out')
 
 
-def rows_of(out: Path) -> list[dict]:
-    with (out / 'table.csv').open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_row_a_run(out, configs):
-    rows = rows_of(out)
+    rows = table_rows(out)
     assert [(row['method'], row['seed']) for row in rows] == [
         (name, seed) for name in ('alone', 'taught') for seed in '01'
     ]

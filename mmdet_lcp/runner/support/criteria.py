@@ -41,7 +41,8 @@ from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpda
 # Numbers under a consumer's kernel from which on second moments are taken on a detector of half
 # the width; and how often it may be halved, a VGG's first linear layer under 512 x 7 x 7 most.
 LARGE, HALVINGS = 1300, 3
-IMAGES, REGIONS = 2, 24
+REGIONS = 8  # an image
+PIXELS = 2 * 256**2  # of all selection images; at least one image
 CACHE = 1 << 30  # bytes
 
 
@@ -60,7 +61,7 @@ CRITERIA: dict[str, Method] = {
     'LCP': Method(LCP, lambda: SGDUpdate(steps=2), LocalizationAuxiliary),
     'LCP, exact': Method(BackwardElimination, ExactUpdate),
     'DCP': Method(
-        lambda: DCP(channels_per_step=64, inner_lr=SMALL_STEP),
+        lambda: DCP(channels_per_step=256, inner_steps=1, inner_lr=SMALL_STEP),
         attachment=lambda: DiscriminationAuxiliary(losses=1),
     ),
     'ThiNet': Method(lambda: ThiNet(200), lambda: ChannelScaleUpdate(200)),
@@ -147,7 +148,7 @@ def _run(
         return
     dense = copy.deepcopy(dense).eval().requires_grad_(False)
     detector = copy.deepcopy(dense).requires_grad_(True)
-    inputs, samples = synthetic_batch(IMAGES, size, dense)
+    inputs, samples = synthetic_batch(max(1, min(2, PIXELS // size**2)), size, dense)
     regions = None
     if is_two_stage(dense):
         regions = proposed_regions(dense, inputs, samples, REGIONS)

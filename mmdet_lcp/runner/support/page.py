@@ -12,12 +12,15 @@ HEADERS = (
 )  # fmt: skip
 INTRODUCTION = f"""# Which detectors can be pruned
 
-Written by `python tools/support_table.py`, which builds each detector from its own config with
-random weights and does with it, on images of noise, what a user would. `--detectors MY_CONFIG.py
---page my_support.md` does the same with a detector of your own.
+Written by `tools/support_table.py`, which builds each detector from its own config with random
+weights and does with it, on images of noise, what a user would. With `--detectors MY_CONFIG.py` it
+does the same with a detector of your own.
 
-- **groups**: how many groups of channels can be pruned, of how many there are; all kinds
-  (`pruning.kinds=['single', 'coupled', 'shared']`) in all layers (`pruning.layers='.'`).
+- **groups**: how many groups of channels can be pruned, of how many there are. A group is channels
+  that can only go together. All kinds are tried: `single`, `coupled` (several layers write the
+  channels, which an addition joins, say) and `shared` (a layer runs several times, as heads do on
+  every level), in all layers: `pruning = dict(kinds=['single', 'coupled', 'shared'],
+  layers='.')`. The default is the backbone's single ones.
 - **parameters**: before, and when all of these groups have lost {RATIO:.0%} of their channels.
 - **masked = removed**: the detector without these channels computes what the one with zeros in
   their place does; with the largest difference of an output, relative to its largest value. More
@@ -32,10 +35,10 @@ random weights and does with it, on images of noise, what a user would. `--detec
 METHODS = f"""
 ## With which criteria
 
-Groups of which each of the {len(CRITERIA)} methods can select channels, of those pruned above. It
-has been tried on one group of every make (the same kinds of layers in the same places), with the
-method's own update of the next kernels; the detectors' sections say how many makes there are. DCP
-takes smaller steps than its own, which diverge on random weights.
+On how many of the groups above each of the {len(CRITERIA)} methods can select channels, with its
+own update of the next kernels. It is tried on one group of every make: the same classes of layers
+write, scale and read the channels. DCP takes smaller steps than its own, which diverge on random
+weights.
 """
 SHOWN = 3  # names of groups in a list
 
@@ -117,7 +120,10 @@ def _reasons(facts: TrialFacts) -> Iterable[str]:
     if kinds:
         yield f'{_groups(_open(facts))} pruned: {kinds}'
     for reason, names in facts.obstacles.items():
-        yield f'{_groups(len(names))} left alone: {reason} ({_listed(names)})'
+        yield f'{_groups(len(names))} left alone, "{reason}": {_listed(names)}'
+    makes = max((found.groups - found.narrow for found in facts.criteria.values()), default=0)
+    if makes:
+        yield f'the criteria are tried on {makes} {"make" if makes == 1 else "makes"} of groups'
     yield from _merged((name, line) for name, f in facts.criteria.items() for line in _told(f))
     if isinstance(facts.exported, str) and facts.exported:
         yield f'export {facts.exported}'
@@ -125,17 +131,15 @@ def _reasons(facts: TrialFacts) -> Iterable[str]:
 
 def _told(found: CriterionFacts) -> Iterable[str]:
     """What there is to say of a criterion."""
-    makes = found.groups
-    yield f'tried on {makes} {"make" if makes == 1 else "makes"} of groups'
     for reason, names in found.alone.items():
-        share = f'{len(names)} of {makes}'
-        yield f'without its auxiliary network on {share}: {reason} ({_listed(names)})'
+        yield f'on {_groups(len(names))} without what trains along, "{reason}": {_listed(names)}'
     if found.narrow:
-        yield f'{found.narrow} of {makes} makes tried at less width: the full one takes minutes'
+        makes = f'{found.narrow} of {found.groups} makes'
+        yield f'wide layers, {makes}, tried with fewer channels, which is faster'
     for reason, names in found.left_out.items():
-        yield f'not on {_groups(len(names))}: {reason} ({_listed(names)})'
+        yield f'not on {_groups(len(names))}, "{reason}": {_listed(names)}'
     for group, reason in found.failures.items():
-        yield f'**fails** on {group}: {reason}'
+        yield f'**fails** on {group}, "{reason}"'
 
 
 def _merged(told: Iterable[tuple[str, str]]) -> Iterable[str]:
@@ -144,7 +148,7 @@ def _merged(told: Iterable[tuple[str, str]]) -> Iterable[str]:
     for name, line in told:
         found.setdefault(line, []).append(name)
     for line, names in found.items():
-        yield f'{"; ".join(names)}: {line}'
+        yield f'**{"**, **".join(names)}**: {line}'
 
 
 def _groups(count: int) -> str:
