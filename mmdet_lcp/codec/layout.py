@@ -18,7 +18,8 @@ from mmdet_lcp.errors import CompressionError
 # As PNG's: the first byte is no text, and a transfer that converts line ends is noticed.
 MAGIC = b'\x89LCP\r\n\x1a\n'
 END = b'LCP\r\nend'
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)  # version 1 has no codebooks by row
 HEAD = struct.Struct('<8sI')
 TAIL = struct.Struct('<QQ32s8s')
 DIGEST_SIZE = 32

@@ -125,6 +125,8 @@ def init_packed_detector(
     config = to_config(packed.config)
     if 'custom_imports' in config:  # as Config.fromfile does
         import_modules_from_strings(**config['custom_imports'])
+    if palette == 'none' and config.get('test_dataloader') is None:
+        palette = 'random'  # mmdet would look for the colours in the test set
     try:
         detector = init_detector(
             config, str(path), palette, device or get_device(), cfg_options=cfg_options

@@ -17,14 +17,14 @@ from mmdet_lcp.codec.layout import (
     END,
     HEAD,
     MAGIC,
+    READABLE,
     TAIL,
     UNHASHED,
-    VERSION,
     expand_index,
     new_digest,
 )
 from mmdet_lcp.codec.plain_data import from_json
-from mmdet_lcp.codec.record import TensorRecord
+from mmdet_lcp.codec.record import ROWS, TensorRecord
 from mmdet_lcp.codec.tensor_coding import DecodedTensor, decode_tensor
 from mmdet_lcp.errors import CompressionError
 
@@ -104,10 +104,10 @@ class PackedReader:
                     'is no packed detector (tools/pack.py makes them), or its beginning is damaged'
                 )
             _, version = HEAD.unpack(head)
-            if version != VERSION:
+            if version not in READABLE:
                 raise CompressionError(
                     f'has version {version} of the format, or is damaged; this mmdet_lcp reads '
-                    f'version {VERSION}'
+                    f'versions {READABLE[0]} to {READABLE[-1]}'
                 )
             if self.file_size < HEAD.size + TAIL.size:
                 raise CompressionError('is cut short; copy or download it again')
@@ -125,7 +125,7 @@ class PackedReader:
             file.seek(index_at)
             text = expand_index(file.read(index_size), text_size)
         self.index_size = self.file_size - index_at + HEAD.size
-        self._take_index(from_json(text), index_at)
+        self._take_index(from_json(text), index_at, version)
 
     def _digest(self, file: Any) -> bytes:
         digest = new_digest()
@@ -139,7 +139,7 @@ class PackedReader:
             left -= len(chunk)
         return digest.digest()
 
-    def _take_index(self, index: Any, index_at: int) -> None:
+    def _take_index(self, index: Any, index_at: int, version: int) -> None:
         if not isinstance(index, dict) or set(index) != {'tensors', 'config', 'meta'}:
             raise CompressionError('its index does not hold tensors, config and meta')
         self.config, self.meta = index['config'], index['meta']
@@ -154,6 +154,10 @@ class PackedReader:
         begin = HEAD.size
         for data in index['tensors']:
             record = TensorRecord.from_dict(data)
+            if record.values == ROWS and version < 2:
+                raise CompressionError(
+                    f'{record.name}: codebooks by row, which version {version} does not have'
+                )
             if record.name in self.records:
                 raise CompressionError(f'{record.name}: is there twice')
             self.records[record.name] = record

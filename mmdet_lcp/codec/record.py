@@ -16,7 +16,7 @@ from mmdet_lcp.codec.patterns import ELEMENT_TYPES
 from mmdet_lcp.codec.symbol_stream import StreamRecord
 from mmdet_lcp.errors import CompressionError
 
-RAW, PACKED, SHARED = VALUE_FORMS = ('raw', 'packed', 'shared')
+RAW, PACKED, SHARED, ROWS = VALUE_FORMS = ('raw', 'packed', 'shared', 'rows')
 MAX_DIMENSIONS = 64
 MAX_SIDE = 1 << 40
 MAX_GROWTH = 1024  # bytes of a tensor over bytes in the file
@@ -59,9 +59,10 @@ class TensorRecord:
         size: bytes of it in the file.
         crc: CRC-32 of those bytes.
         values: ``'raw'``: element by element; ``'packed'``: a codebook and indices of the same
-            number of bits; ``'shared'``: a codebook and Huffman-coded indices.
+            number of bits; ``'shared'``: a codebook and Huffman-coded indices; ``'rows'``: as
+            packed, with a codebook for each first-axis entry.
         stored: the type of the elements in the file, where it is not `dtype`.
-        centroids: entries of the codebook, 1 to 256; 0 where there is none.
+        centroids: entries of a codebook, 1 to 256; 0 where there is none.
         stream: the Huffman-coded indices.
         gaps: given where only the weights that are not zero are written.
     """
@@ -103,16 +104,29 @@ class TensorRecord:
         """The type of the elements in the file."""
         return self.stored or self.dtype
 
+    @property
+    def codebooks(self) -> int:
+        """Number of codebooks."""
+        if self.values == ROWS:
+            return self.shape[0]
+        return int(self.values != RAW)
+
+    @property
+    def _has_rows(self) -> bool:
+        """Whether there can be a codebook for each row."""
+        return self.gaps is None and len(self.shape) > 1 and self.elements > 0
+
     def part_sizes(self) -> tuple[int, int, int]:
-        """Bytes of the codebook, of the gaps and of the values, in this order in the file."""
+        """Bytes of the codebooks, of the gaps and of the values, in this order in the file."""
         itemsize = ELEMENT_TYPES[self.file_dtype].pattern.itemsize
         if self.values == RAW:
             values = self.entries * itemsize
-        elif self.values == PACKED:
+        elif self.values in (PACKED, ROWS):
             values = packed_size(self.entries, index_bits(self.centroids))
         else:
             values = self.stream.size
-        return self.centroids * itemsize, self.gaps.stream.size if self.gaps else 0, values
+        codebooks = self.codebooks * self.centroids * itemsize
+        return codebooks, self.gaps.stream.size if self.gaps else 0, values
 
     def check(self) -> None:
         """See that the numbers are possible.
@@ -132,6 +146,7 @@ class TensorRecord:
             and self.centroids <= MAX_CENTROIDS
             and (self.centroids > 0) == (self.values != RAW)
             and (self.stream is not None) == (self.values == SHARED)
+            and (self.values != ROWS or self._has_rows)
         )
         if not fits:
             raise CompressionError(f'impossible record: {self.to_dict()}')

@@ -2,8 +2,9 @@
 
 Han et al., "Deep Compression", ICLR 2016. A coding is a choice for the positions (all elements,
 or only those that are not zero, by their gaps) and one for the values (raw, packed indices,
-Huffman-coded indices). A tensor that was neither pruned nor shared is raw, one that was only
-pruned sparse raw, one that was both sparse shared; a binary or four-bit weight may be packed.
+Huffman-coded indices, packed indices with a codebook for each row). A tensor that was neither
+pruned nor shared is raw, one that was only pruned sparse raw, one that was both sparse shared; a
+binary or four-bit weight may be packed, and by rows if it has a scale a channel.
 """
 
 import zlib
@@ -25,6 +26,7 @@ from mmdet_lcp.codec.value_coding import (
     PlannedValues,
     decode_values,
     raw_values,
+    row_values,
     shared_values,
 )
 from mmdet_lcp.errors import CompressionError
@@ -70,7 +72,8 @@ def encode_tensor(
         patterns = to_patterns(tensor)
     except CompressionError as error:
         raise CompressionError(f'{name}: {error}') from error
-    values, gaps, stream = _smallest(patterns, settings.gap_bits(tensor.dim()))
+    rows = len(tensor) if tensor.dim() > 1 else 0
+    values, gaps, stream = _smallest(patterns, settings.gap_bits(tensor.dim()), rows)
     form = values.form
     if settings.half and dtype == 'float32' and gaps is None and not form:
         half = tensor.detach().cpu().to(torch.float16)
@@ -105,13 +108,16 @@ class _Choice(NamedTuple):
         return self.size + RECORD_COST * (bool(self.values.form) + (self.gaps is not None))
 
 
-def _smallest(patterns: np.ndarray, gap_bits: int) -> _Choice:
+def _smallest(patterns: np.ndarray, gap_bits: int, rows: int) -> _Choice:
     """The coding with the least bytes, and among equals the simplest."""
     choices = [_Choice(raw_values(patterns))]
     found = distinct(patterns, MAX_CENTROIDS + 1)  # zero is in no codebook of a sparse tensor
     shared = found is not None and len(found) > 0
     if shared and len(found) <= MAX_CENTROIDS:
         choices.append(_Choice(shared_values(found, indices(patterns, found))))
+    by_row = row_values(patterns, rows)
+    if by_row is not None:
+        choices.append(_Choice(by_row))
     choices += _sparse(patterns, gap_bits, found if shared else None)
     return min(choices, key=lambda choice: choice.cost)
 

@@ -1,4 +1,4 @@
-"""The values of a tensor: raw, or a codebook with indices that are packed or Huffman coded."""
+"""The values of a tensor: raw, or codebooks with indices that are packed or Huffman coded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,8 @@ import numpy as np
 
 from mmdet_lcp.codec.fixed_bits import index_bits, pack_bits, packed_size, unpack_bits
 from mmdet_lcp.codec.patterns import ELEMENT_TYPES
-from mmdet_lcp.codec.record import PACKED, RAW, SHARED, TensorRecord
+from mmdet_lcp.codec.record import PACKED, RAW, ROWS, SHARED, TensorRecord
+from mmdet_lcp.codec.row_codebooks import read_rows, row_codebooks, row_indices
 from mmdet_lcp.codec.symbol_stream import PlannedStream, decode_stream
 from mmdet_lcp.errors import CompressionError
 
@@ -55,6 +56,31 @@ def shared_values(codebook: np.ndarray, indices: np.ndarray) -> PlannedValues:
     return PlannedValues(codebook.nbytes + size, encode, form, codebook.tobytes())
 
 
+def row_values(patterns: np.ndarray, rows: int) -> PlannedValues | None:
+    """A codebook for each row, and packed indices.
+
+    Args:
+        patterns: one dimension.
+        rows: that they are cut into, alike in length.
+
+    Returns:
+        None where that would not be smaller than the patterns themselves.
+    """
+    if rows < 2 or not len(patterns):
+        return None
+    table = patterns.reshape(rows, -1)
+    codebooks = row_codebooks(table, table.nbytes)
+    if codebooks is None:
+        return None
+    bits = index_bits(codebooks.shape[1])
+    return PlannedValues(
+        codebooks.nbytes + packed_size(table.size, bits),
+        lambda: pack_bits(row_indices(table, codebooks).reshape(-1), bits),
+        {'values': ROWS, 'centroids': codebooks.shape[1]},
+        codebooks.tobytes(),
+    )
+
+
 def decode_values(
     record: TensorRecord, codebook: memoryview, data: memoryview
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -62,7 +88,7 @@ def decode_values(
 
     Args:
         record: of the tensor, checked.
-        codebook: the bytes of it.
+        codebook: the bytes of it, or of all.
         data: the values' bytes.
 
     Returns:
@@ -74,11 +100,15 @@ def decode_values(
     pattern = ELEMENT_TYPES[record.file_dtype].pattern
     if record.values == RAW:
         return np.frombuffer(data, pattern), None
-    if record.values == PACKED:
+    if record.values in (PACKED, ROWS):
         indices = unpack_bits(data, record.entries, index_bits(record.centroids))
         if indices.size and indices.max() >= record.centroids:
             raise CompressionError('an index is behind the end of the codebook')
         symbols = None
     else:
         symbols = indices = decode_stream(record.stream, data)
-    return np.frombuffer(codebook, pattern)[indices], symbols
+    entries = np.frombuffer(codebook, pattern)
+    if record.values == ROWS:
+        rows = record.shape[0]
+        return read_rows(entries.reshape(rows, -1), indices.reshape(rows, -1)).reshape(-1), None
+    return entries[indices], symbols

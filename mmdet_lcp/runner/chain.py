@@ -4,21 +4,20 @@ Pruning channels, sharing weights and coding them go after different redundancy,
 one behind the other: a chain says in one config which ones, and in which order.
 """
 
-import contextlib
 import copy
 import difflib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmdet.apis import init_detector
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MMLogger, print_log
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmdet_lcp.analysis.chain_report import (
@@ -33,85 +32,16 @@ from mmdet_lcp.codec import init_packed_detector
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.registry import RUNNERS, SCOPE
-from mmdet_lcp.runner.config import KEY as PRUNING
-from mmdet_lcp.runner.config import PruningConfig, check_keys, read_mimic_of
-from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS
+from mmdet_lcp.runner.chain_links import KEY, KINDS, Link, named, read_chain
+from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
-from mmdet_lcp.runner.mimic.mimic_runner import STUDENT_CONFIG, STUDENT_WEIGHTS, MimicRunner
 from mmdet_lcp.runner.phased_runner import unwrap
-from mmdet_lcp.runner.pruning_runner import PruningRunner
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.state import fingerprint
-from mmdet_lcp.runner.weight_compression import finish
-from mmdet_lcp.runner.weight_compression.config import KEY as WEIGHT_COMPRESSION
 from mmdet_lcp.runner.weight_compression.config import WeightCompressionConfig
-from mmdet_lcp.runner.weight_compression.weight_compression_runner import WeightCompressionRunner
 
-KEY = 'chain'
 STATE = 'chain_state.json'
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A runner that can be a link.
-
-    Attributes:
-        runner: its class.
-        key: what it reads of the config.
-        check: reads that key; raises a CompressionError for what is wrong.
-        config: the file that it hands out the detector's config in.
-        weights: the checkpoint that it hands out.
-        packed: the packed file that it hands out, if it does.
-        reports: whether it writes a report.
-    """
-
-    runner: type
-    key: str
-    check: Callable[[Mapping[str, Any]], Any]
-    config: str
-    weights: str
-    packed: str | None = None
-    reports: bool = True
-
-
-KINDS = {
-    kind.runner.__name__: kind
-    for kind in (
-        Kind(PruningRunner, PRUNING, PruningConfig.from_cfg, PRUNED_CONFIG, PRUNED_WEIGHTS),
-        Kind(
-            WeightCompressionRunner,
-            WEIGHT_COMPRESSION,
-            WeightCompressionConfig.from_cfg,
-            finish.CONFIG,
-            finish.WEIGHTS,
-            finish.PACKED,
-        ),
-        Kind(MimicRunner, MIMIC, read_mimic_of, STUDENT_CONFIG, STUDENT_WEIGHTS, reports=False),
-    )
-}
-
-
-@dataclass
-class Link:
-    """One runner of a chain.
-
-    Attributes:
-        number: counted from 1.
-        kind: which runner.
-        key: the config's key that it reads instead of its own.
-        changes: of the config, for this link alone; by dotted key or nested.
-    """
-
-    number: int
-    kind: Kind
-    key: str
-    changes: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Folder of the link, and its name in the report."""
-        return f'{self.number}_{self.key}'
 
 
 @RUNNERS.register_module()
@@ -144,6 +74,7 @@ class ChainRunner:
         if not cfg.get('work_dir'):
             raise CompressionError('the config has no `work_dir`: name the folder of the chain')
         self.work_dir = Path(cfg.work_dir)
+        init_default_scope(cfg.get('default_scope') or 'mmdet')  # detectors are built here too
         self._check_links()
 
     @classmethod
@@ -224,7 +155,7 @@ class ChainRunner:
                     f'is not there.{hint}'
                 )
             cfg = self.link_config(link)
-            with _named(link):
+            with named(link):
                 config = link.kind.check(cfg)
             if isinstance(config, WeightCompressionConfig):
                 detector = MODELS.build(copy.deepcopy(cfg.model))  # pruning keeps the paths
@@ -326,54 +257,6 @@ class ChainRunner:
         folder, kind = self.folder(link), link.kind
         if kind.packed is not None:
             return init_packed_detector(folder / kind.packed)
-        return init_detector(str(folder / kind.config), str(folder / kind.weights), 'none')
-
-
-@contextlib.contextmanager
-def _named(link: Link) -> Iterator[None]:
-    """Name the key that was read instead of the runner's own, in its messages."""
-    try:
-        yield
-    except CompressionError as error:
-        if link.key == link.kind.key:
-            raise
-        raise CompressionError(f'{link.key}, read as {link.kind.key}: {error}') from error
-
-
-def read_chain(cfg: Mapping[str, Any]) -> list[Link]:
-    """Read and check the `chain` key of a whole config.
-
-    Raises:
-        CompressionError: it is missing, or names something that can be no link.
-    """
-    given = cfg.get(KEY)
-    if not isinstance(given, (list, tuple)) or not given:
-        raise CompressionError(
-            f'the config needs `{KEY}`, a list of runners such as '
-            f"['{SCOPE}.PruningRunner', '{SCOPE}.WeightCompressionRunner']; it has {given!r}"
-        )
-    links: list[Link] = []
-    for number, item in enumerate(given):
-        where = f'{KEY}[{number}]'
-        item = dict(item) if isinstance(item, Mapping) else {'type': item}
-        item.pop('_scope_', None)  # mmengine adds it to what comes from another package's config
-        check_keys(item, ['type', 'key', 'cfg'], where)
-        name = str(item.get('type')).removeprefix(f'{SCOPE}.')
-        if name not in KINDS:
-            near = difflib.get_close_matches(name, list(KINDS), 1, 0.0)
-            raise CompressionError(
-                f'{where}: {item.get("type")!r} can be no link of a chain; the nearest is '
-                f"'{SCOPE}.{near[0]}'. Links: {', '.join(KINDS)}"
-            )
-        changes = item.get('cfg') or {}
-        if not isinstance(changes, Mapping):
-            raise CompressionError(f'{where}.cfg={changes!r} must be a dict of changes')
-        key = item.get('key') or KINDS[name].key
-        if any(link.key == key for link in links):
-            raise CompressionError(
-                f'{where} reads the key `{key}`, as a link before it does: give it one of its '
-                f"own, dict(type='{SCOPE}.{name}', key='{key}_{number + 1}'), and put its "
-                'settings there'
-            )
-        links.append(Link(number + 1, KINDS[name], key, dict(changes)))
-    return links
+        detector = MODELS.build(Config.fromfile(folder / kind.config).model)
+        load_detector(detector, folder / kind.weights)
+        return detector.to(get_device()).eval()

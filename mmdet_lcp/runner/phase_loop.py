@@ -103,7 +103,9 @@ class PhaseTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, batch)
             if self._iter >= self._stop_at:
                 break
-        all_reduce_params(runner.model.buffers(), op='mean')  # batch statistics of all ranks
+        # Batch statistics of all ranks; a sum of masks or of indices would overflow.
+        statistics = [buffer for buffer in runner.model.buffers() if buffer.is_floating_point()]
+        all_reduce_params(statistics, op='mean')
         runner.call_hook('after_train_epoch')
         self._epoch += 1
         runner.save_progress()

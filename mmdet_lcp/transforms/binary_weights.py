@@ -15,7 +15,7 @@ from mmdet_lcp.transforms.straight_through import read_as, signs
 
 
 def filter_scales(weight: Tensor) -> Tensor:
-    """alpha = mean|W| of each filter: the least-squares scale of sign(W), which is the best sign.
+    """Scale alpha = mean|W| of each filter: by least squares, sign(W) being the best sign.
 
     Args:
         weight: (out channels, ...), at least one element a filter.

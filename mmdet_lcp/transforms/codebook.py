@@ -2,7 +2,8 @@
 
 Deep Compression (Han et al., ICLR 2016), section 3: ∂L/∂C_k is the sum of ∂L/∂W_ij over all
 connections that share C_k (section 3.3). Connections that are zero when the sharing begins stay
-zero and belong to no centroid.
+zero and belong to no centroid. Clusters that k-means leaves empty begin again elsewhere, so that
+a layer has all of its 2^b values.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ class Codebook(Transform):
         if not stays.any():
             raise CompressionError('every weight of the layer is zero: nothing is left to share')
         count = max(1, 2**bits - (0 if bool(stays.all()) and bits < MAX_BITS else 1))
-        centroids, number = kmeans(weight.detach()[stays], count, init, seed=seed)
+        centroids, number = kmeans(weight.detach()[stays], count, init, seed=seed, refill=True)
         index = torch.zeros(weight.shape, dtype=torch.uint8, device=weight.device)
         index[stays] = (number + 1).to(torch.uint8)
         return cls(centroids, index, gradient)

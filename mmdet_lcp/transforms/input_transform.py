@@ -87,7 +87,7 @@ def rebuild_inputs(model: nn.Module, specs: Mapping[str, Mapping[str, Any]]) -> 
         except AttributeError as error:
             raise CompressionError(f'the detector has no layer {path!r}') from error
         given = dict(spec)
-        kind = TRANSFORMS.get(given.pop('type', ''))
+        kind = TRANSFORMS.module_dict.get(given.pop('type', None))
         if kind is None or not issubclass(kind, InputTransform):
             raise CompressionError(f'{path}: {spec!r} is no input transform')
         try:

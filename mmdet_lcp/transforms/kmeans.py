@@ -39,7 +39,12 @@ def initial_centroids(values: Tensor, count: int, init: Init, seed: int = 0) -> 
 
 
 def kmeans(
-    values: Tensor, count: int, init: Init = 'linear', steps: int = 300, seed: int = 0
+    values: Tensor,
+    count: int,
+    init: Init = 'linear',
+    steps: int = 300,
+    seed: int = 0,
+    refill: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Cluster numbers so that the sum of squared distances to the centroids is a local minimum.
 
@@ -49,6 +54,8 @@ def kmeans(
         init: see `initial_centroids`.
         steps: at most so many steps of Lloyd's algorithm.
         seed: of a random beginning.
+        refill: clusters that have become empty begin again inside those of the largest error.
+            Pruned weights have a gap around zero, in which a linear beginning puts some.
 
     Returns:
         Centroids (k,), k <= count, ascending, in the values' type (empty clusters are left out);
@@ -61,6 +68,8 @@ def kmeans(
         centroids = distinct
     else:
         centroids = _lloyd(ordered, initial_centroids(ordered, count, init, seed), steps)
+        if refill:
+            centroids = _refill(ordered, centroids, count, steps)
     used, index = _assign(flat, centroids).unique(return_inverse=True)
     kept = centroids[used].to(values.dtype)
     return kept.to(values.device), index.view(values.shape).to(values.device)
@@ -82,6 +91,26 @@ def _lloyd(ordered: Tensor, centroids: Tensor, steps: int) -> Tensor:
         if before is not None and torch.equal(edges, before):
             break
         before = edges
+    return centroids
+
+
+def _refill(ordered: Tensor, centroids: Tensor, count: int, steps: int) -> Tensor:
+    """Halve the clusters of the largest error until there are ``count``."""
+    while len(centroids) < count:
+        ends = torch.searchsorted(ordered, _middles(centroids))
+        edges = torch.cat([ends.new_zeros(1), ends, ends.new_tensor([len(ordered)])])
+        errors = (ordered - centroids.repeat_interleave(edges.diff())).square()
+        sums = torch.cat([errors.new_zeros(1), errors.cumsum(0)])[edges].diff()
+        first, last = ordered[edges[:-1]], ordered[edges[1:] - 1]
+        order = torch.where(first < last, sums, -1.0).argsort(descending=True, stable=True)
+        halved = order[: min(count - len(centroids), int((first < last).sum()))]
+        halves = [(centroids + first)[halved] / 2, (centroids + last)[halved] / 2]
+        rest = torch.ones(len(centroids), dtype=torch.bool)
+        rest[halved] = False
+        more = _lloyd(ordered, torch.cat([centroids[rest], *halves]).sort().values, steps)
+        if len(more) <= len(centroids):
+            break
+        centroids = more
     return centroids
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 256  # members that are summed at a time
-CHUNK = 1 << 16  # numbers that are added in their own precision
+BLOCK = 256  # members of one centroid that are summed at a time
+CHUNK = 1 << 16  # members that are summed at a time, so that they stay in the cache
 
 
 class MemberSums(Protocol):
@@ -53,7 +53,7 @@ class CountedSums:
             values = values.index_select(0, self.members)
         total = torch.zeros(self.count, dtype=torch.float64)
         for numbers, part in zip(self.numbers.split(CHUNK), values.split(CHUNK), strict=True):
-            total += torch.bincount(numbers, part, self.count)
+            total += torch.bincount(numbers, part.double(), self.count)
         return total.to(values.dtype)
 
 

@@ -43,13 +43,15 @@ def rebuild(model: nn.Module, described: dict[str, Any], weights: dict[str, Tens
         described: by `describe`.
         weights: the state dict of the transformed model.
     """
-    rebuild_inputs(model, described['inputs'])
     for path, name, specs in described['transforms']:
         module = model.get_submodule(path)
         for spec in specs:
             shape = getattr(module, name).shape
             with torch.no_grad():
                 attach(module, TRANSFORMS.get(spec['type']).from_spec(spec, shape), name)
+    there = input_transforms(model)  # of a model whose config brings them
+    missing = {path: spec for path, spec in described['inputs'].items() if path not in there}
+    rebuild_inputs(model, missing)  # behind the others, as methods attach them: optimizers count
     model.load_state_dict(weights)
     frozen = set(described['frozen'])
     for name, value in model.named_parameters():

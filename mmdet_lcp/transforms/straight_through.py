@@ -33,6 +33,8 @@ def read_as(values: Tensor, read: Tensor, factor: Tensor) -> Tensor:
         factor: that the gradient is multiplied with on its way back, such as 0 where it is
             stopped; of the same shape, or broadcastable to it. A boolean counts as 0 or 1.
     """
+    if not torch.is_grad_enabled():
+        return read.detach()  # an exporter finds plain operators only
     return _Through.apply(values, read.detach(), factor.detach())
 
 

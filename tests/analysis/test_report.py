@@ -4,13 +4,16 @@ import pytest
 from made_reports import report
 
 from mmdet_lcp.analysis.report import (
+    DetectorFacts,
+    Report,
     StepFacts,
+    WeightFacts,
     hardware,
     main_metric,
     read_report,
     versions,
 )
-from mmdet_lcp.analysis.report_pages import write_report
+from mmdet_lcp.analysis.report_pages import report_markdown, write_report
 from mmdet_lcp.errors import CompressionError
 
 
@@ -82,3 +85,35 @@ def test_unknown_step():
 def test_machine():
     assert hardware()['cpu'] and hardware()['threads'] >= 1
     assert versions()['torch']
+
+
+def weight_facts(name: str, before: int, sparse: int | None, shared: int | None, after: int):
+    return WeightFacts(name, '', 100, 50, before, after, sparse, shared)
+
+
+def test_bytes_after_each_step():
+    weights = [
+        weight_facts('a.weight', 4000, 500, 200, 150),
+        weight_facts('a.bias', 40, 40, 40, 20),
+    ]
+    report = Report('Deep Compression', 0, '', 1.0, DetectorFacts(), DetectorFacts(file_bytes=250))
+    assert report.file_steps() == []
+    report.weights = weights
+    assert report.file_steps() == [
+        ('dense', 4040),
+        ('zeros left out, values as they are', 540),
+        ('shared values as indices', 240),
+        ('coded: the file, with config', 250),
+    ]
+    assert Report.from_dict(report.to_dict()).file_steps() == report.file_steps()
+    weights[0].bytes_sparse, weights[0].bytes_shared = 4000, 200  # one bit a weight: no zeros
+    assert [words for words, _ in report.file_steps()] == [
+        'dense',
+        'shared values as indices',
+        'coded: the file, with config',
+    ]
+    weights[0].bytes_shared = None  # not counted
+    assert [size for _, size in report.file_steps()] == [4040, 250]
+    page = report_markdown(report)
+    (row,) = [line for line in page.splitlines() if line.startswith('| coded')]
+    assert [cell.strip() for cell in row.split('|')[2:-1]] == ['250 B', '16.2x']

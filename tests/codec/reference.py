@@ -27,7 +27,7 @@ SIZES = {
 def split(file: bytes) -> tuple[bytes, dict]:
     """Data and index."""
     index_size, text_size = struct.unpack('<QQ', file[-56:-40])
-    assert file[:12] == b'\x89LCP\r\n\x1a\n\x01\0\0\0'
+    assert file[:12] == b'\x89LCP\r\n\x1a\n\x02\0\0\0'
     assert file[-8:] == b'LCP\r\nend'
     assert file[-40:-8] == hashlib.blake2b(file[:-40], digest_size=32).digest()
     text = zlib.decompress(file[-56 - index_size : -56])
@@ -35,12 +35,13 @@ def split(file: bytes) -> tuple[bytes, dict]:
     return file[12 : -56 - index_size], json.loads(text)
 
 
-def forge(data: bytes, index, text_size: int | None = None) -> bytes:
+def forge(data: bytes, index, text_size: int | None = None, version: int = 2) -> bytes:
     """A file with this data and index (JSON, or bytes of the author's own)."""
     text = index if isinstance(index, bytes) else json.dumps(index).encode()
     packed = zlib.compress(text, 9)
     size = len(text) if text_size is None else text_size
-    hashed = b'\x89LCP\r\n\x1a\n\x01\0\0\0' + data + packed + struct.pack('<QQ', len(packed), size)
+    head = b'\x89LCP\r\n\x1a\n' + struct.pack('<I', version)
+    hashed = head + data + packed + struct.pack('<QQ', len(packed), size)
     return hashed + hashlib.blake2b(hashed, digest_size=32).digest() + b'LCP\r\nend'
 
 
@@ -67,7 +68,8 @@ def tensor(data: bytes, record: dict) -> bytes:
     size = SIZES[record.get('stored', record['dtype'])]
     elements = math.prod(record['shape'])
     centroids = record.get('centroids', 0)
-    codebook, data = data[: centroids * size], data[centroids * size :]
+    rows = record['shape'][0] if record.get('values') == 'rows' else 1
+    codebook, data = data[: rows * centroids * size], data[rows * centroids * size :]
     places = range(elements)
     if 'gaps' in record:
         bits, entries = record['gaps']
@@ -84,13 +86,16 @@ def tensor(data: bytes, record: dict) -> bytes:
     if form == 'raw':
         values = [data[i : i + size] for i in range(0, len(data), size)]
     else:
-        if form == 'packed':
+        if form in ('packed', 'rows'):
             width = max(1, math.ceil(math.log2(centroids)))
             text = ''.join(f'{byte:08b}' for byte in data)
             numbers = [int(text[i * width : (i + 1) * width], 2) for i in range(len(places))]
         else:
             numbers, data = stream(data, *record['stream'])
             assert not data
+        if form == 'rows':
+            own = elements // rows
+            numbers = [place // own * centroids + n for place, n in enumerate(numbers)]
         values = [codebook[n * size : (n + 1) * size] for n in numbers]
     assert len(values) == len(places)
     out = bytearray(elements * size)

@@ -35,6 +35,7 @@ def tensors() -> dict[str, torch.Tensor]:
         'shared': grid + 10,
         'sparse.raw': torch.where(alive, normal, torch.zeros(())),
         'sparse.shared': torch.where(alive, grid + 5, torch.zeros(())),
+        'rows': torch.rand(20, 1, generator=rng) * torch.sign(torch.randn(20, 60, generator=rng)),
         'count': torch.tensor(3),
         'empty': torch.zeros(0, 2),
     }
@@ -68,6 +69,7 @@ def test_everything_comes_back(path):
         'raw',
         'packed',
         'shared',
+        'rows',
         'sparse raw',
         'sparse shared',
     }
@@ -183,9 +185,27 @@ class TestDamage:
             PackedReader(path)
 
     def test_another_version(self, path, good):
-        path.write_bytes(good[:8] + struct.pack('<I', 2) + good[12:])
-        with pytest.raises(CompressionError, match=r'version 2 .* reads version 1'):
+        path.write_bytes(good[:8] + struct.pack('<I', 3) + good[12:])
+        with pytest.raises(CompressionError, match=r'version 3 .* reads versions 1 to 2'):
             PackedReader(path)
+
+    def test_the_version_before(self, path, good):
+        """It is read; codebooks by row were not in it."""
+        data, index = split(good)
+        path.write_bytes(forge(data, index, version=1))
+        with pytest.raises(CompressionError, match=r'rows: codebooks by row.* version 1'):
+            PackedReader(path)
+        begin = 0
+        for record in index['tensors']:
+            if record['name'] == 'rows':
+                data = data[:begin] + data[begin + record['size'] :]
+            begin += record['size']
+        index['tensors'] = [record for record in index['tensors'] if record['name'] != 'rows']
+        path.write_bytes(forge(data, index, version=1))
+        back = read_all(path)
+        assert list(back) == [name for name in tensors() if name != 'rows']
+        for name, tensor in back.items():
+            assert (to_patterns(tensor) == to_patterns(tensors()[name])).all()
 
     def test_no_file_and_no_tensor(self, path, good):
         with pytest.raises(CompressionError, match='no such file'):
@@ -229,7 +249,7 @@ class TestMadeOnPurpose:
         path.write_bytes(changed(good, lambda record: None, 'raw'))
         assert list(read_all(path)) == list(tensors())
 
-    @pytest.mark.parametrize('name', ['raw', 'packed', 'shared'])
+    @pytest.mark.parametrize('name', ['raw', 'packed', 'shared', 'rows'])
     def test_huge_shape(self, refused, good, name):
         for shape in ([HUGE], [1 << 25, 1 << 25], [1 << 30]):
             file = changed(good, lambda r, s=shape: r.update(shape=s), name)
@@ -240,6 +260,33 @@ class TestMadeOnPurpose:
         for shape in ([1 << 30], [1 << 50]):
             file = changed(good, lambda r, s=shape: r.update(shape=s), 'sparse.shared')
             refused(file, 'more than 1024 times as much|impossible')
+
+    def test_huge_codebooks(self, refused, good):
+        """The first side says how many codebooks there are."""
+        for shape, centroids in (
+            ([HUGE, 1], 2),
+            ([1, HUGE], 2),
+            ([1 << 30, 1 << 29], 256),
+            ([20, 60], 256),
+            ([20, 60], 0),
+            ([0, 60], 2),
+            ([20, 0], 2),
+            ([1200], 2),
+        ):
+            lie = dict(shape=shape, centroids=centroids)
+            file = changed(good, lambda r, lie=lie: r.update(lie), 'rows')
+            refused(file, 'rows: (impossible|the)')
+        record = dict(name='x', dtype='float32', size=0, crc=0, values='rows', centroids=2)
+        for shape in ([0, 5], [0, 0]):
+            index = dict(tensors=[dict(record, shape=shape)], config={}, meta={})
+            refused(forge(b'', index), 'x: impossible')
+
+    def test_an_index_behind_the_codebook_of_a_row(self, refused):
+        data = struct.pack('<6f', 1, 2, 3, 4, 5, 6) + bytes([0b00011011])
+        record = dict(name='x', dtype='float32', shape=[2, 2], size=len(data))
+        record.update(crc=zlib.crc32(data), values='rows', centroids=3)
+        index = dict(tensors=[record], config={}, meta={})
+        refused(forge(data, index), 'end of the codebook')
 
     def test_huge_constant(self, refused, path):
         """Twelve elements are one bit, and not fewer."""
@@ -297,7 +344,8 @@ class TestMadeOnPurpose:
         """One key of a record is something else: an error, or tensors, and little memory."""
         rng = random.Random(seed)
         lies = [0, 1, 2, 3, 255, 256, 2**31, 2**63, 2**80, -1, 1.5, True, None, 'x', '', [], {}]
-        lies += ['packed', 'shared', 'float16', [1], [0, 0], [1, 1, 1, 1], [2**40] * 4, *SIZES]
+        lies += ['packed', 'shared', 'rows', 'float16', [1], [0, 0], [1, 1, 1, 1], [2**40] * 4]
+        lies += SIZES
         refused = 0
         for _ in range(250):
             data, index = split(good)

@@ -63,6 +63,21 @@ def test_any_tensor_comes_back(name, shape, kinds, density, seed, gap_bits):
     check(tensor.reshape(shape), PackSettings(gap_bits, gap_bits))
 
 
+@given(
+    name=st.sampled_from(sorted(ELEMENT_TYPES)),
+    rows=st.integers(1, 40),
+    count=st.integers(1, 300),
+    kinds=st.sampled_from([1, 2, 3, 4, 16, 200, 256]),
+    seed=st.integers(0, 10**6),
+)
+def test_any_rows_come_back(name, rows, count, kinds, seed):
+    """Rows of few values each."""
+    rng = np.random.default_rng(seed)
+    tables = values_of(name, rows * kinds, rng)[: rows * kinds].reshape(rows, -1)
+    places = torch.from_numpy(rng.integers(0, tables.size(1), (rows, count)))
+    check(torch.gather(tables, 1, places))
+
+
 SPECIAL = [0.0, -0.0, math.inf, -math.inf, 1e-45, -1e-45, 1.17549421e-38, 3.4028235e38]
 
 
@@ -143,6 +158,32 @@ class TestCoding:
         record = check(pruned(normal(), 0.1).sign() + 0.0)
         assert record.coding in ('sparse packed', 'sparse shared')
         assert record.size < 0.62 * 40_000 / 8  # 0.569 bits a weight: H(0.1) + 0.1
+
+    @pytest.mark.parametrize('bits', [1, 2, 4])
+    def test_a_scale_a_row(self, bits):
+        """Each row has 2^bits values of its own: bits a weight, and a codebook a row."""
+        generator = torch.Generator().manual_seed(bits)
+        levels = torch.randint(0, 2**bits, (64, 32, 3, 3), generator=generator) * 2 + 1 - 2**bits
+        scales = torch.rand(64, 1, 1, 1, generator=generator) + 0.5
+        record = check(scales * levels)
+        assert (record.coding, record.centroids) == ('rows', 2**bits)
+        assert record.size == 64 * 288 * bits // 8 + 64 * 2**bits * 4
+
+    def test_rows_with_fewer_values_than_others(self):
+        rows = [torch.full((500,), 0.5), torch.tensor([1.0, -1.0, 7.0, -0.0]).repeat(125)]
+        rows += [torch.tensor([2.0 + row, -3.0]).repeat(250) for row in range(100)]
+        record = check(torch.stack(rows))
+        assert (record.coding, record.centroids) == ('rows', 4)
+
+    def test_rows_that_all_share_the_same_values_have_one_codebook(self):
+        signs = torch.tensor([1.0, -1.0]).repeat(64, 288)
+        assert check(signs.reshape(64, 64, 3, 3)).coding == 'packed'
+
+    def test_more_values_in_a_later_row_than_an_index_can_have(self):
+        rows = torch.sign(normal(40 * 1000)).reshape(40, 1000) * torch.rand(40, 1)
+        assert check(rows).coding == 'rows'
+        rows[30] = normal(1000, 1)
+        assert check(rows).coding == 'raw'
 
     def test_small_tensors_have_no_codebook(self):
         assert check(torch.zeros(2)).coding == 'raw'

@@ -25,11 +25,13 @@ from mmdet_lcp.updates import NoUpdate
 register_all_modules()
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
+# test_mimic_configs.py has students, test_deep_compression_configs.py those of its name ...
+ELSEWHERE = {'_base_', 'mimic', 'deep_compression'}
 NAMES = [
     str(path.relative_to(CONFIGS))
     for path in sorted(CONFIGS.rglob('*.py'))
-    # test_faster_rcnn_configs.py has those of two-stage detectors, test_mimic_configs.py students
-    if not {'_base_', 'mimic'} & set(path.parts) and 'faster_rcnn' not in str(path)
+    # ... and test_faster_rcnn_configs.py two-stage detectors
+    if not ELSEWHERE & set(path.parts) and 'faster_rcnn' not in str(path)
 ]
 ABLATIONS = [name for name in NAMES if name.startswith('lcp/ablations/')]
 LCP = [name for name in NAMES if name.startswith('lcp/')]
@@ -71,6 +73,10 @@ def expected_stages(name: str) -> int:
         return 4 * 2  # blocks of two convolutions: the first one's output
     if 'r50' in name:
         return 1 + (3 + 4 + 6) * 2  # the stem, then two groups inside each bottleneck
+    if 'mobilenet_v1' in name:
+        return 1 + 1 + 2 + 2 + 6  # the first convolution, and the 1x1 of stages 1 to 4
+    if 'shufflenet_v1' in name:
+        return 4 + 8 + 2  # inside the units of stages 2 and 3, and the two kinds of streams
     return 2 + 2 + 3 + 3 + 3  # VGG's convolutions
 
 
@@ -107,6 +113,8 @@ def test_prunes_the_groups_it_should(name):
         assert len(reasons) == 3 and all('write these channels together' in r for r in reasons)
     elif 'r18' in name:
         assert len(reasons) == 4 and all('write these channels together' in r for r in reasons)
+    elif 'shufflenet_v1' in name:  # in each unit, what does not fit into three groups of runs
+        assert len(reasons) == 12 and all('can only go all together' in r for r in reasons)
     elif 'ssd300_vgg16' in name:
         assert reasons == ['pruning.stages does not list its stage'] * 2
     else:
@@ -188,6 +196,20 @@ def test_half_of_the_channels_are_70_percent_of_the_macs():
         assert layer.out_channels == stage.keep == stage.group.channels // 2
     left = sum(after[path] for path in layers) / sum(before[path] for path in layers)
     assert 0.2 < left <= 0.3  # a quarter, but for the first layer's three inputs
+
+
+@pytest.mark.parametrize(('name', 'share'), [('mobilenet_v1', 0.4), ('shufflenet_v1', 0.5)])
+def test_compact_backbones_really_shrink(name, share):
+    cfg = load(f'lcp/ssd_{name}_prune_bccd.py')
+    detector, stages, _ = stages_of(cfg)
+    groups = [stage.group for stage in stages]
+    plan, totals = Plan(), axis_sizes(detector, groups)
+    for stage in stages:
+        PruningConfig.from_cfg(cfg).criterion.check(detector, stage.group)
+        plan = plan.remove(stage.group, range(stage.keep, stage.group.channels), totals)
+    pruned = apply_plan(copy.deepcopy(detector), plan)
+    after, before = (sum(module_macs(d, tuple(cfg.scale)).values()) for d in (pruned, detector))
+    assert after < share * before
 
 
 def test_a_users_own_config_inherits_one_fragment(tmp_path):

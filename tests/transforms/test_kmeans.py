@@ -66,3 +66,32 @@ def test_shape_type_and_empty_clusters():
     centroids, index = kmeans(values, 5, 'linear')
     assert centroids.dtype == values.dtype and index.shape == values.shape
     assert len(index.unique()) == len(centroids) <= 5
+
+
+@pytest.mark.parametrize('init', ['linear', 'random'])
+@pytest.mark.parametrize('count', [7, 15, 31])
+def test_empty_clusters_begin_again(init, count):
+    """Pruned weights: nothing around zero, where a linear beginning puts centroids."""
+    values = torch.randn(4000, generator=torch.Generator().manual_seed(count))
+    values = values[values.abs() > 1.6]
+    few, index = kmeans(values, count, init)
+    all_of_them, other = kmeans(values, count, init, refill=True)
+    assert len(all_of_them) == count
+    error = float((few[index] - values).square().sum())
+    refilled = float((all_of_them[other] - values).square().sum())
+    assert refilled == error if len(few) == count else refilled < error
+    if init == 'linear':
+        assert len(few) < count and refilled < 0.9 * error
+    # a fixed point of Lloyd's algorithm: each centroid is the mean of its members
+    for k in range(count):
+        assert float(all_of_them[k]) == pytest.approx(float(values[other == k].mean()), abs=1e-5)
+    nearest = (values[:, None] - all_of_them).abs().argmin(1)
+    assert float((all_of_them[nearest] - all_of_them[other]).abs().max()) < 1e-5
+
+
+def test_refilling_ends_where_values_are_few():
+    values = torch.tensor([0.0] * 50 + [1.0] * 50 + [9.0, 9.5])
+    centroids, _ = kmeans(values, 3, refill=True)
+    assert centroids.tolist() == [0.0, 1.0, 9.25]
+    centroids, _ = kmeans(values, 40, refill=True)
+    assert centroids.tolist() == [0.0, 1.0, 9.0, 9.5]

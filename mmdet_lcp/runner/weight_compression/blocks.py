@@ -30,8 +30,9 @@ class Block:
 def default_blocks(detector: nn.Module, layers: Sequence[str]) -> list[Block]:
     """The backbone's stages, then each other part of the detector (neck, heads) as a whole.
 
-    Stages are what the backbone declares; of one that declares none, each child with layers is a
-    block, and of a list or a sequence each of its own children.
+    Stages are what the backbone declares. Of one that declares none, each child is a block; where
+    a single one of them is a list or a sequence, that holds the stages, and each of its own
+    children is a block.
 
     Args:
         detector: a plain mmdet detector.
@@ -102,6 +103,5 @@ def _part(detector: nn.Module, path: str) -> str:
         return f'{top} stage {stage_of(detector, path)}'
     except CompressionError:  # it declares none
         names = path.split('.')
-        child = getattr(detector.backbone, names[1])
-        depth = 3 if isinstance(child, _LISTS) and len(names) > 3 else 2
-        return '.'.join(names[:depth])
+        lists = [name for name, m in detector.backbone.named_children() if isinstance(m, _LISTS)]
+        return '.'.join(names[: 3 if lists == [names[1]] else 2])

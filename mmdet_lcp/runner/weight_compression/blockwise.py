@@ -189,8 +189,12 @@ class BlockStage(TransformStage):
         self.frozen = list(frozen)
 
     def begin(self, detector: nn.Module, seed: int) -> dict[str, float]:
-        """See `TransformStage.begin`; the figure is the relative error of the weights."""
+        """See `TransformStage.begin`; the figure is the relative error of the weights.
+
+        Layers that the detector's own config freezes are counted too: their error stays.
+        """
         lost = whole = 0.0
+        fixed = 0
         for path in self.layers:
             layer = detector.get_submodule(path)
             if transforms_of(layer):
@@ -200,11 +204,13 @@ class BlockStage(TransformStage):
                     'undo that; let the methods change different layers'
                 )
             weight = layer.weight.detach().clone()
+            fixed += not layer.weight.requires_grad
             self.method.change(layer)
             with torch.no_grad():
                 squares = self.method.error(weight, layer.weight)
             lost, whole = lost + squares[0], whole + squares[1]
-        return {'relative error of the weights': (lost / whole) ** 0.5 if whole else 0.0}
+        figures = {'relative error of the weights': (lost / whole) ** 0.5 if whole else 0.0}
+        return {**figures, 'frozen layers (frozen_stages)': fixed} if fixed else figures
 
     def end(self, detector: nn.Module) -> dict[str, float]:
         """See `TransformStage.end`."""

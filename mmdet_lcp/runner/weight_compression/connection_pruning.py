@@ -9,28 +9,20 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mmdet_lcp.attachments.attached_detector import AttachedDetector, Attachment
 from mmdet_lcp.criteria.checks import check_integer, check_not_negative
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.config import PhaseConfig, parse
+from mmdet_lcp.runner.config import PhaseConfig
 from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression.by_layer import check_values, values_by_layer
 from mmdet_lcp.runner.weight_compression.layers import choose_layers, matching, weight_layers
+from mmdet_lcp.runner.weight_compression.penalty import PenaltyStage
+from mmdet_lcp.runner.weight_compression.pruning_round import SCOPES, PruningRound, share_after
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod, TransformStage
-from mmdet_lcp.transforms import (
-    ElementMask,
-    attach,
-    mask_by_quality,
-    mask_by_sparsity,
-    transforms_of,
-)
-from mmdet_lcp.transforms.ranking import fewest_left, masks_by_ranking
+from mmdet_lcp.runner.weight_compression.training import training_of
 
-SCOPES = ('layer', 'global', 'lamp')
 USUAL_SPARSITY = 0.9
 
 
@@ -197,171 +189,7 @@ class ConnectionPruning(TransformMethod):
         return f'connections pruned, {key} {shown}{scope}'
 
 
-class PenaltyStage(TransformStage):
-    """A training in which λ Σ w² over the connections is a part of the loss.
-
-    Args:
-        layers: module paths.
-        training: its length.
-        penalty: λ, > 0.
-    """
-
-    def __init__(self, layers: Sequence[str], training: PhaseConfig, penalty: float) -> None:
-        super().__init__('penalty before pruning', layers, training)
-        self.penalty = penalty
-
-    def begin(self, detector: nn.Module, seed: int) -> dict[str, float]:
-        """See `TransformStage.begin`; nothing changes before the training."""
-        return {'mean_square': self._mean_square(detector)}
-
-    def trained(self, detector: nn.Module) -> nn.Module:
-        """See `TransformStage.trained`."""
-        layers = [detector.get_submodule(path) for path in self.layers]
-        return AttachedDetector(detector, {'penalty': SquaredWeights(layers, self.penalty)})
-
-    def end(self, detector: nn.Module) -> dict[str, float]:
-        """See `TransformStage.end`."""
-        return {'mean_square': self._mean_square(detector)}
-
-    def _mean_square(self, detector: nn.Module) -> float:
-        weights = [detector.get_submodule(path).weight.detach() for path in self.layers]
-        squares = sum(float(weight.double().square().sum()) for weight in weights)
-        return squares / sum(weight.numel() for weight in weights)
-
-
-class SquaredWeights(Attachment):
-    """λ Σ w², as a loss beside the detector's own.
-
-    Args:
-        layers: whose weights are summed; they stay the detector's, and are no part of this module.
-        factor: λ.
-    """
-
-    name = 'penalty'
-
-    def __init__(self, layers: Sequence[nn.Module], factor: float) -> None:
-        super().__init__()
-        self.paths: list[str] = []
-        self._layers = tuple(layers)  # a tuple, so that they do not become submodules
-        self.factor = factor
-
-    def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
-        """One loss, ``loss_penalty``."""
-        squares = [layer.weight.square().sum() for layer in self._layers]
-        return {'loss_penalty': self.factor * torch.stack(squares).sum()}
-
-
-class PruningRound(TransformStage):
-    """New masks from the weights that are left, and a training.
-
-    Args:
-        name: for logs.
-        asked: final sparsity or quality by layer.
-        training: what follows.
-        share: of what is asked that this round ends at, in (0, 1].
-        scope: one of `SCOPES`, or ``'quality'``.
-        most: see `ConnectionPruning`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        asked: Mapping[str, float],
-        training: PhaseConfig,
-        share: float,
-        scope: str,
-        most: float,
-    ) -> None:
-        super().__init__(name, list(asked), training)
-        self.asked = {path: share * value for path, value in asked.items()}
-        self.scope = scope
-        self.most = most
-
-    def begin(self, detector: nn.Module, seed: int) -> dict[str, float]:
-        """Put masks on, or make those that are there narrower; see `TransformStage.begin`."""
-        layers = {path: detector.get_submodule(path) for path in self.layers}
-        weights = {path: layer.weight.detach() for path, layer in layers.items()}
-        masks, capped = self._masks(weights)
-        for path, layer in layers.items():
-            # A weight that is gone reads as zero, as one that is zero by chance does.
-            mask = masks[path] & (weights[path] != 0)
-            _require_some(path, mask)
-            _set_mask(layer, mask)
-        return self._log(masks, weights, capped)
-
-    def _masks(self, weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-        """Masks by layer, and how many layers would have lost more than `most`."""
-        if self.scope in ('global', 'lamp'):
-            (sparsity,) = set(self.asked.values())
-            score = 'lamp' if self.scope == 'lamp' else 'magnitude'
-            masks = masks_by_ranking(weights, sparsity, score, self.most)
-            left = {path: fewest_left(mask.numel(), self.most) for path, mask in masks.items()}
-            return masks, sum(int(masks[path].sum()) == left[path] for path in masks)
-        masks, capped = {}, 0
-        for path, weight in weights.items():
-            choose = mask_by_quality if self.scope == 'quality' else mask_by_sparsity
-            masks[path] = choose(weight, self.asked[path])
-            fewest = fewest_left(weight.numel(), self.most)
-            if int(masks[path].sum()) < fewest:
-                capped += 1
-                masks[path] = mask_by_sparsity(weight, 1 - fewest / weight.numel())
-        return masks, capped
-
-    def _log(
-        self, masks: Mapping[str, Tensor], weights: Mapping[str, Tensor], capped: int
-    ) -> dict[str, float]:
-        total = sum(weight.numel() for weight in weights.values())
-        gone = {path: 1 - float(mask.double().mean()) for path, mask in masks.items()}
-        log = {}
-        if self.scope != 'quality':
-            asked = sum(self.asked[path] * weight.numel() for path, weight in weights.items())
-            log['asked_sparsity'] = asked / total
-        reached = sum(gone[path] * weight.numel() for path, weight in weights.items())
-        log['sparsity'] = reached / total
-        log['smallest_layer_sparsity'] = min(gone.values())
-        log['largest_layer_sparsity'] = max(gone.values())
-        if capped:
-            log['layers_held_at_most'] = capped
-        return log
-
-
-def share_after(number: int, rounds: int) -> float:
-    """The share of the final sparsity after round ``number`` of ``rounds``, in (0, 1]."""
-    return 1 - (1 - number / rounds) ** 3
-
-
-def training_of(given: Any, where: str) -> PhaseConfig:
-    """The training that a method's config asks for, checked.
-
-    Raises:
-        CompressionError: it is missing, or something in it is wrong.
-    """
-    if given is None:
-        raise CompressionError(f'{where} is missing: say how long is trained, e.g. max_epochs=4')
-    config = given if isinstance(given, PhaseConfig) else parse(PhaseConfig, given, where)
-    config.check(where)
-    return config
-
-
-def _set_mask(layer: nn.Module, mask: Tensor) -> None:
-    for transform in transforms_of(layer):
-        if isinstance(transform, ElementMask):
-            transform.mask.copy_(mask)
-            return
-    attach(layer, ElementMask(mask))
-
-
-def _require_some(path: str, mask: Tensor) -> None:
-    if not mask.any():
-        raise CompressionError(
-            f'{path}: every weight of the layer is zero, or would be pruned: nothing would get '
-            'through it. Leave it out with `keep`, or start from a detector that has it trained'
-        )
-
-
 def _check_fraction(key: str, value: Any) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not 0 < value < 1:
-        raise CompressionError(
-            f'{key}={value!r} must be a fraction between 0 and 1, both excluded'
-        )
+        raise CompressionError(f'{key}={value!r} must lie between 0 and 1, both excluded')

@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import check_pattern
@@ -79,3 +80,21 @@ def choose_layers(
         reasons = '\n'.join(f'  {item.name}: {item.reason}' for item in skipped)
         raise CompressionError(f'{where}: no layer is left to change; layer by layer:\n{reasons}')
     return chosen, skipped
+
+
+def require_finite(path: str, weight: Tensor) -> None:
+    """Refuse weights that no threshold or cluster can be found for.
+
+    Args:
+        path: of the layer.
+        weight: any shape.
+
+    Raises:
+        CompressionError: some are infinite or NaN.
+    """
+    bad = int((~torch.isfinite(weight)).sum())
+    if bad:
+        raise CompressionError(
+            f'{path}: {bad} of {weight.numel()} weights are infinite or NaN: the training has '
+            'diverged; begin again with a smaller learning rate'
+        )

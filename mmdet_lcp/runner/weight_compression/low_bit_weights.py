@@ -1,4 +1,7 @@
-"""LowBitWeights: BDNN, detectors with binary and M-bit weights (Pattern Recognition Letters, 2019)."""
+"""LowBitWeights: BDNN, detectors with binary and M-bit weights, block by block.
+
+Pattern Recognition Letters, 2019.
+"""
 
 from dataclasses import dataclass
 

@@ -22,9 +22,14 @@ from mmdet_lcp.runner.weight_compression.by_layer import (
     values_by_layer,
     without_delete,
 )
-from mmdet_lcp.runner.weight_compression.connection_pruning import training_of
-from mmdet_lcp.runner.weight_compression.layers import choose_layers, matching, weight_layers
+from mmdet_lcp.runner.weight_compression.layers import (
+    choose_layers,
+    matching,
+    require_finite,
+    weight_layers,
+)
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod, TransformStage
+from mmdet_lcp.runner.weight_compression.training import training_of
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.transforms import Codebook, attach, transforms_of
 from mmdet_lcp.transforms.codebook import GRADIENTS, MAX_BITS
@@ -110,7 +115,8 @@ class WeightSharing(TransformMethod):
         """See `TransformMethod.scheme`."""
         if not isinstance(self.bits, Mapping):
             return f'shared values, {self.bits} bits'
-        shown = ', '.join(f'{key} {bits}' for key, bits in without_delete(self.bits).items())
+        given = without_delete(self.bits).items()
+        shown = ', '.join(f'{key or "others"} {bits}' for key, bits in given)
         return f'shared values, bits: {shown}'
 
 
@@ -144,6 +150,7 @@ class SharingStage(TransformStage):
         for number, path in enumerate(self.layers):
             layer = detector.get_submodule(path)
             before = layer.weight.detach().clone()
+            require_finite(path, before)
             book = self._fit(path, layer, derive(seed, 'sharing', number))
             _replace_transforms(layer, book)
             change = float((layer.weight.detach() - before).double().square().sum())

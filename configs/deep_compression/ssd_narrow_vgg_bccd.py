@@ -1,0 +1,13 @@
+# Deep Compression of SSD on a quarter-width VGG-16, blood cells at 192x192, on a CPU.
+_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/weight_compression/deep_compression.py']
+
+load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
+
+weight_compression = dict(
+    methods=dict(
+        mask=dict(
+            training=dict(max_epochs=4, lr=5e-3),
+            last_training=dict(max_epochs=20, lr=1e-2),
+        ),
+    ),
+)
