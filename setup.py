@@ -57,5 +57,9 @@ setup(
         'terminaltables',
         'bitarray>=2.8',
     ],
-    extras_require={'demo': ['scikit-learn'], 'dev': ['pytest', 'hypothesis', 'ruff']},
+    extras_require={
+        'demo': ['scikit-learn'],
+        'dev': ['pytest', 'hypothesis', 'ruff'],
+        'export': ['onnx>=1.15', 'onnxruntime>=1.17', 'sympy'],
+    },
 )

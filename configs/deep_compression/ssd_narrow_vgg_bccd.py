@@ -6,8 +6,10 @@ load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
 weight_compression = dict(
     methods=dict(
         mask=dict(
-            training=dict(max_epochs=4, lr=5e-3),
-            last_training=dict(max_epochs=20, lr=1e-2),
+            sparsity=0.8,  # a narrow detector has less to spare than VGG-16's nine of ten
+            training=dict(max_epochs=2, lr=1e-2),
+            last_training=dict(max_epochs=8, lr=1e-2),
         ),
+        share=dict(training=dict(max_epochs=2)),
     ),
 )

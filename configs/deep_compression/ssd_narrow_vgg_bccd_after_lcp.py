@@ -12,7 +12,7 @@ COSINE = [dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=Tru
 pruning = dict(
     ratio=0.7,
     retrain=dict(
-        max_epochs=30,
+        max_epochs=8,
         lr=1e-2,
         param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
         mimic=dict(),  # --cfg-options pruning.retrain.mimic=None to learn without a teacher
@@ -23,16 +23,16 @@ weight_compression = dict(
     methods=dict(
         mask=dict(
             type='mmdet_lcp.ConnectionPruning',
-            sparsity=0.7,
+            sparsity=0.5,
             rounds=3,
-            training=dict(max_epochs=4, lr=5e-3),
-            last_training=dict(max_epochs=20, lr=1e-2, param_scheduler=COSINE),
+            training=dict(max_epochs=2, lr=1e-2),
+            last_training=dict(max_epochs=8, lr=1e-2, param_scheduler=COSINE),
         ),
         share=dict(
             type='mmdet_lcp.WeightSharing',
             bits=dict(conv=8, fc=5),
             init='linear',
-            training=dict(max_epochs=4, lr=1e-3, param_scheduler=COSINE),
+            training=dict(max_epochs=2, lr=1e-3, param_scheduler=COSINE),
         ),
     ),
 )

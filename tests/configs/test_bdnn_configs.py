@@ -1,0 +1,67 @@
+"""Every config of low-bit weights loads, builds its detector, and lays out its blocks."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+
+from mmdet_lcp.runner.weight_compression import BinaryNet, LowBitWeights, XNORNet
+from mmdet_lcp.runner.weight_compression.blockwise import BlockwiseMethod
+from mmdet_lcp.runner.weight_compression.config import WeightCompressionConfig
+
+register_all_modules()
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / 'configs' / 'bdnn'
+NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
+
+
+def load(name: str) -> tuple[Config, BlockwiseMethod]:
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    (method,) = WeightCompressionConfig.from_cfg(cfg).methods.values()
+    return cfg, method
+
+
+def test_all_are_there():
+    for data in ('bccd', 'digits'):
+        assert f'faster_rcnn_r18_narrow_{data}' in NAMES
+        for method in ('', 'binary_net_', 'xnor_net_'):
+            assert f'{method}ssd_narrow_vgg_{data}' in NAMES
+    for name in ('ssd300_vgg16_voc0712', 'ssd300_vgg16_coco', 'faster_rcnn_r50_fpn_voc0712'):
+        assert name in NAMES
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_config(name):
+    cfg, method = load(name)
+    assert cfg.runner_type == 'mmdet_lcp.WeightCompressionRunner'
+    kind = {'bin': BinaryNet, 'xno': XNORNet}.get(name[:3], LowBitWeights)
+    assert type(method) is kind
+    if kind is not LowBitWeights:  # as the papers train
+        assert cfg.optim_wrapper.optimizer.type == 'Adam'
+    # It begins with what training the detector's own config leaves behind.
+    dense = cfg.load_from.split('/')[1]
+    folder = 'ssd' if dense.startswith('ssd') else 'faster_rcnn'
+    own = Config.fromfile(ROOT / 'configs' / folder / f'{dense}.py')
+    assert cfg.load_from == f'work_dirs/{dense}/epoch_{own.train_cfg.max_epochs}.pth'
+    assert cfg.model.backbone.type == own.model.backbone.type
+    model = copy.deepcopy(cfg.model)
+    detector = MODELS.build(model)
+    stages, skipped = method.stages(detector, 'x')
+    assert 6 <= len(stages) <= 7
+    changed = {path for stage in stages for path in stage.layers}
+    for path in changed:  # what is changed is trained
+        assert detector.get_submodule(path).weight.requires_grad
+    kept = {item.name for item in skipped}
+    assert not any('cls_convs' in path or 'fc_cls' in path or 'rpn' in path for path in changed)
+    if 'ssd300_vgg16' in name:
+        assert kept == {'backbone.features.0'} | {
+            f'bbox_head.{kind}_convs.{level}.0' for kind in ('cls', 'reg') for level in range(6)
+        }
+    method.schedule = 'all_at_once'
+    (whole,), _ = method.stages(detector, 'x')
+    assert set(whole.layers) == changed
+    assert whole.training.max_epochs == sum(stage.training.max_epochs for stage in stages)
