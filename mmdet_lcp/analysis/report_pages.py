@@ -241,7 +241,8 @@ def _file_table(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def _weight_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    rows = [[facts.name, facts.scheme, *_weight_sums([facts])] for facts in report.weights]
+    changed = [facts for facts in report.weights if facts.scheme]
+    rows = [[facts.name, facts.scheme, *_weight_sums([facts])] for facts in changed]
     return ['tensor', 'scheme', 'elements', 'not zero', 'before', 'in the file', 'bits'], rows
 
 

@@ -7,11 +7,13 @@ is known without solving. Localisation enters through the weights of the positio
 metric of the outputs.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from mmengine import dist
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmdet_lcp.criteria.base import Criterion, Selection
@@ -41,7 +43,10 @@ class BackwardElimination(Criterion):
         ridge: of the least squares, relative to the rows' mean variance, > 0; ``'auto'`` chooses
             it by the error of the unpruned fit on held-out images.
         metric: M. ``'gradient'``: E[g g'] of the gradient g of the original detector's own loss
-            (classification and boxes) at the output, a second-order model of that loss;
+            (classification and boxes) at the output, a second-order model of that loss; a
+            consumer that this loss does not reach on any selection image, such as the head of a
+            level where no object is, costs nothing, and where it reaches none the order is that
+            of ``'variance'``;
             ``'variance'``: the inverse variance of each output; ``'identity'``. With the last
             two, a consumer's costs are relative to its outputs' variance.
 
@@ -101,6 +106,8 @@ class BackwardElimination(Criterion):
         found = self._eliminate(problem, least)
         if self.metric != 'gradient':
             return found.costs.sum(1)
+        if not self._reached(problem):
+            return torch.zeros(len(found.order), dtype=torch.float64)
         positions = outputs_per_image(problem)
         factors = [positions[part.path] for part in problem.parts().values()]
         return found.costs @ torch.tensor(factors).double()
@@ -109,18 +116,27 @@ class BackwardElimination(Criterion):
         """Drop channels until ``keep`` are left."""
         moments = problem.moments()
         named = problem.parts()
+        kind = self.metric
+        if kind == 'gradient' and not self._reached(problem):
+            print_log(
+                "pruning.criterion.metric='gradient': on the selection images the loss does not "
+                f"depend on {', '.join(problem.consumers)}; metric='variance' is taken there",
+                logger='current',
+                level=logging.WARNING,
+            )
+            kind = 'variance'
         parts = [
             _Elimination(
                 part.layer,
                 problem.channels,
                 moments[name],
                 self.ridge,
-                self._metric(problem, part),
-                apart=self.metric == 'variance',
+                self._metric(problem, part) if kind == 'gradient' else None,
+                apart=kind == 'variance',
             )
             for name, part in named.items()
         ]
-        if self.metric == 'identity':  # of a consumer, not of each of its groups
+        if kind == 'identity':  # of a consumer, not of each of its groups
             for path in problem.consumers:
                 own = [e for e, p in zip(parts, named.values(), strict=True) if p.path == path]
                 for elimination in own:
@@ -139,16 +155,16 @@ class BackwardElimination(Criterion):
             costs = torch.stack([part.costs(alive) for part in parts], 1)
         return _Course(order, paid, alive, costs.sum(1))
 
-    def _metric(self, problem: SelectionProblem, part: Part) -> Tensor | None:
-        """M, (out, out); ``None`` where it is computed from the moments."""
-        if self.metric != 'gradient':
-            return None
-        metric = (problem.metrics or {}).get(part.path)
+    def _reached(self, problem: SelectionProblem) -> bool:
+        """Whether the detector's loss depends on any consumer."""
+        return any(path in (problem.metrics or {}) for path in problem.consumers)
+
+    def _metric(self, problem: SelectionProblem, part: Part) -> Tensor:
+        """M of the gradient, (out, out); zeros where the loss does not depend on the outputs."""
+        metric = problem.metrics.get(part.path)
         if metric is None:
-            raise CompressionError(
-                f"pruning.criterion.metric='gradient': the loss of the detector does not reach "
-                f"{part.path}. Use metric='variance'."
-            )
+            outputs = part.layer.module.weight.shape[0]
+            return part.layer.module.weight.new_zeros((outputs, outputs), dtype=torch.float64)
         return metric[part.outputs, part.outputs]
 
 

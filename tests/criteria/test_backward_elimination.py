@@ -142,9 +142,27 @@ def test_wrong_values_name_their_key():
     for keys in (dict(ridge=0), dict(metric='fisher')):
         with pytest.raises(CompressionError, match=f'pruning.criterion.{next(iter(keys))}'):
             BackwardElimination(**keys)
-    problem, _ = make(0)
-    with pytest.raises(CompressionError, match='does not reach conv'):
-        BackwardElimination(metric='gradient').select(problem, 2)
+
+
+def test_a_consumer_that_the_loss_does_not_reach_costs_nothing():
+    """With a metric for the conv alone, the choice is that of the conv alone."""
+    metric = torch.eye(3, dtype=torch.float64)
+    for seed in range(4):
+        problem, _ = make(seed, {'conv': metric})
+        alone, _ = make(seed, {'conv': metric})
+        alone.consumers = {'conv': alone.consumers['conv']}
+        found, expected = (BackwardElimination(ridge=1e-6).select(p, 2) for p in (problem, alone))
+        assert found.keep == expected.keep
+        assert found.scores == pytest.approx(expected.scores)
+
+
+@pytest.mark.parametrize('metrics', [None, {}])
+def test_where_the_loss_reaches_none_variance_decides(metrics, caplog):
+    found = BackwardElimination(ridge=1e-6).select(make(2, metrics)[0], 2)
+    expected = BackwardElimination(ridge=1e-6, metric='variance').select(make(2)[0], 2)
+    assert found.keep == expected.keep
+    costs = BackwardElimination(ridge=1e-6).removal_costs(make(2, metrics)[0], 2)
+    assert costs.tolist() == [0.0, 0.0]  # in the loss: nothing
 
 
 def test_every_size_is_nested():
