@@ -26,7 +26,7 @@ register_all_modules()
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # test_mimic_configs.py has students, test_deep_compression_configs.py those of its name ...
-ELSEWHERE = {'_base_', 'mimic', 'deep_compression'}
+ELSEWHERE = {'_base_', 'mimic', 'deep_compression', 'bdnn'}
 NAMES = [
     str(path.relative_to(CONFIGS))
     for path in sorted(CONFIGS.rglob('*.py'))

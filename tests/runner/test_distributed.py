@@ -63,7 +63,7 @@ def test_one_rank_writes(folder):
     assert len(list((folder / 'out').glob('2*'))) == 1
     report = json.loads((folder / 'out' / 'report.json').read_text())
     assert [group['kept'] for group in report['groups']] == [32]
-    assert len(re.findall(r'Config, weights, plan', (folder / 'printed.txt').read_text())) == 1
+    assert len(re.findall(r'Config, weights, report', (folder / 'printed.txt').read_text())) == 1
 
 
 def test_ranks_agree(folder):
