@@ -1,39 +1,4 @@
-# A chain on the quarter-width VGG-16 SSD, blood cells: 70 % of the channels go by exact selection
-# and the rest learns the dense detector's features, then connections are pruned, values shared,
-# and all is packed. Fewer connections are redundant by then, so fewer go than without LCP.
-_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/pruning/lcp_exact.py']
+# LCP and Deep Compression in one chain: SSD on a quarter-width VGG-16, blood cells at 192x192.
+_base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/chain/lcp_deep_compression.py']
 
-runner_type = 'mmdet_lcp.ChainRunner'
-chain = ['mmdet_lcp.PruningRunner', 'mmdet_lcp.WeightCompressionRunner']
 load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
-
-COSINE = [dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=True)]
-
-pruning = dict(
-    ratio=0.7,
-    retrain=dict(
-        max_epochs=8,
-        lr=1e-2,
-        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
-        mimic=dict(),  # --cfg-options pruning.retrain.mimic=None to learn without a teacher
-    ),
-)
-weight_compression = dict(
-    name='Deep Compression',
-    methods=dict(
-        mask=dict(
-            type='mmdet_lcp.ConnectionPruning',
-            sparsity=0.5,
-            rounds=3,
-            training=dict(max_epochs=2, lr=1e-2),
-            last_training=dict(max_epochs=8, lr=1e-2, param_scheduler=COSINE),
-        ),
-        share=dict(
-            type='mmdet_lcp.WeightSharing',
-            bits=dict(conv=8, fc=5),
-            init='linear',
-            training=dict(max_epochs=2, lr=1e-3, param_scheduler=COSINE),
-        ),
-    ),
-)
-del COSINE
