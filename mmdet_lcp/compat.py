@@ -7,6 +7,7 @@ is for launch scripts and is not part of :func:`apply`.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 from collections.abc import Callable
@@ -168,7 +169,8 @@ def init_cpu_process_group(timeout_s: float = 1800.0) -> bool:
     """Create the gloo process group before mmengine tries to select a CUDA device.
 
     mmengine's launchers call ``torch.cuda.set_device`` unless a process group exists already.
-    Call this first in a script started by ``torchrun``; elsewhere it does nothing.
+    Call this first in a script started by ``torchrun``; elsewhere it does nothing. The group is
+    closed when the process ends.
 
     Args:
         timeout_s: Seconds after which a collective operation fails; above 0.
@@ -188,10 +190,17 @@ def init_cpu_process_group(timeout_s: float = 1800.0) -> bool:
     if not dist.is_available() or dist.is_initialized():
         return False
     dist.init_process_group(backend='gloo', timeout=timedelta(seconds=timeout_s))
+    # gloo's threads that still run when the interpreter ends can abort the process.
+    atexit.register(_close_process_group)
     return True
 
 
 # --------------------------------------------------------------------------- details
+
+
+def _close_process_group() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _torch_version() -> tuple[int, int]:

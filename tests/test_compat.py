@@ -324,9 +324,16 @@ def test_mmengine_refuses_a_malicious_checkpoint(tmp_path):
 # ---------------------------------------------------------------------- processes without CUDA
 
 DISTRIBUTED = """
-    import sys, torch
+    import atexit, os, sys, torch
+    from pathlib import Path
     from torch import nn
     from mmengine.dist import all_reduce, get_rank
+
+    def tell():  # registered before the group is made, so it runs after all that comes with it
+        if not torch.distributed.is_initialized():
+            Path(sys.argv[1], 'closed' + os.environ['RANK']).touch()
+
+    atexit.register(tell)
     from mmengine.model import BaseModel
     from mmengine.runner import Runner
     from mmdet_lcp import compat
@@ -356,7 +363,6 @@ DISTRIBUTED = """
     total = weight.clone()
     all_reduce(total, 'sum')
     assert torch.allclose(total, 2 * weight), 'both processes hold the same weights'
-    from pathlib import Path
     Path(sys.argv[1], f'done{get_rank()}').touch()  # two ranks' prints may run together
 """
 
@@ -371,6 +377,7 @@ def test_two_processes_train_on_cpu(tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(path.name for path in tmp_path.glob('done*')) == ['done0', 'done1']
+    assert len(list(tmp_path.glob('closed*'))) == 2, 'the group is closed before the process ends'
 
 
 def test_no_process_group_outside_a_launcher(monkeypatch):

@@ -6,7 +6,8 @@ load_from = 'work_dirs/ssd_narrow_vgg_digits/epoch_8.pth'
 weight_compression = dict(
     methods=dict(
         mask=dict(
-            training=dict(max_epochs=1, lr=5e-3),
+            sparsity=0.8,
+            training=dict(max_epochs=1, lr=1e-2),
             last_training=dict(max_epochs=3, lr=1e-2),
         ),
         share=dict(training=dict(max_epochs=1)),
