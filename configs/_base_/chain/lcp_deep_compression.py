@@ -1,7 +1,8 @@
 # A chain: 70 % of the channels go by exact selection and the rest learns the dense detector's
 # features (pruning.retrain.mimic=None to learn without a teacher); then connections are pruned,
-# values shared, and all is packed. Fewer connections are redundant by then, so fewer go than without
-# LCP. Inherit this beside a detector's own config and give `load_from` its trained checkpoint.
+# values shared, and all is packed. Fewer connections are redundant by then, so fewer go than
+# without LCP. Inherit this beside a detector's own config and give `load_from` its trained
+# checkpoint.
 _base_ = '../pruning/lcp_exact.py'
 
 runner_type = 'mmdet_lcp.ChainRunner'
