@@ -157,7 +157,7 @@ def test_a_consumer_that_the_loss_does_not_reach_costs_nothing():
 
 
 @pytest.mark.parametrize('metrics', [None, {}])
-def test_where_the_loss_reaches_none_variance_decides(metrics, caplog):
+def test_where_the_loss_reaches_none_variance_decides(metrics):
     found = BackwardElimination(ridge=1e-6).select(make(2, metrics)[0], 2)
     expected = BackwardElimination(ridge=1e-6, metric='variance').select(make(2)[0], 2)
     assert found.keep == expected.keep
