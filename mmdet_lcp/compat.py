@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch.distributed as dist
 from mmdet_lcp.errors import CompressionError
 
 _PACKAGE = 'mmdet_lcp'
+_LOCK_FREE_S = 0.5
 
 
 def apply() -> None:
@@ -190,17 +192,24 @@ def init_cpu_process_group(timeout_s: float = 1800.0) -> bool:
     if not dist.is_available() or dist.is_initialized():
         return False
     dist.init_process_group(backend='gloo', timeout=timedelta(seconds=timeout_s))
-    # gloo's threads that still run when the interpreter ends can abort the process.
-    atexit.register(_close_process_group)
+    atexit.register(close_process_group)
     return True
 
 
-# --------------------------------------------------------------------------- details
+def close_process_group() -> None:
+    """Close the process group, if there is one, so that the process can end.
 
-
-def _close_process_group() -> None:
+    gloo's threads outlive ``destroy_process_group`` as long as a wrapped model refers to the
+    group, and they take the interpreter's lock to let go of a tensor behind its operation (torch
+    2.13). One that still waits for the lock when the interpreter ends aborts the process
+    (``terminate called without an active exception``), so it is given up for a moment first.
+    """
     if dist.is_initialized():
+        time.sleep(_LOCK_FREE_S)
         dist.destroy_process_group()
+
+
+# --------------------------------------------------------------------------- details
 
 
 def _torch_version() -> tuple[int, int]:

@@ -367,17 +367,42 @@ DISTRIBUTED = """
 """
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
-def test_two_processes_train_on_cpu(tmp_path):
-    script = tmp_path / 'script.py'
-    script.write_text(textwrap.dedent(DISTRIBUTED))
+def run_two_processes(folder: Path, code: str) -> None:
+    """Run code by torchrun, with the folder as its argument."""
+    script = folder / 'script.py'
+    script.write_text(textwrap.dedent(code))
     command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    command += ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(script), str(tmp_path)]
+    command += ['--rdzv_backend=c10d', '--rdzv_endpoint=localhost:0', str(script), str(folder)]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
+def test_two_processes_train_on_cpu(tmp_path):
+    run_two_processes(tmp_path, DISTRIBUTED)
     assert sorted(path.name for path in tmp_path.glob('done*')) == ['done0', 'done1']
     assert len(list(tmp_path.glob('closed*'))) == 2, 'the group is closed before the process ends'
+
+
+# One process holds the lock while gloo's thread wants it, up to the process's end.
+LOCKED = """
+    import sys, torch
+    import torch.distributed as dist
+    from mmdet_lcp import compat
+
+    assert compat.init_cpu_process_group(timeout_s=120)
+    numbers = torch.ones(100)
+    sys.setswitchinterval(1000)
+    for _ in range(30):
+        dist.all_reduce(numbers)
+    sum(range(10**6))
+"""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
+def test_a_process_ends_though_gloo_wants_the_lock(tmp_path):
+    run_two_processes(tmp_path, LOCKED)
 
 
 def test_no_process_group_outside_a_launcher(monkeypatch):
