@@ -29,6 +29,8 @@ _LOCK_FREE_S = 0.5
 def apply() -> None:
     """Apply every fix of this module to the running process. Idempotent."""
     ssd_head_loss_cls()
+    exported_box_decoding()
+    exported_roi_align()
     torch_load_weights_only()
     ddp_device_ids_on_cpu()
     config_package_name()
@@ -62,6 +64,64 @@ def ssd_head_loss_cls() -> None:
 
     fixed_init._lcp_fix = 'mmdetection#11063'
     SSDHead.__init__ = fixed_init
+
+
+def exported_box_decoding() -> None:
+    """Let detectors be exported to ONNX that decode boxes between two stages, as cascades do.
+
+    For an export ``DeltaXYWHBBoxCoder`` takes ``onnx_delta2bbox``, which imports a module that
+    mmdet 3 no longer has (``No module named 'mmdet.core'``). Boxes of one image, (N, 4k), are
+    decoded by ``delta2bbox`` instead, as always; torch traces it.
+    """
+    from mmdet.models.task_modules.coders import delta_xywh_bbox_coder as coder
+
+    decode = coder.onnx_delta2bbox
+    if hasattr(decode, '_lcp_fix'):
+        return
+
+    @functools.wraps(decode)
+    def fixed_decode(rois, deltas, *args, **kwargs):
+        one_image = deltas.ndim == 2
+        return (coder.delta2bbox if one_image else decode)(rois, deltas, *args, **kwargs)
+
+    fixed_decode._lcp_fix = 'mmdet onnx_delta2bbox'
+    coder.onnx_delta2bbox = fixed_decode
+
+
+# --------------------------------------------------------------------------- mmcv
+
+
+def exported_roi_align() -> None:
+    """Let RoIAlign compute in ONNX what it computes in mmcv, from opset 16 on.
+
+    mmcv writes the operator of opset 10, which enlarges regions below a cell of the map to one
+    cell; mmcv's with ``aligned=True`` does not. Opset 16 has a mode for either.
+    """
+    from mmcv.ops.roi_align import RoIAlignFunction
+
+    if hasattr(RoIAlignFunction.symbolic, '_lcp_fix'):
+        return
+
+    def symbolic(g, input, rois, output_size, spatial_scale, sampling_ratio, pool_mode, aligned):
+        def column(index: int | list[int]):
+            which = g.op('Constant', value_t=torch.tensor(index))
+            return g.op('Gather', rois, which, axis_i=1)
+
+        return g.op(
+            'RoiAlign',
+            input,
+            column([1, 2, 3, 4]),
+            g.op('Cast', column(0), to_i=torch.onnx.TensorProtoDataType.INT64),
+            output_height_i=output_size[0],
+            output_width_i=output_size[1],
+            spatial_scale_f=spatial_scale,
+            sampling_ratio_i=max(0, sampling_ratio),
+            mode_s=pool_mode,
+            coordinate_transformation_mode_s='half_pixel' if aligned else 'output_half_pixel',
+        )
+
+    symbolic._lcp_fix = 'mmcv RoIAlignFunction.symbolic'
+    RoIAlignFunction.symbolic = staticmethod(symbolic)
 
 
 # --------------------------------------------------------------------------- mmengine

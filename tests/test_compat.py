@@ -13,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from mmcv.ops import RoIAlign
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
@@ -319,6 +321,45 @@ def test_mmengine_refuses_a_malicious_checkpoint(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         load_checkpoint(Line(), str(tmp_path / 'evil.pth'))
     assert not mark.exists()
+
+
+# ---------------------------------------------------------------------- export
+
+
+def through_onnx(network: nn.Module, *inputs: torch.Tensor) -> list[torch.Tensor]:
+    """What ONNX Runtime makes of a network."""
+    runtime = pytest.importorskip('onnxruntime')
+    buffer = io.BytesIO()
+    torch.onnx.export(network.eval(), inputs, buffer, dynamo=False, opset_version=17)
+    session = runtime.InferenceSession(buffer.getvalue(), providers=['CPUExecutionProvider'])
+    names = [node.name for node in session.get_inputs()]
+    values = (value.numpy() for value in inputs)
+    return [torch.from_numpy(out) for out in session.run(None, dict(zip(names, values, strict=True)))]
+
+
+@pytest.mark.parametrize('aligned', [True, False])
+@pytest.mark.parametrize('sampling_ratio', [0, 2])
+def test_roi_align_in_onnx(aligned, sampling_ratio):
+    """Regions far below a cell too, which opset 10 enlarges."""
+    maps = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    rois = torch.tensor([[0.0, 3, 5, 7, 6], [1, 0, 0, 100, 90], [1, 50.5, 60, 80, 61]])
+    network = RoIAlign((2, 3), 1 / 16, sampling_ratio, 'avg', aligned)
+    found = through_onnx(network, maps, rois)[0]
+    torch.testing.assert_close(found, network(maps, rois), rtol=1e-5, atol=1e-6)
+
+
+def test_box_decoding_in_onnx():
+    coder = DeltaXYWHBBoxCoder()
+
+    class Decode(nn.Module):
+        def forward(self, boxes, deltas):
+            return coder.decode(boxes, deltas, max_shape=(60, 80))
+
+    boxes = torch.tensor([[10.0, 10, 30, 50], [40, 20, 80, 60]])
+    deltas = torch.tensor([[0.1, 0, 0, 0], [1, 0, 0, 0]])
+    found = through_onnx(Decode(), boxes, deltas)[0]
+    expected = torch.tensor([[12.0, 10, 32, 50], [80, 20, 80, 60]])  # the second is cut at 80
+    torch.testing.assert_close(found, expected)
 
 
 # ---------------------------------------------------------------------- processes without CUDA

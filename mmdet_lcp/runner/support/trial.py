@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.criteria.images import SelectionImages, detection_loss
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.onnx_file import OPSET
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
@@ -230,8 +231,8 @@ class Trial:
         """Bytes of the ONNX file; and how its outputs differ where ONNX Runtime is installed."""
         images, _ = synthetic_batch(1, self.spec.size, detector)
         network, buffer = _Plain(detector).eval(), io.BytesIO()
-        with torch.no_grad():  # opset 12: mmcv writes RoIAlign for it
-            torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=12)
+        with torch.no_grad():
+            torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=OPSET)
         size = len(buffer.getvalue())
         if importlib.util.find_spec('onnxruntime') is None:
             return size, None
