@@ -334,7 +334,9 @@ def through_onnx(network: nn.Module, *inputs: torch.Tensor) -> list[torch.Tensor
     session = runtime.InferenceSession(buffer.getvalue(), providers=['CPUExecutionProvider'])
     names = [node.name for node in session.get_inputs()]
     values = (value.numpy() for value in inputs)
-    return [torch.from_numpy(out) for out in session.run(None, dict(zip(names, values, strict=True)))]
+    return [
+        torch.from_numpy(out) for out in session.run(None, dict(zip(names, values, strict=True)))
+    ]
 
 
 @pytest.mark.parametrize('aligned', [True, False])

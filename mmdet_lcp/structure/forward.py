@@ -47,7 +47,8 @@ def tensor_forward(
     if data_samples is None:
         if not isinstance(detector, BaseDetector):
             return detector.forward(inputs, mode='tensor')
-        data_samples = [_plain_sample(tuple(inputs.shape[-2:])) for _ in inputs]
+        height, width = map(int, inputs.shape[-2:])  # numbers, where a tracer has tensors
+        data_samples = [_plain_sample((height, width)) for _ in inputs]
     if not is_two_stage(detector):
         return detector.forward(inputs, data_samples, mode='tensor')
     features = detector.extract_feat(inputs)

@@ -1,12 +1,14 @@
 """One way to run every detector: mmdet's own, with the regions that are given."""
 
 import copy
+import io
 
 import detectors
 import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from torch import nn
 
 from mmdet_lcp.structure.forward import SIDES, default_regions, tensor_forward
 from mmdet_lcp.structure.regions import Regions, noted_rois
@@ -72,3 +74,28 @@ def test_a_cascade_sees_the_regions_of_another():
     tensor_forward(other, x, regions=Regions(regions.proposals, rois))
     hook.remove()
     assert torch.equal(seen[0], rois[2])
+
+
+class Flat(nn.Module):
+    """What ONNX can have: tensors in, tensors out."""
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(detectors.tensors(tensor_forward(self.detector, images)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('family', ['faster_rcnn', 'cascade_rcnn'])
+def test_two_stage_detectors_in_onnx(family):
+    """With regions below a cell of the map, and with boxes that are refined between stages."""
+    runtime = pytest.importorskip('onnxruntime')
+    network = Flat(detectors.tiny_detector(family)).eval()
+    x, file = detectors.noise(images=1), io.BytesIO()
+    torch.onnx.export(network, (x,), file, dynamo=False, opset_version=17)
+    session = runtime.InferenceSession(file.getvalue(), providers=['CPUExecutionProvider'])
+    found = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    found = [torch.from_numpy(output) for output in found]
+    assert detectors.distance(found, network(x)) < 1e-5

@@ -187,7 +187,7 @@ class Trial:
         loss = detection_loss(detector, SelectionImages(images, None, samples))
         loss.backward()
         optimizer.step()
-        self.facts.loss = float(loss)
+        self.facts.loss = float(loss.detach())
         detector.eval()
         with torch.no_grad():
             outputs = _tensors(tensor_forward(detector, images))
