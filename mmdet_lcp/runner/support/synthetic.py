@@ -7,8 +7,9 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-# Corners of the objects as parts of the image, and their classes.
-OBJECTS = (((0.1, 0.1, 0.45, 0.5), 0), ((0.3, 0.35, 0.95, 0.9), 1), ((0.6, 0.05, 0.9, 0.3), 0))
+# Corners of the objects as parts of the image, and their classes. One fills nearly all of it, for
+# the last level of a pyramid.
+OBJECTS = (((0.1, 0.1, 0.45, 0.5), 0), ((0.05, 0.08, 0.97, 0.95), 1), ((0.6, 0.05, 0.9, 0.3), 0))
 
 
 def synthetic_batch(
