@@ -21,7 +21,7 @@ def test_images_and_objects():
     assert images.shape == (2, 3, 100, 100)
     assert abs(float(images.mean())) < 0.02 and abs(float(images.std()) - 1) < 0.02
     one, two = (sample.gt_instances for sample in samples)
-    expected = torch.tensor([[10.0, 10, 45, 50], [30, 35, 95, 90], [60, 5, 90, 30]])
+    expected = torch.tensor([[10.0, 10, 45, 50], [5, 8, 97, 95], [60, 5, 90, 30]])
     assert torch.allclose(one.bboxes, expected[:2]) and torch.allclose(two.bboxes, expected)
     assert one.labels.tolist() == [0, 1] and two.labels.tolist() == [0, 1, 0]
     assert all(sample.batch_input_shape == (100, 100) for sample in samples)
@@ -36,7 +36,7 @@ def test_labels_are_classes_of_the_detector():
 def test_masks_fill_their_boxes():
     _, samples = synthetic_batch(1, 100, detector(80, masks=True))
     masks = samples[0].gt_instances.masks.masks
-    assert masks.sum((1, 2)).tolist() == [35 * 40, 65 * 55]
+    assert masks.sum((1, 2)).tolist() == [35 * 40, 92 * 87]
     rows, columns = np.nonzero(masks[0])
     assert (columns.min(), columns.max(), rows.min(), rows.max()) == (10, 44, 10, 49)
 
