@@ -95,14 +95,20 @@ def exported_roi_align() -> None:
     """Let RoIAlign compute in ONNX what it computes in mmcv, from opset 16 on.
 
     mmcv writes the operator of opset 10, which enlarges regions below a cell of the map to one
-    cell; mmcv's with ``aligned=True`` does not. Opset 16 has a mode for either.
+    cell; mmcv's with ``aligned=True`` does not. Opset 16 has a mode for either; below it mmcv's
+    own form stays.
     """
     from mmcv.ops.roi_align import RoIAlignFunction
 
-    if hasattr(RoIAlignFunction.symbolic, '_lcp_fix'):
+    below_16 = RoIAlignFunction.symbolic
+    if hasattr(below_16, '_lcp_fix'):
         return
 
     def symbolic(g, input, rois, output_size, spatial_scale, sampling_ratio, pool_mode, aligned):
+        if g.opset < 16:
+            more = (output_size, spatial_scale, sampling_ratio, pool_mode, aligned)
+            return below_16(g, input, rois, *more)
+
         def column(index: int | list[int]):
             which = g.op('Constant', value_t=torch.tensor(index))
             return g.op('Gather', rois, which, axis_i=1)
