@@ -46,9 +46,10 @@ from mmdet_lcp.analysis.tables import text_table
 from mmdet_lcp.files import write_text
 from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.structure import Plan, find_groups
 from mmdet_lcp.structure.blocks import stage_of
+from mmdet_lcp.structure.stage import Stage
 
 CONFIG = ROOT / 'configs' / 'lcp' / 'ssd300_vgg16_prune_bccd.py'
 AIM = 0.4

@@ -2,17 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.structure.stage import Stage
 
 from .attached_detector import Attachment
 from .default_boxes import DefaultBoxSampler
-
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.stages import Stage
 
 
 class StageAttachment(ABC):
@@ -25,7 +22,7 @@ class StageAttachment(ABC):
 
     detector_losses: bool = True
 
-    def check(self, detector: nn.Module, stages: Sequence['Stage']) -> None:  # noqa: B027
+    def check(self, detector: nn.Module, stages: Sequence[Stage]) -> None:  # noqa: B027
         """Called before anything is trained.
 
         Raises:
@@ -36,7 +33,7 @@ class StageAttachment(ABC):
         """What chooses the regions of the selection images; ``None`` if none are needed."""
         return None
 
-    def rounds(self, stages: Sequence['Stage']) -> list[int]:
+    def rounds(self, stages: Sequence[Stage]) -> list[int]:
         """How many times `pruning.finetune` is trained before each group is pruned, >= 0.
 
         Where it is 0 the attachment of the group before lives on, as it is; so the first is not.
@@ -44,7 +41,7 @@ class StageAttachment(ABC):
         return [1] * len(stages)
 
     @abstractmethod
-    def attach(self, detector: nn.Module, stages: Sequence['Stage'], number: int) -> Attachment:
+    def attach(self, detector: nn.Module, stages: Sequence[Stage], number: int) -> Attachment:
         """A fresh attachment for the group of stage ``number`` and those that share it.
 
         Args:
@@ -54,7 +51,7 @@ class StageAttachment(ABC):
         """
 
 
-def check_attachable(detector: nn.Module, stages: Sequence['Stage']) -> None:
+def check_attachable(detector: nn.Module, stages: Sequence[Stage]) -> None:
     """Check that an auxiliary network can read the layer after each of these groups.
 
     Raises:

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS
+from mmdet_lcp.structure.stage import Stage
 
 from .base import StageAttachment, check_attachable
 from .object_classes import count_classes
 from .object_classifier import LayerClassifier, ObjectClassifier
-
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.stages import Stage
 
 
 @ATTACHMENTS.register_module()
@@ -67,21 +64,19 @@ class DiscriminationAuxiliary(StageAttachment):
         bounds = [groups * part // count for part in range(count + 1)]
         return [range(first, end) for first, end in pairwise(bounds)]
 
-    def check(self, detector: nn.Module, stages: Sequence['Stage']) -> None:
+    def check(self, detector: nn.Module, stages: Sequence[Stage]) -> None:
         """See `StageAttachment.check`."""
         count_classes(detector)
         check_attachable(detector, [stages[part[-1]] for part in self.parts(len(stages))])
 
-    def rounds(self, stages: Sequence['Stage']) -> list[int]:
+    def rounds(self, stages: Sequence[Stage]) -> list[int]:
         """All of a part's training comes before its first group."""
         rounds = [0] * len(stages)
         for part in self.parts(len(stages)):
             rounds[part[0]] = len(part)
         return rounds
 
-    def attach(
-        self, detector: nn.Module, stages: Sequence['Stage'], number: int
-    ) -> LayerClassifier:
+    def attach(self, detector: nn.Module, stages: Sequence[Stage], number: int) -> LayerClassifier:
         """A fresh classifier at the end of the part that stage ``number`` belongs to."""
         part = next(part for part in self.parts(len(stages)) if number in part)
         path = stages[part[-1]].group.consumers[0].path

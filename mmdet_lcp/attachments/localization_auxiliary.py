@@ -1,7 +1,6 @@
 """The attachment `LocalizationAuxiliary`: LCP's auxiliary network as a few config keys."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mmdet.models.dense_heads import FCOSHead
 from mmdet.models.task_modules.coders import (
@@ -15,6 +14,7 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses.auxiliary_loss import check_weights
 from mmdet_lcp.registry import ATTACHMENTS
+from mmdet_lcp.structure.stage import Stage
 
 from .attached_detector import LayerAuxiliary
 from .auxiliary import AuxiliaryNetwork
@@ -25,9 +25,6 @@ from .object_classes import count_classes
 from .point_targets import PointTargetSampler
 from .prior_boxes import PriorBoxSampler
 from .proposal_boxes import ProposalSampler
-
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.stages import Stage
 
 # They decode four numbers relative to a box; others start from a point or a grid cell.
 _CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder, TBLRBBoxCoder)
@@ -94,13 +91,11 @@ class LocalizationAuxiliary(StageAttachment):
             box_weight=box_weight,
         )
 
-    def check(self, detector: nn.Module, stages: Sequence['Stage']) -> None:
+    def check(self, detector: nn.Module, stages: Sequence[Stage]) -> None:
         """See `StageAttachment.check`."""
         check_attachable(detector, stages)
 
-    def attach(
-        self, detector: nn.Module, stages: Sequence['Stage'], number: int
-    ) -> LayerAuxiliary:
+    def attach(self, detector: nn.Module, stages: Sequence[Stage], number: int) -> LayerAuxiliary:
         """A fresh network on the first layer that reads the group of stage ``number``."""
         path = stages[number].group.consumers[0].path
         network = self.build(detector, detector.get_submodule(path).out_channels)

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from mmdet_lcp.runner.norm_statistics import Statistics
-from mmdet_lcp.runner.stages import Stage
+from mmdet_lcp.structure.stage import Stage
 
 _SHOWN = 4
 

@@ -12,9 +12,9 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.structure import Plan, apply_plan, mask_plan
 from mmdet_lcp.structure.plan import Totals
+from mmdet_lcp.structure.stage import Stage
 from mmdet_lcp.structure.surgery import needs_fresh_inputs
 
 

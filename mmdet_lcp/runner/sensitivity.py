@@ -28,12 +28,13 @@ from mmdet_lcp.runner.pruning_runner import PruningRunner
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.runner.targets.by_sensitivity import share_by_sensitivity
 from mmdet_lcp.runner.targets.planner import Allocation
 from mmdet_lcp.runner.targets.target import Target
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.structure import Plan, axis_sizes
+from mmdet_lcp.structure.stage import Stage
 
 Measure = Literal['loss', 'mAP', 'both']
 # Keys of `pruning` that decide what one group's pruning does.

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from torch import nn
 
@@ -13,37 +12,7 @@ from mmdet_lcp.runner.config import KEY, PruningConfig
 from mmdet_lcp.runner.targets.allocation import smallest
 from mmdet_lcp.structure import ChannelGroup
 from mmdet_lcp.structure.blocks import stage_of
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One group's turn.
-
-    Attributes:
-        group: the group.
-        asked: channels that stay by the ratio alone.
-        keep: channels that stay, with `channel_divisor` and `min_channels` honoured.
-        divisor: `channel_divisor`.
-        least: `min_channels`, as a multiple of it; with a target also by its `max_ratio`.
-    """
-
-    group: ChannelGroup
-    asked: int
-    keep: int
-    divisor: int = 1
-    least: int = 1
-
-    def round_up(self, count: int) -> int:
-        """The least number of channels that may stay and is not below ``count``, <= keep."""
-        return min(max(-(-count // self.divisor) * self.divisor, self.least), self.keep)
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A group that is left alone, by its first producer, and why."""
-
-    name: str
-    reason: str
+from mmdet_lcp.structure.stage import Skipped, Stage
 
 
 def choose_stages(

@@ -18,8 +18,8 @@ from mmdet_lcp.attachments import (
 )
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.structure import ChannelGroup, Member
+from mmdet_lcp.structure.stage import Stage
 
 PATHS = ['backbone.layer1.0.conv2', 'backbone.layer2.1.conv2', 'backbone.layer3.0.conv2']
 

@@ -79,6 +79,31 @@ class TestTeacher:
             (found, *_) = Teacher(ssd, ['neck']).maps(*data)['neck']
         torch.testing.assert_close(found, expected)
 
+    @pytest.mark.parametrize('half', [False, True])
+    @pytest.mark.parametrize('careless', [None, 'view', 'strides'])
+    def test_operators_that_want_another_layout(self, ssd, data, half, careless):
+        expected = neck_maps(copy.deepcopy(ssd), data[0])[0]
+        layouts = []
+
+        class Layer(nn.Module):
+            def forward(self, x):
+                layouts.append(x.is_contiguous())
+                if careless == 'view':
+                    return x.view(len(x), -1).view(x.shape)
+                if careless == 'strides':  # reads memory as if (N, C, H, W) lay there in order
+                    return x.as_strided(x.shape, torch.empty(x.shape).stride())
+                return x
+
+        ssd.backbone.layer1 = nn.Sequential(Layer(), ssd.backbone.layer1)
+        teacher = Teacher(ssd, ['neck'], half=half)
+        for _ in range(2):
+            (found, *_) = teacher.maps(*data)['neck']
+            torch.testing.assert_close(
+                found, expected, rtol=0, atol=(0.03 if half else 1e-5) * float(expected.max())
+            )
+            assert found.is_contiguous()
+        assert layouts == [True, False, *([False, False] if careless is None else [True, True])]
+
     @pytest.mark.parametrize('path', ['data_preprocessor', 'bbox_head.loss_cls'])
     def test_what_gives_no_maps(self, ssd, data, path):
         with pytest.raises(CompressionError, match=f"'{path}' gives no feature maps|no module"):

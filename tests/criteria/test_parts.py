@@ -37,11 +37,11 @@ from mmdet_lcp.criteria.thinet_samples import sample_moments
 from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.runner.support.synthetic import synthetic_batch
 from mmdet_lcp.structure import Plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.forward import tensor_forward
+from mmdet_lcp.structure.stage import Stage
 from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate
 
 GROUPS, INS, OUTS = 3, 4, 2

@@ -8,8 +8,8 @@ import torch
 from mmdet_lcp import CompressionError
 from mmdet_lcp.criteria import DCP, Selection
 from mmdet_lcp.runner.removal import check_count
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.structure import ChannelGroup, Plan
+from mmdet_lcp.structure.stage import Stage
 
 from .conftest import SHORT
 from .test_resume import Killed, assert_same_result

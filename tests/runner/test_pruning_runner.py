@@ -10,8 +10,8 @@ from torch import nn
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.attachments.base import check_attachable
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.structure import ChannelGroup, Member, Plan
+from mmdet_lcp.structure.stage import Stage
 
 from .conftest import SHORT, TWO_GROUPS
 

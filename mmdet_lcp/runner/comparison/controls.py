@@ -20,8 +20,9 @@ from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.ground import Ground
 from mmdet_lcp.runner.config import KEY
 from mmdet_lcp.runner.schedules import stretched
-from mmdet_lcp.runner.stages import Stage, round_half_up
+from mmdet_lcp.runner.stages import round_half_up
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes
+from mmdet_lcp.structure.stage import Stage
 
 CONTROLS = {
     'scratch': 'Control: the pruned architecture, trained from scratch for as long as dense '

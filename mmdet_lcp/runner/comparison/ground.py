@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.preflight import readable
-from mmdet_lcp.runner.stages import Stage, choose_stages
+from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.structure import ChannelGroup, find_groups
+from mmdet_lcp.structure.stage import Stage
 
 
 @dataclass

@@ -21,7 +21,7 @@ from mmdet_lcp.runner.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.runner.comparison.methods import Method, find_method, without_method
 from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.runner.config_file import read_config
-from mmdet_lcp.runner.stages import Stage
+from mmdet_lcp.structure.stage import Stage
 
 
 @dataclass

@@ -31,11 +31,11 @@ from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
 from mmdet_lcp.runner.proposals import proposed_regions
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.runner.support.synthetic import synthetic_batch
 from mmdet_lcp.structure import ChannelGroup, Plan, axis_sizes
 from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.forward import is_two_stage
+from mmdet_lcp.structure.stage import Stage
 from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate, Update
 
 # Numbers under a consumer's kernel from which on second moments are taken on a detector of half

@@ -16,9 +16,9 @@ from torch import nn
 from mmdet_lcp.analysis.sensitivity import RATIOS_JSON, Sensitivity
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.runner.targets.planner import Allocation, TargetPlanner
 from mmdet_lcp.runner.targets.target import Target
+from mmdet_lcp.structure.stage import Stage
 
 
 def share_by_sensitivity(

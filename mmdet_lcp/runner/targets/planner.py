@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -16,9 +16,7 @@ from mmdet_lcp.runner.targets.allocation import allocate, steps
 from mmdet_lcp.runner.targets.cost_model import CostModel, macs_model, params_model
 from mmdet_lcp.runner.targets.latency_model import Latency, Stopwatch
 from mmdet_lcp.runner.targets.target import KEY, WORDS, Cost, Target
-
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.stages import Stage
+from mmdet_lcp.structure.stage import Stage
 
 # A measured latency is good enough so near to what was asked, in shares of the dense one; and so
 # often it is tried to come nearer.
@@ -86,7 +84,7 @@ class TargetPlanner:
     def __init__(
         self,
         target: Target,
-        stages: Sequence['Stage'],
+        stages: Sequence[Stage],
         dense: nn.Module,
         image_size: tuple[int, int],
         work_dir: Path,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -12,9 +11,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.structure import Plan
-
-if TYPE_CHECKING:
-    from mmdet_lcp.runner.stages import Stage
+from mmdet_lcp.structure.stage import Stage
 
 
 def group_removal_costs(
@@ -23,7 +20,7 @@ def group_removal_costs(
     objective: Objective,
     dense: nn.Module,
     detector: nn.Module,
-    stages: Sequence['Stage'],
+    stages: Sequence[Stage],
     seed: int,
     tell: Callable[[str], None],
 ) -> list[list[float]]:

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PhaseConfig, check_pattern, parse
-from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression.blocks import Block, blocks_of, default_blocks
 from mmdet_lcp.runner.weight_compression.full_precision import PARTS, full_precision
 from mmdet_lcp.runner.weight_compression.layers import choose_layers, weight_layers
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod, TransformStage
 from mmdet_lcp.structure.run_order import RunOrder, run_order
+from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import transforms_of
 
 SCHEDULES = ('greedy', 'all_at_once')

@@ -15,13 +15,13 @@ from mmdet_lcp.criteria.checks import check_integer, check_not_negative
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
 from mmdet_lcp.runner.config import PhaseConfig
-from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression.by_layer import check_values, values_by_layer
 from mmdet_lcp.runner.weight_compression.layers import choose_layers, matching, weight_layers
 from mmdet_lcp.runner.weight_compression.penalty import PenaltyStage
 from mmdet_lcp.runner.weight_compression.pruning_round import SCOPES, PruningRound, share_after
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod, TransformStage
 from mmdet_lcp.runner.weight_compression.training import training_of
+from mmdet_lcp.structure.stage import Skipped
 
 USUAL_SPARSITY = 0.9
 

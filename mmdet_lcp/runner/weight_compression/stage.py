@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from mmdet_lcp.runner.config import PhaseConfig
-from mmdet_lcp.runner.stages import Skipped
+from mmdet_lcp.structure.stage import Skipped
 
 
 class TransformStage(ABC):

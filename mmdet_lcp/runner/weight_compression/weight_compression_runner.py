@@ -10,11 +10,11 @@ from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.ranks import on_main
 from mmdet_lcp.runner.staged_runner import StagedRunner
-from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression.config import WeightCompressionConfig
 from mmdet_lcp.runner.weight_compression.finish import WeightCompressionFinish
 from mmdet_lcp.runner.weight_compression.stage import TransformStage
 from mmdet_lcp.seeds import derive
+from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import describe, rebuild
 
 

@@ -15,7 +15,6 @@ from mmdet_lcp.criteria.checks import check_integer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
 from mmdet_lcp.runner.config import PhaseConfig
-from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression.by_layer import (
     check_values,
     layer_type,
@@ -31,6 +30,7 @@ from mmdet_lcp.runner.weight_compression.layers import (
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod, TransformStage
 from mmdet_lcp.runner.weight_compression.training import training_of
 from mmdet_lcp.seeds import derive
+from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import Codebook, attach, transforms_of
 from mmdet_lcp.transforms.codebook import GRADIENTS, MAX_BITS
 from mmdet_lcp.transforms.kmeans import INITS

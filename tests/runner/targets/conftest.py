@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import mmdet_lcp  # noqa: F401
-from mmdet_lcp.runner.stages import Stage
 from mmdet_lcp.runner.targets.allocation import smallest
 from mmdet_lcp.structure import ChannelGroup, Member, find_groups
+from mmdet_lcp.structure.stage import Stage
 
 MODEL_CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'models'
 SIZE = (96, 96)

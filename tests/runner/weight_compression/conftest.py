@@ -8,8 +8,8 @@ from torch import nn
 
 from mmdet_lcp.registry import METHODS
 from mmdet_lcp.runner.config import PhaseConfig, parse
-from mmdet_lcp.runner.stages import Skipped
 from mmdet_lcp.runner.weight_compression import TransformMethod, TransformStage
+from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import ElementMask, attach
 
 # Digits, three iterations an epoch; two layers, one stage each.
