@@ -7,7 +7,10 @@ update, auxiliary network, objective). NAME+exact, NAME+none and NAME+sgd are a 
 update, NAME+OTHER is one with the update of another method, on the positions that OTHER looks at.
 The controls `scratch` and `uniform` train the small architecture from scratch.
 
-A run is one method at one ratio with one seed. All of them train the detector for as many
+At a ratio (--ratios) all methods leave equally many channels of each group; at a share of the
+multiply-accumulates (--macs) each takes from the groups what costs least by its own scores.
+
+A run is one method at one ratio or share with one seed. All of them train the detector for as many
 iterations; a method with an auxiliary network takes those that train it off its retraining.
 
   # which methods are there?
@@ -18,6 +21,9 @@ iterations; a method with an auxiliary network takes those that train it off its
   # run it, two at a time; killed on the way, the same command goes on
   python tools/compare.py configs/lcp/compare_digits.py --criteria lcp lcp+exact scratch \\
       --ratios 0.5 0.7 --seeds 0 1 2 --out work_dirs/compare_digits --jobs 2
+  # at a quarter of the multiply-accumulates, into the same folder
+  python tools/compare.py configs/lcp/compare_digits.py --criteria lcp_exact group_fisher+exact \\
+      --macs 0.25 --seeds 0 1 2 --out work_dirs/compare_digits
 
 DIR/table.md and DIR/table.csv grow with every run that ends; more methods, ratios or seeds may be
 added to a folder later. DIR/cells/NAME/log.txt is what a run prints.
@@ -60,6 +66,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=[],
         metavar='R',
         help="fractions of the channels to remove, each between 0 and 1 (CONFIG's unless told)",
+    )
+    add(
+        '--macs',
+        nargs='+',
+        type=float,
+        default=[],
+        metavar='S',
+        help='shares of the multiply-accumulates that may remain, each between 0 and 1; every '
+        'method shares the removal out over the groups by its own scores',
     )
     add('--out', metavar='DIR', help='folder for everything (work_dirs/CONFIG_NAME unless told)')
     add('--checkpoint', metavar='PATH', help="the dense detector (CONFIG's load_from unless told)")
@@ -125,6 +140,7 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             config=args.config,
             methods=args.criteria,
             ratios=args.ratios,
+            macs=args.macs,
             seeds=args.seeds,
             checkpoint=args.checkpoint,
             finetune_iters=args.finetune_iters,

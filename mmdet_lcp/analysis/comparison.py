@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CompressionError
+from .removal_amount import amount_order
 from .report import REPORT_JSON, Report, is_number, read_report
 
 COMPARISON_JSON = 'comparison.json'
@@ -39,7 +40,7 @@ class CellResult:
 
     Attributes:
         method: its name.
-        ratio: fraction of the channels that went, or ``'config'``.
+        ratio: fraction of the channels that went, or another amount; see `removal_amount`.
         seed: of all random numbers.
         update: the update's type; ``None`` for a control.
         state: `FINISHED`, `FAILED_STATE` or `MISSING_STATE`; the rest is empty unless finished.
@@ -93,8 +94,8 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float | str]:
-        """All ratios, rising; ``'config'`` last."""
-        return sorted({cell.ratio for cell in self.cells}, key=_ratio_order)
+        """All amounts, as `amount_order` sorts them."""
+        return sorted({cell.ratio for cell in self.cells}, key=amount_order)
 
     def of(self, method: str, ratio: float | str) -> list[CellResult]:
         """The cells of one method at one ratio, by seed."""
@@ -177,7 +178,7 @@ def read_comparison(out: str | Path) -> Comparison:
     cells = [_read_cell(folder, facts[folder]) for folder in facts]
     methods = list(about.get('methods', []))
     methods += sorted({cell.method for cell in cells} - set(methods))
-    cells.sort(key=lambda c: (methods.index(c.method), _ratio_order(c.ratio), c.seed))
+    cells.sort(key=lambda c: (methods.index(c.method), amount_order(c.ratio), c.seed))
     return Comparison(cells, methods, about.get('command', ''), about.get('config', ''))
 
 
@@ -231,7 +232,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _shown(value: Any) -> bool:
     return is_number(value) and math.isfinite(value)
-
-
-def _ratio_order(ratio: float | str) -> tuple[bool, float]:
-    return (True, 0.0) if isinstance(ratio, str) else (False, ratio)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import atomic_path
 from .comparison import FINISHED, CellResult, Comparison, over_seeds, spread
 from .comparison_tables import MAP_PNG, STEPS_PNG
+from .removal_amount import amount_title
 from .tables import format_count
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def steps_figure(comparison: Comparison) -> Figure | None:
         for label in axes.get_xticklabels():
             label.set_horizontalalignment('right')
             label.set_rotation_mode('anchor')
-        axes.set_title("the config's own ratios" if isinstance(ratio, str) else f'ratio {ratio:g}')
+        axes.set_title(amount_title(ratio))
         axes.set_xlabel('groups, in the order of pruning')
     every_axes[0].set_ylabel(f'{key} on the validation set')
     _finish(figure, every_axes[: len(ratios)])

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..files import write_text
 from .comparison import FAILED_STATE, FINISHED, CellResult, Comparison, Spread, over_seeds
+from .removal_amount import amount_title
 from .tables import (
     MISSING,
     format_change,
@@ -79,8 +80,10 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
     )
     parts += [f'**Warning:** {line}' for line in comparison.disagreements()]
     for ratio in comparison.ratios:
-        title = "the config's own" if isinstance(ratio, str) else f'{ratio:g}'
-        parts += [f'## Ratio {title}', markdown_table(*_ratio_table(comparison, ratio))]
+        if _prunes(comparison):
+            title = amount_title(ratio)
+            parts.append(f'## {title[0].upper()}{title[1:]}')
+        parts.append(markdown_table(*_ratio_table(comparison, ratio)))
     for name, words in (
         (MAP_PNG, 'Metric against multiply-accumulates'),
         (STEPS_PNG, 'Metric after each group'),
@@ -97,8 +100,8 @@ def _ratio_table(
 ) -> tuple[list[str], list[list[str | None]]]:
     keys = comparison.metric_keys()
     names = [key.rpartition('/')[2].removeprefix('bbox_') for key in keys]
-    headers = ['method', *names, *[f'{name} before retraining' for name in names[:1]]]
-    headers += ['params', 'MACs', 'selection', 'seconds', 'seeds']
+    before = [f'{name} before retraining' for name in names[:1]]
+    headers = ['method', *names, *before, 'params', 'MACs', 'selection', 'seconds', 'seeds']
     methods = [m for m in comparison.methods if comparison.of(m, ratio)]
     cells = {method: comparison.of(method, ratio) for method in methods}
     columns = [
@@ -129,7 +132,15 @@ def _ratio_table(
                 _seeds(own),
             ]
         )
+    if not _prunes(comparison):
+        shown = [i for i, name in enumerate(headers) if name not in (*before, 'selection')]
+        headers, *rows = ([row[i] for i in shown] for row in (headers, *rows))
     return headers, rows
+
+
+def _prunes(comparison: Comparison) -> bool:
+    """Whether channels are selected anywhere; students and controls only train."""
+    return any(cell.update is not None for cell in comparison.cells)
 
 
 def _metric_column(spreads: Sequence[Spread]) -> list[str]:

@@ -206,15 +206,18 @@ class TestMarkdown:
         assert rows['lcp'][0] == '0.400 (1)'
 
     def test_sections_rise_and_the_configs_own_ratio_is_last(self, out):
-        for ratio in ('config', 0.75, 0.3):
+        for ratio in ('config', 'macs0.1', 0.75, 'macs0.25', 0.3):
             add(out, 'lcp', 0, ratio, result=report(0.4))
         text = comparison_markdown(read_comparison(out))
-        titles = [line for line in text.splitlines() if line.startswith('## Ratio')]
+        titles = [line for line in text.splitlines() if line.startswith('## ')]
         assert titles == [
             '## Ratio 0.3',
             '## Ratio 0.5',
             '## Ratio 0.75',
-            "## Ratio the config's own",
+            '## 0.25 of the multiply-accumulates, shared out by each method',
+            '## 0.1 of the multiply-accumulates, shared out by each method',
+            "## The config's own ratios",
+            '## To repeat it',
         ]
 
     def test_pictures_that_are_there(self, out):

@@ -61,7 +61,10 @@ def test_a_row_a_run(out, configs):
         assert row['state'] == 'finished' and row['iterations'] == '1 epochs'
         assert int(row['params']) == count  # nothing of the teacher, nor of its transforms
         assert 0 <= float(row['final coco/bbox_mAP']) <= 1
-    assert '| alone' in (out / 'table.md').read_text()
+    text = (out / 'table.md').read_text()
+    assert '| alone' in text
+    for word in ('ratio', 'selection', 'before retraining'):  # nothing is pruned here
+        assert word not in text
 
 
 def test_runs_are_what_they_should_be(out):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.analysis.comparison import CELLS, REPORT, RUN
+from mmdet_lcp.analysis.removal_amount import amount_name
 from mmdet_lcp.runner.comparison.budget import Budget, set_phases
 from mmdet_lcp.runner.comparison.config_text import fingerprint
 from mmdet_lcp.runner.comparison.methods import Method
@@ -17,8 +18,8 @@ class Cell:
 
     Attributes:
         method: its name, in the tables and in the folder's name.
-        ratio: fraction of the channels that goes; ``'config'`` where the config maps layers to
-            fractions.
+        ratio: fraction of the channels that goes, or another amount; see
+            `mmdet_lcp.analysis.removal_amount`.
         seed: of all random numbers.
         cfg: its whole config.
         iterations: of training, in words and ...
@@ -45,7 +46,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return f'{self.method}_r{ratio_text(self.ratio)}_s{self.seed}'
+        return f'{self.method}_r{amount_name(self.ratio)}_s{self.seed}'
 
     def folder(self, out: Path) -> Path:
         """Its folder below the comparison's."""
@@ -70,11 +71,6 @@ class Cell:
             same_as=self.same_as,
             fingerprint=self.fingerprint,
         )
-
-
-def ratio_text(ratio: float | str) -> str:
-    """A ratio as it stands in names: ``0.5``."""
-    return ratio if isinstance(ratio, str) else f'{ratio:g}'
 
 
 def pruning_cell(

@@ -3,7 +3,9 @@
 import contextlib
 import copy
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from mmdet.registry import MODELS
@@ -19,6 +21,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.preflight import readable
 from mmdet_lcp.runner.stages import choose_stages
+from mmdet_lcp.runner.targets.planner import TargetPlanner
+from mmdet_lcp.runner.targets.target import Target
 from mmdet_lcp.structure import ChannelGroup, find_groups
 from mmdet_lcp.structure.stage import Stage
 
@@ -42,6 +46,10 @@ class Ground:
     def stages(self, pruning: PruningConfig) -> list[Stage]:
         """The groups that a config prunes, and how many channels of each stay."""
         return choose_stages(self.detector, self.groups, pruning)[0]
+
+    def check_target(self, target: Target, stages: Sequence[Stage]) -> None:
+        """Raise a `CompressionError` if the multiply-accumulates cannot be reached."""
+        TargetPlanner(target, stages, self.detector, self.image_size, Path(), lambda _: None)
 
 
 def prepare_ground(cfg: Config) -> Ground:

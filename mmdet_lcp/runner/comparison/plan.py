@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdet_lcp.analysis.removal_amount import OWN, amount_name, macs_amount
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.comparison.budget import Budget, share_out, total_iterations
 from mmdet_lcp.runner.comparison.cells import Cell, pruning_cell
@@ -31,11 +32,14 @@ class Request:
     Attributes:
         config: path of a pruning config.
         methods: names of methods, fragments and controls.
-        ratios: fractions of the channels that go, each in (0, 1); none for the config's own.
+        ratios: fractions of the channels that go, each in (0, 1).
         seeds: one run for each.
         checkpoint: the dense detector; ``None`` takes the config's `load_from`.
         finetune_iters: iterations before each group, for methods that train something along.
         cfg_options: changes to the config, by dotted key.
+        macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
+            shares the removal out over the groups by its own scores. Without these and ratios:
+            the config's own ratios.
     """
 
     config: str
@@ -45,6 +49,7 @@ class Request:
     checkpoint: str | None = None
     finetune_iters: int = 8
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
+    macs: Sequence[float] = ()
 
 
 @dataclass
@@ -80,12 +85,8 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     if len(methods) < len(request.methods):
         raise CompressionError(f'--criteria names a method twice: {", ".join(request.methods)}')
     base = _load(request)
-    ratios: Sequence[float | str] = list(request.ratios)
-    if not ratios:
-        own = base[KEY].get('ratio', 0.5)
-        ratios = ['config' if isinstance(own, Mapping) else own]
-    by_ratio = {ratio: _with_ratio(base, ratio) for ratio in ratios}
-    for cfg in by_ratio.values():
+    by_amount = _amounts(base, request)
+    for cfg in by_amount.values():
         PruningConfig.from_cfg(cfg)
         for method in methods.values():
             if isinstance(method, Method):  # misspelt keys, before data sets are read
@@ -94,8 +95,8 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     notes: list[str] = []
     cells = [
         cell
-        for ratio, cfg in by_ratio.items()
-        for cell in _cells_of(ratio, cfg, methods, request, ground, notes)
+        for amount, cfg in by_amount.items()
+        for cell in _cells_of(amount, cfg, methods, request, ground, notes)
     ]
     order = {seed: number for number, seed in enumerate(request.seeds)}
     cells.sort(key=lambda cell: order[cell.seed])
@@ -113,12 +114,19 @@ def _cells_of(
 ) -> list[Cell]:
     pruning = PruningConfig.from_cfg(cfg)
     stages = ground.stages(pruning)
+    if pruning.target is not None:
+        ground.check_target(pruning.target, stages)
     total = total_iterations(pruning, len(stages), ground.epoch_length)
     cells = []
     for name, method in methods.items():
         if isinstance(method, Method):
             finetune = request.finetune_iters if method.trains_along else 0
             budget: Budget = share_out(total, len(stages), finetune, name)
+            if finetune and pruning.target is not None:
+                notes.append(
+                    f'{name} at {amount_name(ratio)}: trains {finetune} iterations less for each '
+                    'group that it leaves whole'
+                )
             cells += [
                 pruning_cell(cfg, method, ratio, seed, budget, ground.epoch_length)
                 for seed in request.seeds
@@ -167,13 +175,26 @@ def _check(request: Request) -> None:
     """What can be told from the request alone."""
     if not request.methods:
         raise CompressionError('--criteria names no method')
-    for ratio in request.ratios:
-        if not 0 < ratio < 1:
-            raise CompressionError(
-                f'--ratios {ratio:g} is the fraction of the channels that is removed: it must lie '
-                'between 0 and 1, both excluded'
-            )
-    for name, values in (('--ratios', request.ratios), ('--seeds', request.seeds)):
+    for name, values, what in (
+        ('--ratios', request.ratios, 'fraction of the channels that is removed'),
+        ('--macs', request.macs, 'share of the multiply-accumulates that may remain'),
+    ):
+        for value in values:
+            if not 0 < value < 1:
+                raise CompressionError(
+                    f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
+                )
+    controls = [name for name in request.methods if name in CONTROLS]
+    if request.macs and controls:
+        raise CompressionError(
+            f'{controls[0]} has the architecture that pruning leaves, and with --macs every '
+            'method leaves another one: compare it at --ratios, in a call of its own'
+        )
+    for name, values in (
+        ('--ratios', request.ratios),
+        ('--macs', request.macs),
+        ('--seeds', request.seeds),
+    ):
         if len(set(values)) < len(values):
             raise CompressionError(f'{name} names a value twice: {" ".join(map(str, values))}')
     if not request.seeds or min(request.seeds) < 0:
@@ -188,9 +209,8 @@ def _load(request: Request) -> dict[str, Any]:
     pruning = PruningConfig.from_cfg(base)
     if pruning.target is not None:
         raise CompressionError(
-            f'{KEY}.target: methods are compared at equal numbers of channels, and a target is '
-            f'shared out by the scores of one method. Set {KEY}.target=None and {KEY}.ratio or '
-            '--ratios'
+            f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
+            f'each group, and set {KEY}.target=None'
         )
     if is_ratio_file(base[KEY].get('ratio')):
         base[KEY]['ratio'] = pruning.ratio
@@ -212,10 +232,15 @@ def _load(request: Request) -> dict[str, Any]:
     return base
 
 
-def _with_ratio(base: dict[str, Any], ratio: float | str) -> dict[str, Any]:
-    if isinstance(ratio, str):
-        return base
-    return {**base, KEY: {**base[KEY], 'ratio': ratio}}
+def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[str, Any]]:
+    """The config for every amount that is removed, by its name in the tables."""
+    changes: dict[float | str, dict[str, Any]] = {r: dict(ratio=r) for r in request.ratios}
+    for share in request.macs:
+        changes[macs_amount(share)] = dict(ratio=None, target=dict(macs=share))
+    if not changes:
+        own = base[KEY].get('ratio', 0.5)
+        changes = {OWN if isinstance(own, Mapping) else own: {}}
+    return {amount: {**base, KEY: {**base[KEY], **more}} for amount, more in changes.items()}
 
 
 def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, str]:

@@ -17,10 +17,11 @@ from mmdet_lcp.analysis.comparison import (
 )
 from mmdet_lcp.analysis.comparison_pictures import draw_comparison
 from mmdet_lcp.analysis.comparison_tables import write_tables
+from mmdet_lcp.analysis.removal_amount import amount_name
 from mmdet_lcp.analysis.tables import format_metric, format_seconds
 from mmdet_lcp.files import write_text
 from mmdet_lcp.runner.comparison.cell_pace import CellPace
-from mmdet_lcp.runner.comparison.cells import Cell, ratio_text
+from mmdet_lcp.runner.comparison.cells import Cell
 from mmdet_lcp.runner.comparison.config_text import config_text
 from mmdet_lcp.runner.comparison.folder import check_folder, describe, locked
 from mmdet_lcp.runner.comparison.jobs import Job, Start, run_jobs, start_process
@@ -132,7 +133,7 @@ class _Run:
         if self.left and eta is not None:
             ends = time.strftime('%H:%M', time.localtime(time.time() + eta))
             progress += f', about {format_seconds(eta)} left, until {ends}'
-        name = f'{cell.method} {ratio_text(cell.ratio)} seed {cell.seed}'
+        name = f'{cell.method} {amount_name(cell.ratio)} seed {cell.seed}'
         self.tell(f'[{progress}] {name}: {self._outcome(cell, comparison)}')
 
     def _outcome(self, cell: Cell, comparison: Comparison) -> str:
