@@ -16,7 +16,7 @@ pruning = dict(
         max_epochs=8,
         lr=1e-2,
         param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-4, convert_to_iter_based=True)],
-        mimic=dict(),
+        mimic=dict(weight=1.0),
     ),
 )
 weight_compression = dict(

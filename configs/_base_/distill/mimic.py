@@ -3,4 +3,4 @@
 #   mimic = dict(teacher=dict(config='large.py', checkpoint='large.pth'))
 runner_type = 'mmdet_lcp.MimicRunner'
 
-mimic = dict(weight=1.0, regions='proposals')
+mimic = dict(weight=10.0, regions='proposals')

@@ -125,7 +125,7 @@ class MimicConfig:
     """
 
     teacher: TeacherConfig | str | None = None
-    weight: float = 1.0
+    weight: float = 10.0
     detector_weight: float = 1.0
     taps: Sequence[TapConfig] = field(default_factory=lambda: [TapConfig()])
     transform: str = 'conv'
