@@ -5,6 +5,7 @@ checkpoints, not of what `DistributedDataParallel` broadcasts, not of the optimi
 forward pass of its feature layers, without gradients; nothing where its features are cached.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class Teacher:
         self.convert = convert
         self.cache = cache
         self.images_run = self.images_cached = 0
-        self._layout: torch.memory_format | None = None
+        self._running: tuple[nn.Module, torch.memory_format] | None = None
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         """Itself: copies of a student (an averaged model, say) have the same teacher."""
@@ -94,39 +95,47 @@ class Teacher:
         device = images.device
         if next(self.detector.parameters()).device != device:
             self.detector.to(device)
+            self._running = None
         if self.convert is not None:
             images = self.convert(images, data_samples)
-        if self._layout is None:
-            self._layout = self._faster_layout(images, data_samples)
+        if self._running is None:
+            self._running = self._faster(images, data_samples)
         with self.precision(device):
-            return self._maps(images, data_samples, self._layout)
+            return self._maps(images, data_samples, *self._running)
 
-    def _maps(self, images: Tensor, data_samples: Sequence, layout: torch.memory_format) -> Maps:
+    def _maps(
+        self,
+        images: Tensor,
+        data_samples: Sequence,
+        detector: nn.Module,
+        layout: torch.memory_format,
+    ) -> Maps:
         images = images.contiguous(memory_format=layout)
-        with Taps(self.detector, self.paths) as taps:
-            run_feature_layers(self.detector, images, self.paths, data_samples)
+        with Taps(detector, self.paths) as taps:
+            run_feature_layers(detector, images, self.paths, data_samples)
         found = {path: as_maps(taps.get(path), path, 'teacher') for path in self.paths}
         return {path: [level.contiguous() for level in maps] for path, maps in found.items()}
 
-    def _faster_layout(self, images: Tensor, data_samples: Sequence) -> torch.memory_format:
-        """Channels last where convolutions gain by it, if the maps are the same then.
+    def _faster(
+        self, images: Tensor, data_samples: Sequence
+    ) -> tuple[nn.Module, torch.memory_format]:
+        """A copy with channels last where convolutions gain by it, if its maps are the same.
 
-        Not every operator minds the strides of what it reads (compiled ones of mmcv do not all),
-        so this batch is run in both layouts.
+        Not every operator minds the strides of what it reads: mmcv's RoIAlign silently takes them
+        for contiguous. So this batch is run in both layouts, and the detector itself, which others
+        may run as well, keeps its own.
         """
+        plain = self.detector, torch.contiguous_format
         if images.device.type != 'cpu' and not self.half:
-            return torch.contiguous_format
+            return plain
+        fast = copy.deepcopy(self.detector).to(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, enabled=False):
-            expected = self._maps(images, data_samples, torch.contiguous_format)
-            self.detector.to(memory_format=torch.channels_last)
+            expected = self._maps(images, data_samples, *plain)
             try:
-                found = self._maps(images, data_samples, torch.channels_last)
+                found = self._maps(images, data_samples, fast, torch.channels_last)
             except RuntimeError:  # a view that these strides do not allow
-                found = None
-        if found is not None and _agree(found, expected):
-            return torch.channels_last
-        self.detector.to(memory_format=torch.contiguous_format)
-        return torch.contiguous_format
+                return plain
+        return (fast, torch.channels_last) if _agree(found, expected) else plain
 
     def precision(self, device: torch.device) -> torch.autocast:
         """The context that it runs in: half precision, or full whatever is around it."""

@@ -104,6 +104,20 @@ class TestTeacher:
             assert found.is_contiguous()
         assert layouts == [True, False, *([False, False] if careless is None else [True, True])]
 
+    def test_the_detector_itself_runs_as_before(self, faster_rcnn, data):
+        """Behind a teacher too: mmcv's RoIAlign takes what it reads for contiguous."""
+        faster_rcnn.eval()
+
+        def outputs():
+            with torch.no_grad():
+                return faster_rcnn(*data, mode='tensor')
+
+        before = outputs()
+        Teacher(faster_rcnn, ['neck']).maps(*data)
+        assert faster_rcnn.extract_feat(data[0])[0].is_contiguous()
+        for one, other in zip(before, outputs(), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
     @pytest.mark.parametrize('path', ['data_preprocessor', 'bbox_head.loss_cls'])
     def test_what_gives_no_maps(self, ssd, data, path):
         with pytest.raises(CompressionError, match=f"'{path}' gives no feature maps|no module"):
