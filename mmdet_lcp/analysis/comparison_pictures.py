@@ -23,6 +23,7 @@ _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*')
 _STYLES = ('-', '--', '-.')
 _WIDTH_OF_A_RATIO = 0.4  # of the gap between two ratios: over it their points stand side by side
 _STEP = 0.015  # of that gap: two neighbours are no farther apart
+_SAME = 0.02  # MACs that differ by less count as equal
 _COLUMNS = 3
 
 
@@ -157,14 +158,14 @@ class _Places:
         self.count = len(comparison.methods)
         done = [cell for cell in comparison.cells if cell.macs is not None]
         middles = {
-            spread(c.macs for c in done if c.ratio == ratio).mean
-            for ratio in {cell.ratio for cell in done}
+            spread(c.macs for c in done if (c.method, c.ratio) == row).mean
+            for row in {(cell.method, cell.ratio) for cell in done}
         }
         dense = comparison.dense()
         if dense is not None and dense.dense_macs is not None:
             middles.add(float(dense.dense_macs))
         ordered = sorted(middles)
-        gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a]
+        gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a * (1 + _SAME)]
         self.step = min(gaps, default=0.0) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
 
     def __call__(self, macs: float, number: int) -> float:
@@ -210,4 +211,7 @@ def _finish(figure: Figure, every_axes: Sequence[Axes]) -> None:
 
 
 def _is_control(comparison: Comparison, method: str) -> bool:
+    """Whether a method only trains, beside others that prune; students all do."""
+    if all(cell.update is None for cell in comparison.cells):
+        return False
     return all(cell.update is None for cell in comparison.cells if cell.method == method)

@@ -1,5 +1,7 @@
 """What the pictures of a comparison show, by matplotlib's own objects."""
 
+import dataclasses
+
 import pytest
 
 from mmdet_lcp.analysis.comparison import CellResult, Comparison
@@ -75,6 +77,19 @@ def test_methods_at_the_same_macs_stand_side_by_side(comparison):
         lines['scratch'].get_xdata()[0],
     ]
     assert places == sorted(set(places))
+
+
+def test_students_differ_in_colour_and_place():
+    students = [
+        dataclasses.replace(cell(name, 0.5, seed, 0.5, control=True), ratio='config', macs=macs)
+        for name, macs in (('a', 60), ('b', 140), ('c', 140))
+        for seed in (0, 1)
+    ]
+    (axes,) = cost_figure(Comparison(students, ['a', 'b', 'c'])).axes
+    lines = lines_of(axes)
+    assert len({line.get_color() for line in lines.values()}) == 3
+    b, c = (float(lines[name].get_xdata()[0]) for name in 'bc')
+    assert 0 < c - b < 0.1 * (140 - 60)
 
 
 def test_error_bars_where_there_are_several_seeds(comparison):
