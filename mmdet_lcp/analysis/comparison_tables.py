@@ -17,6 +17,7 @@ from .tables import (
     format_metric,
     format_seconds,
     markdown_table,
+    metric_name,
 )
 
 TABLE_CSV = 'table.csv'
@@ -99,7 +100,7 @@ def _ratio_table(
     comparison: Comparison, ratio: float | str
 ) -> tuple[list[str], list[list[str | None]]]:
     keys = comparison.metric_keys()
-    names = [key.rpartition('/')[2].removeprefix('bbox_') for key in keys]
+    names = [metric_name(key) for key in keys]
     before = [f'{name} before retraining' for name in names[:1]]
     headers = ['method', *names, *before, 'params', 'MACs', 'selection', 'seconds', 'seeds']
     methods = [m for m in comparison.methods if comparison.of(m, ratio)]

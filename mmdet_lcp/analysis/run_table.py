@@ -3,14 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import CompressionError
 from .comparison import Spread, shown_metrics, spread
 from .report import REPORT_JSON, Report, read_report
-from .tables import MISSING, format_bytes, format_count, format_factor, format_metric
+from .tables import MISSING, format_bytes, format_count, format_factor, format_metric, metric_name
 
 _SEED = re.compile(r'[/_-]s(eed)?_?\d+$')
 
@@ -57,23 +57,27 @@ def by_row(reports: dict[str, Report]) -> dict[str, list[Report]]:
 def run_table(reports: dict[str, Report]) -> tuple[list[str], list[list[str]]]:
     """Headers and rows: mean ± standard deviation over the runs of a row, and costs.
 
-    The first row is the dense detector of each row where they differ, else of all.
+    The first row is the dense detector of each row where they differ, else of all. Metrics of the
+    same name share a column, VOC's ``pascal_voc/mAP`` and COCO's ``coco/bbox_mAP``.
     """
     rows = by_row(reports)
-    keys = shown_metrics(report.compressed.metrics for report in reports.values())
-    names = [key.rpartition('/')[2].removeprefix('bbox_') for key in keys]
+    names = list(
+        dict.fromkeys(n for report in reports.values() for n in _named(report.compressed.metrics))
+    )
     headers = ['run', 'seeds', *names, 'parameters', 'MACs', 'file']
     table: list[list[str]] = []
     shown: list[Any] = []
     for label, runs in rows.items():
         dense = runs[0].dense
-        facts = [[format_metric(dense.metrics.get(key)) for key in keys], dense.params, dense.macs]
+        named = _named(dense.metrics)
+        facts = [[format_metric(named.get(name)) for name in names], dense.params, dense.macs]
         if facts not in shown:
             shown.append(facts)
             costs = [format_count(dense.params), format_count(dense.macs)]
             name = 'dense' if len(shown) == 1 else f'dense, of {label}'
             table.append([name, '', *facts[0], *costs, format_bytes(dense.file_bytes)])
-        spreads = [spread(run.compressed.metrics.get(key) for run in runs) for key in keys]
+        of_runs = [_named(run.compressed.metrics) for run in runs]
+        spreads = [spread(named.get(name) for named in of_runs) for name in names]
         costs = [
             format_count(_mean(runs, 'params')),
             format_count(_mean(runs, 'macs')),
@@ -101,6 +105,11 @@ def run_csv(reports: dict[str, Report]) -> str:
             [name, report.method, report.seed, round(report.seconds), *values, report.command]
         )
     return text.getvalue()
+
+
+def _named(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics to show, by their name in the header of a table."""
+    return {metric_name(key): metrics[key] for key in shown_metrics([metrics])}
 
 
 def _mean(runs: Sequence[Report], key: str) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import CompressionError
 from ..files import write_json, write_text
 from .report import is_number, main_metric
-from .tables import format_difference, format_metric, text_table
+from .tables import format_difference, format_metric, metric_name, text_table
 
 SENSITIVITY_JSON = 'sensitivity.json'
 SENSITIVITY_CSV = 'sensitivity.csv'
@@ -131,7 +131,7 @@ class Sensitivity:
         parts = []
         measures = self.measures()
         header = ['group', 'channels']
-        header += [f'{_short(m)} at {ratio:g}' for m in measures for ratio in self.ratios]
+        header += [f'{metric_name(m)} at {ratio:g}' for m in measures for ratio in self.ratios]
         rows = []
         for name, channels in self.groups.items():
             row: list[Any] = [name, channels]
@@ -141,7 +141,7 @@ class Sensitivity:
                     value = None if cell is None else cell.values.get(measure)
                     row.append(format_difference(self.dense[measure], value))
             rows.append(row)
-        dense = ', '.join(f'{_short(m)} {format_metric(self.dense[m])}' for m in measures)
+        dense = ', '.join(f'{metric_name(m)} {format_metric(self.dense[m])}' for m in measures)
         parts.append(text_table(header, rows, title=f'change; dense: {dense}'))
         for measure in measures:
             ranking = self.ranking(measure)
@@ -151,7 +151,9 @@ class Sensitivity:
             ):
                 if chosen:
                     names = ', '.join(f'{name} ({value:+.3g})' for name, value in chosen)
-                    parts.append(f'{word.capitalize()} sensitive by {_short(measure)}: {names}')
+                    parts.append(
+                        f'{word.capitalize()} sensitive by {metric_name(measure)}: {names}'
+                    )
         return '\n'.join(parts)
 
 
@@ -170,7 +172,3 @@ def read_sensitivity(folder: Path) -> Sensitivity | None:
         return Sensitivity(**data)
     except (ValueError, TypeError, KeyError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error
-
-
-def _short(measure: str) -> str:
-    return measure.rpartition('/')[2].removeprefix('bbox_')

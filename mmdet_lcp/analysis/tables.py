@@ -1,6 +1,7 @@
 """Numbers as people read them, and tables of them for the terminal and for Markdown."""
 
 import math
+import re
 from collections.abc import Sequence
 from numbers import Real
 
@@ -93,6 +94,13 @@ def format_seconds(seconds: float | None) -> str:
         return f'{round(seconds) // 60} min {round(seconds) % 60:02d} s'
     minutes = round(seconds / 60)
     return f'{minutes // 60} h {minutes % 60:02d} min'
+
+
+def metric_name(key: str) -> str:
+    """A metric's key in the words of a table's header: ``pascal_voc/AP50`` and
+    ``coco/bbox_mAP_50`` are both ``AP50``.
+    """
+    return re.sub(r'^mAP_(\d+)$', r'AP\1', key.rpartition('/')[2].removeprefix('bbox_'))
 
 
 def format_metric(value: float | None) -> str:

@@ -20,6 +20,7 @@ from mmdet_lcp.analysis.comparison_tables import (
     write_tables,
 )
 from mmdet_lcp.analysis.report import DetectorFacts, GroupFacts
+from mmdet_lcp.analysis.tables import metric_name
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 
@@ -150,7 +151,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ('found', 'shown'),
         [
-            (['coco/bbox_mAP_s', 'coco/bbox_mAP', 'coco/bbox_mAP_50'], ['mAP', 'mAP_50']),
+            (['coco/bbox_mAP_s', 'coco/bbox_mAP', 'coco/bbox_mAP_50'], ['mAP', 'AP50']),
             ([AP75, AP50, MAP], ['mAP', 'AP50', 'AP75']),
             (['x/recall', 'x/precision'], ['recall', 'precision']),
         ],
@@ -159,7 +160,7 @@ class TestReading:
         cell = from_report(CellResult('a', 0.5, 0), report(0.4))
         cell.final = dict.fromkeys(found, 0.5)
         keys = Comparison([cell], ['a']).metric_keys()
-        assert [key.rpartition('/')[2].removeprefix('bbox_') for key in keys] == shown
+        assert [metric_name(key) for key in keys] == shown
 
 
 class TestMarkdown:

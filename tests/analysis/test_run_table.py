@@ -48,6 +48,16 @@ def test_another_dense_detector_has_its_own_row():
     assert rows[2][2] == '0.600'
 
 
+def test_runs_on_different_data_share_the_columns():
+    coco = DetectorFacts(
+        {'coco/bbox_mAP': 0.3, 'coco/bbox_mAP_50': 0.6}, 1000, 5000, 4000, 8.0, 400
+    )
+    headers, rows = run_table({'voc': run(0.4), 'coco': report(dense=coco, compressed=coco)})
+    assert headers[:4] == ['run', 'seeds', 'mAP', 'AP50']
+    assert [row[2] for row in rows] == ['0.500', '0.400', '0.300', '0.300']
+    assert [row[3] for row in rows] == ['0.800', '0.700', '0.600', '0.600']
+
+
 def test_csv():
     rows = list(csv.DictReader(io.StringIO(run_csv({'a': run(0.4, 3), 'b': run(0.5)}))))
     assert [row['run'] for row in rows] == ['a', 'b']

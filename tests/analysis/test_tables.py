@@ -10,6 +10,7 @@ from mmdet_lcp.analysis.tables import (
     format_ms,
     format_seconds,
     markdown_table,
+    metric_name,
     text_table,
 )
 
@@ -82,6 +83,20 @@ def test_ragged_row(table):
 )
 def test_formats(shown, expected):
     assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ('key', 'name'),
+    [
+        ('pascal_voc/AP50', 'AP50'),
+        ('coco/bbox_mAP_50', 'AP50'),
+        ('coco/bbox_mAP', 'mAP'),
+        ('coco/bbox_mAP_s', 'mAP_s'),
+        ('loss', 'loss'),
+    ],
+)
+def test_metric_names(key, name):
+    assert metric_name(key) == name
 
 
 def test_factors():
