@@ -34,6 +34,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmengine.config import DictAction
+
 from mmdet_lcp.runner.comparison import (
     CONTROLS,
     ComparisonPlan,
@@ -87,6 +89,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_common_arguments(
         parser, 'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2'
+    )
+    add(
+        '--control-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='set keys of CONFIG for the controls alone, e.g. optim_wrapper.optimizer.lr=0.03: a '
+        'small network may learn better from scratch at another rate than the dense one',
     )
     add('--list', action='store_true', help='print the methods and end')
     args = parser.parse_args(argv)
@@ -145,6 +156,7 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             checkpoint=args.checkpoint,
             finetune_iters=args.finetune_iters,
             cfg_options=args.cfg_options,
+            control_options=args.control_options,
         )
         plan = plan_comparison(request)
         out = Path(args.out or Path('work_dirs', Path(args.config).stem))

@@ -267,6 +267,34 @@ class TestControls:
         macs = [detector_cost(d, (64, 64))['macs'] for d in (scratch, uniform)]
         assert macs[1] == pytest.approx(macs[0], rel=0.01)
 
+    def test_options_of_their_own(self, config, plan):
+        options = {'optim_wrapper.optimizer.lr': 0.5}
+        request = Request(
+            config, ['lcp', 'scratch'], [0.5], [1], finetune_iters=2, control_options=options
+        )
+        pruned, scratch = plan_comparison(request).cells
+        assert scratch.cfg['optim_wrapper']['optimizer']['lr'] == 0.5
+        assert pruned.cfg == cell_of(plan, pruned.name).cfg
+        before = cell_of(plan, scratch.name).cfg
+        assert {k for k in before if before[k] != scratch.cfg[k]} == {'optim_wrapper'}
+
+    @pytest.mark.parametrize(
+        ('methods', 'key', 'words'),
+        [
+            (
+                ['lcp'],
+                'optim_wrapper.optimizer.lr',
+                '--criteria names no control (scratch, uniform)',
+            ),
+            (['lcp', 'scratch'], 'pruning.ratio', 'only its training may differ'),
+            (['uniform'], 'model.backbone.depth', 'only its training may differ'),
+        ],
+    )
+    def test_options_that_cannot_be_theirs(self, config, methods, key, words):
+        with pytest.raises(CompressionError) as error:
+            plan_comparison(Request(config, methods, [0.5], control_options={key: 0.5}))
+        assert words in str(error.value)
+
     def test_ratios_from_a_file(self, folder):
         path = folder / 'ratios.json'
         path.write_text('{"stage4.0": 0.25, "stage4.1": 0.75}')

@@ -37,6 +37,9 @@ class Request:
         checkpoint: the dense detector; ``None`` takes the config's `load_from`.
         finetune_iters: iterations before each group, for methods that train something along.
         cfg_options: changes to the config, by dotted key.
+        control_options: further changes for the controls alone, by dotted key; none of `pruning`
+            or `model`. A small network that learns from scratch may want another learning rate
+            than the dense one.
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
             shares the removal out over the groups by its own scores. Without these and ratios:
             the config's own ratios.
@@ -49,6 +52,7 @@ class Request:
     checkpoint: str | None = None
     finetune_iters: int = 8
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
+    control_options: Mapping[str, Any] = field(default_factory=dict)
     macs: Sequence[float] = ()
 
 
@@ -162,6 +166,9 @@ def _control_cells(
                 f'uniform: whole channels come no nearer to the pruned MACs than '
                 f'{100 * difference:+.1f} %'
             )
+    if request.control_options:
+        own = {**request.cfg_options, **request.control_options}
+        cfg = {**read_config(request.config, own).to_dict(), KEY: cfg[KEY]}
     cells = []
     for seed in request.seeds:
         cell = control_cell(name, cfg, plan, ground, ratio, seed, total)
@@ -190,6 +197,16 @@ def _check(request: Request) -> None:
             f'{controls[0]} has the architecture that pruning leaves, and with --macs every '
             'method leaves another one: compare it at --ratios, in a call of its own'
         )
+    if request.control_options and not controls:
+        raise CompressionError(
+            f'--control-options: --criteria names no control ({", ".join(CONTROLS)})'
+        )
+    for key in request.control_options:
+        if key.partition('.')[0] in (KEY, 'model'):
+            raise CompressionError(
+                f"--control-options {key}: a control has the pruned detector's architecture; "
+                'only its training may differ'
+            )
     for name, values in (
         ('--ratios', request.ratios),
         ('--macs', request.macs),
