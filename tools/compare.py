@@ -5,7 +5,8 @@ CONFIG is a pruning config: it gives the detector, the data, the layers and the 
 Each method, a fragment of configs/_base_/pruning/, brings what chooses the channels (criterion,
 update, auxiliary network, objective). NAME+exact, NAME+none and NAME+sgd are a method with another
 update, NAME+OTHER is one with the update of another method, on the positions that OTHER looks at.
-The controls `scratch` and `uniform` train the small architecture from scratch.
+The controls `scratch` and `uniform` train the small architecture from scratch; `dense_retrained`
+trains the dense detector on as the pruned ones are.
 
 At a ratio (--ratios) all methods leave equally many channels of each group; at a share of the
 multiply-accumulates (--macs) each takes from the groups what costs least by its own scores.
@@ -59,7 +60,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--criteria',
         nargs='+',
         metavar='METHOD',
-        help='methods to compare: NAME, NAME+UPDATE, path of a fragment, scratch, uniform',
+        help='methods to compare: NAME, NAME+UPDATE, path of a fragment, or a control: '
+        'scratch, uniform, dense_retrained',
     )
     add(
         '--ratios',
@@ -96,7 +98,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='set keys of CONFIG for the controls alone, e.g. optim_wrapper.optimizer.lr=0.03: a '
+        help='set keys of CONFIG for scratch and uniform, e.g. optim_wrapper.optimizer.lr=0.03: a '
         'small network may learn better from scratch at another rate than the dense one',
     )
     add('--list', action='store_true', help='print the methods and end')

@@ -284,16 +284,37 @@ class TestControls:
             (
                 ['lcp'],
                 'optim_wrapper.optimizer.lr',
-                '--criteria names no control (scratch, uniform)',
+                '--criteria names none of scratch and uniform',
             ),
             (['lcp', 'scratch'], 'pruning.ratio', 'only its training may differ'),
             (['uniform'], 'model.backbone.depth', 'only its training may differ'),
+            (['dense_retrained'], 'train_cfg.max_epochs', 'none of scratch and uniform'),
         ],
     )
     def test_options_that_cannot_be_theirs(self, config, methods, key, words):
         with pytest.raises(CompressionError) as error:
             plan_comparison(Request(config, methods, [0.5], control_options={key: 0.5}))
         assert words in str(error.value)
+
+    def test_the_dense_detector_trained_on(self, config):
+        request = Request(config, ['dense_retrained'], [0.5, 0.25], [2], macs=[0.97])
+        first, *others = plan_comparison(request).cells
+        given = Config.fromfile(config)
+        assert first.cfg['model'] == given.model.to_dict()
+        assert Path(first.cfg['load_from']) == Path(given.load_from).resolve()
+        assert 'pruning' not in first.cfg and 'runner_type' not in first.cfg
+        assert first.cfg['train_cfg']['max_epochs'] == 5  # 14 iterations of 3 an epoch
+        assert (first.total, first.iterations) == (15, '5 epochs')
+        assert first.cfg['optim_wrapper']['optimizer']['lr'] == given.pruning.retrain.lr
+        assert first.cfg['randomness']['seed'] == 2
+        assert first.same_as is None
+        assert [cell.same_as for cell in others] == [first.name] * 2
+
+    def test_nothing_to_train_on(self, folder):
+        given = 'pruning.finetune.update(max_iters=0)\npruning.retrain.update(max_epochs=0)\n'
+        config = tiny.make_config(folder, folder / 'digits', 'untrained', GROUND + given)
+        with pytest.raises(CompressionError, match='would be the dense detector itself'):
+            plan_comparison(Request(str(config), ['dense_retrained'], [0.5]))
 
     def test_ratios_from_a_file(self, folder):
         path = folder / 'ratios.json'

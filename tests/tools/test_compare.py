@@ -97,13 +97,15 @@ def test_dry_run(out, options, capsys):
 
 
 def test_a_share_of_the_macs(config, tmp_path):
-    """Two methods, each with channels of its own choice at the same cost."""
-    words = f'{config} --criteria lcp_exact l2_norm+exact --macs 0.985 --out {tmp_path / "out"}'
+    """Two methods, each with channels of its own choice at one cost, and the dense detector."""
+    methods = 'lcp_exact l2_norm+exact dense_retrained'
+    words = f'{config} --criteria {methods} --macs 0.985 --out {tmp_path / "out"}'
     options = ['--cfg-options', r'pruning.layers=stage4\.[01]\.conv', '--jobs', '2']
     assert compare.main([*words.split(), *options], Forked) == 0
     rows = table_rows(tmp_path / 'out')
-    assert [(row['ratio'], row['state']) for row in rows] == 2 * [('macs0.985', 'finished')]
-    assert all(0.97 < float(row['macs_ratio']) <= 0.985 for row in rows)
+    assert [(row['ratio'], row['state']) for row in rows] == 3 * [('macs0.985', 'finished')]
+    assert all(0.97 < float(row['macs_ratio']) <= 0.985 for row in rows[:2])
+    assert rows[2]['method'] == 'dense_retrained' and float(rows[2]['macs_ratio']) == 1
     text = (tmp_path / 'out' / 'table.md').read_text()
     assert '## 0.985 of the multiply-accumulates, shared out by each method' in text
 

@@ -1,8 +1,9 @@
-"""Controls: the pruned architecture without what pruning inherits, trained from scratch.
+"""Controls: the same training without pruning, and the pruned architecture without its weights.
 
 ``scratch`` has the pruned detector's channels and new weights, ``uniform`` as many multiply-
 accumulates with every group narrowed by the same factor. Both are trained as the dense detector
-was, for as long as dense training and pruning take together.
+was, for as long as dense training and pruning take together. ``dense_retrained`` is the dense
+detector with its weights, trained on as the pruned ones are.
 """
 
 import copy
@@ -18,7 +19,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.ground import Ground
-from mmdet_lcp.runner.config import KEY
+from mmdet_lcp.runner.config import KEY, PruningConfig
 from mmdet_lcp.runner.schedules import stretched
 from mmdet_lcp.runner.stages import round_half_up
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes
@@ -29,7 +30,10 @@ CONTROLS = {
     'training and pruning together.',
     'uniform': 'Control: every group narrowed by the same factor to the MACs of the pruned '
     'detector, trained likewise.',
+    'dense_retrained': 'Control: the dense detector with nothing removed, retrained as the pruned '
+    'ones are.',
 }
+FROM_SCRATCH = ('scratch', 'uniform')
 _IMPORTS = ('mmdet_lcp.runner.comparison.control_result',)
 
 
@@ -70,13 +74,13 @@ def uniform_structure(ground: Ground, stages: Sequence[Stage]) -> tuple[Plan, fl
     return structure(ground, widths(factor)), macs(factor) / wanted - 1
 
 
-def control_cell(
+def scratch_cell(
     name: str, base: dict[str, Any], plan: Plan, ground: Ground, ratio: Any, seed: int, total: int
 ) -> Cell:
-    """The cell of a control.
+    """The cell of a control that is trained from scratch.
 
     Args:
-        name: one of `CONTROLS`.
+        name: one of `FROM_SCRATCH`.
         base: the comparison's config, plain data.
         plan: the architecture.
         ground: the dense detector.
@@ -95,13 +99,65 @@ def control_cell(
             'trained is not known; inherit its own config'
         )
     epochs = dense_epochs + math.ceil(total / ground.epoch_length)
+    cfg = _plain_training(base, ground, seed, epochs)
+    cfg['model'] = pruned_model_cfg(base['model'], plan)
+    cfg['load_from'] = None
+    cfg['param_scheduler'] = stretched(base.get('param_scheduler'), epochs / dense_epochs)
+    text = f'{dense_epochs} + {epochs - dense_epochs} epochs'
+    iterations = epochs * ground.epoch_length
+    return Cell(name, ratio, seed, cfg, text, iterations, result=CONTROL_RESULT)
+
+
+def dense_retrained_cell(
+    base: dict[str, Any], ground: Ground, ratio: Any, seed: int, total: int
+) -> Cell:
+    """The cell of the dense detector that is trained on.
+
+    Args:
+        base: the comparison's config, plain data.
+        ground: the dense detector.
+        ratio: the ratio's name.
+        seed: the seed.
+        total: iterations of a pruning run; rounded up to whole epochs.
+
+    Raises:
+        CompressionError: pruning trains nothing, so there is nothing to be compared with.
+    """
+    if not total:
+        raise CompressionError(
+            f'dense_retrained: {KEY}.finetune and {KEY}.retrain train for no iteration, so it '
+            'would be the dense detector itself'
+        )
+    retrain = PruningConfig.from_cfg(base).retrain
+    epochs = math.ceil(total / ground.epoch_length)
+    cfg = _plain_training(base, ground, seed, epochs)
+    length = retrain.iterations(ground.epoch_length) / ground.epoch_length
+    schedulers = stretched(retrain.param_scheduler, epochs / length) if length else None
+    for scheduler in schedulers or []:
+        by_epoch = scheduler.get('by_epoch', True)
+        scheduler.setdefault('end', epochs if by_epoch else epochs * ground.epoch_length)
+    cfg['param_scheduler'] = schedulers
+    if retrain.lr is not None:
+        optimizer = dict(base['optim_wrapper'])
+        cfg['optim_wrapper'] = {
+            **optimizer,
+            'optimizer': {**optimizer['optimizer'], 'lr': retrain.lr},
+        }
+    total = epochs * ground.epoch_length
+    return Cell(
+        'dense_retrained', ratio, seed, cfg, f'{epochs} epochs', total, result=CONTROL_RESULT
+    )
+
+
+def _plain_training(
+    base: dict[str, Any], ground: Ground, seed: int, epochs: int
+) -> dict[str, Any]:
+    """The config without its pruning, whose training lasts so long and is measured at its end."""
     cfg = keep_one_checkpoint(base)
     for key in (KEY, 'runner_type', 'resume'):
         cfg.pop(key, None)
-    cfg['model'] = pruned_model_cfg(base['model'], plan)
-    cfg['load_from'] = None
+    train_cfg = base.get('train_cfg') or {}
     cfg['train_cfg'] = {**train_cfg, 'max_epochs': epochs, 'val_interval': epochs}
-    cfg['param_scheduler'] = stretched(base.get('param_scheduler'), epochs / dense_epochs)
     cfg['custom_hooks'] = [
         *(base.get('custom_hooks') or []),
         dict(type='mmdet_lcp.ControlResultHook', image_size=list(ground.image_size)),
@@ -112,9 +168,7 @@ def control_cell(
         'imports': [*_listed(imports.get('imports')), *_IMPORTS],
     }
     cfg['randomness'] = {**(base.get('randomness') or {}), 'seed': seed}
-    text = f'{dense_epochs} + {epochs - dense_epochs} epochs'
-    iterations = epochs * ground.epoch_length
-    return Cell(name, ratio, seed, cfg, text, iterations, result=CONTROL_RESULT)
+    return cfg
 
 
 def _macs(ground: Ground, plan: Plan) -> int:

@@ -1,7 +1,7 @@
 """What a comparison will run, checked as a whole before anything runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from mmdet_lcp.runner.comparison.cells import Cell, pruning_cell
 from mmdet_lcp.runner.comparison.config_text import fingerprint
 from mmdet_lcp.runner.comparison.controls import (
     CONTROLS,
-    control_cell,
+    FROM_SCRATCH,
+    dense_retrained_cell,
     pruned_structure,
+    scratch_cell,
     uniform_structure,
 )
 from mmdet_lcp.runner.comparison.ground import Ground, prepare_ground
@@ -37,9 +39,9 @@ class Request:
         checkpoint: the dense detector; ``None`` takes the config's `load_from`.
         finetune_iters: iterations before each group, for methods that train something along.
         cfg_options: changes to the config, by dotted key.
-        control_options: further changes for the controls alone, by dotted key; none of `pruning`
-            or `model`. A small network that learns from scratch may want another learning rate
-            than the dense one.
+        control_options: further changes for the controls that are trained from scratch, by dotted
+            key; none of `pruning` or `model`. A small network may want another learning rate than
+            the dense one.
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
             shares the removal out over the groups by its own scores. Without these and ratios:
             the config's own ratios.
@@ -140,6 +142,17 @@ def _cells_of(
     return cells
 
 
+def _dense_cells(
+    ratio: float | str, cfg: dict[str, Any], request: Request, ground: Ground, total: int
+) -> list[Cell]:
+    first = [*request.ratios, *map(macs_amount, request.macs), ratio][0]
+    cells = [dense_retrained_cell(cfg, ground, ratio, seed, total) for seed in request.seeds]
+    for cell in cells:
+        if ratio != first:  # what is removed from others makes no difference to it
+            cell.same_as = replace(cell, ratio=first).name
+    return cells
+
+
 def _control_cells(
     name: str,
     ratio: float | str,
@@ -151,6 +164,8 @@ def _control_cells(
     notes: list[str],
 ) -> list[Cell]:
     total = total_iterations(PruningConfig.from_cfg(cfg), len(stages), ground.epoch_length)
+    if name not in FROM_SCRATCH:
+        return _dense_cells(ratio, cfg, request, ground, total)
     plan = pruned_structure(ground, stages)
     same = False
     if name == 'uniform' and not isinstance(cfg[KEY].get('ratio', 0.5), Mapping):
@@ -171,7 +186,7 @@ def _control_cells(
         cfg = {**read_config(request.config, own).to_dict(), KEY: cfg[KEY]}
     cells = []
     for seed in request.seeds:
-        cell = control_cell(name, cfg, plan, ground, ratio, seed, total)
+        cell = scratch_cell(name, cfg, plan, ground, ratio, seed, total)
         if same:
             cell.same_as = cell.name.replace('uniform', 'scratch', 1)
         cells.append(cell)
@@ -191,7 +206,7 @@ def _check(request: Request) -> None:
                 raise CompressionError(
                     f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
                 )
-    controls = [name for name in request.methods if name in CONTROLS]
+    controls = [name for name in request.methods if name in FROM_SCRATCH]
     if request.macs and controls:
         raise CompressionError(
             f'{controls[0]} has the architecture that pruning leaves, and with --macs every '
@@ -199,7 +214,7 @@ def _check(request: Request) -> None:
         )
     if request.control_options and not controls:
         raise CompressionError(
-            f'--control-options: --criteria names no control ({", ".join(CONTROLS)})'
+            f'--control-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
         )
     for key in request.control_options:
         if key.partition('.')[0] in (KEY, 'model'):
