@@ -311,7 +311,7 @@ class TestControls:
         assert [cell.same_as for cell in others] == [first.name] * 2
 
     def test_nothing_to_train_on(self, folder):
-        given = 'pruning.finetune.update(max_iters=0)\npruning.retrain.update(max_epochs=0)\n'
+        given = "pruning['finetune']['max_iters'] = pruning['retrain']['max_epochs'] = 0\n"
         config = tiny.make_config(folder, folder / 'digits', 'untrained', GROUND + given)
         with pytest.raises(CompressionError, match='would be the dense detector itself'):
             plan_comparison(Request(str(config), ['dense_retrained'], [0.5]))
