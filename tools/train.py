@@ -17,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdet_lcp import CompressionError, compat
+from mmdet_lcp.runner.checkpoint import begin_or_resume
 from mmdet_lcp.runner.config_file import read_config
 
 
@@ -82,8 +83,8 @@ def main() -> None:
         if 'runner_type' in cfg:
             RUNNERS.build(cfg).train()
             return
-        if args.resume:  # mmengine finds the newest checkpoint itself, if none is named
-            cfg.load_from = None
+        if args.resume:
+            cfg.resume, cfg.load_from = begin_or_resume(cfg.work_dir, cfg.get('load_from'))
         Runner.from_cfg(cfg).train()
     except CompressionError as error:
         sys.exit(f'error: {error}')

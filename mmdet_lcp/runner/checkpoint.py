@@ -1,14 +1,33 @@
-"""Load a detector's weights strictly: what does not fit is an error, never a warning."""
+"""Checkpoints: where a training begins, and a detector's weights, loaded strictly."""
 
 from pathlib import Path
 from typing import Any
 
+from mmengine.runner import find_latest_checkpoint
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import load_torch
 
 SHOWN = 5
+
+
+def begin_or_resume(work_dir: str | Path, load_from: str | None) -> tuple[bool, str | None]:
+    """Where a training that may be resumed begins.
+
+    mmengine resumes from `load_from` where it is set, as if the training had written it, and from
+    the newest checkpoint only without it.
+
+    Args:
+        work_dir: of the training.
+        load_from: the checkpoint whose weights it starts from the first time, if any.
+
+    Returns:
+        `resume` and `load_from` for mmengine's `Runner`: the newest checkpoint of the work_dir if
+        it has one, else the beginning.
+    """
+    newest = find_latest_checkpoint(str(work_dir))
+    return newest is not None, newest or load_from
 
 
 def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:

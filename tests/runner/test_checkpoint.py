@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.checkpoint import load_detector
+from mmdet_lcp.runner.checkpoint import begin_or_resume, load_detector
 
 
 class Detector(nn.Module):
@@ -127,3 +127,12 @@ def test_code_in_a_checkpoint_is_not_run(path, tmp_path, way):
     if way == 'pickle':  # the attack is a real one
         pickle.loads(path.read_bytes())
         assert target.exists()
+
+
+def test_a_training_begins_where_it_was_told_and_goes_on_where_it_was(tmp_path):
+    assert begin_or_resume(tmp_path, 'dense.pth') == (False, 'dense.pth')
+    assert begin_or_resume(tmp_path, None) == (False, None)
+    newest = str(tmp_path / 'epoch_2.pth')
+    (tmp_path / 'last_checkpoint').write_text(newest)
+    for load_from in ('dense.pth', None):
+        assert begin_or_resume(tmp_path, load_from) == (True, newest)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from mmengine.config import Config
 from processes import Script
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,8 @@ def test_trains_a_plain_config(train, config, tmp_path):
         + '\ntrain_cfg = dict(max_epochs=1, val_interval=5)\n'
     )
     work_dir = tmp_path / 'out'
-    train(plain, '--work-dir', work_dir).check()
+    script = train(plain, '--work-dir', work_dir, '--resume').check()  # nothing to resume yet
+    assert f'Load checkpoint from {Config.fromfile(plain).load_from}' in script.out + script.err
     assert (work_dir / 'epoch_1.pth').is_file()
     options = ['--cfg-options', 'train_cfg.max_epochs=2']
     script = train(plain, '--work-dir', work_dir, '--resume', *options).check()

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from mmengine.hooks import EMAHook
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
 from mmdet_lcp.attachments import MimicDetector
 from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.registry import RUNNERS
+from mmdet_lcp.runner.checkpoint import begin_or_resume
 from mmdet_lcp.runner.config import SelectionConfig, read_mimic_of
 from mmdet_lcp.runner.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.runner.mimic.config import KEY
@@ -46,10 +47,8 @@ class MimicRunner(PlainCheckpoints, Runner):
     def __init__(self, **kwargs: Any) -> None:
         self.mimic_config = read_mimic_of(kwargs.get('cfg') or {})
         if kwargs.get('resume'):
-            # mmengine would resume from `load_from`, which is where stage 2 begins.
-            newest = find_latest_checkpoint(kwargs['work_dir'])
-            kwargs['resume'] = newest is not None
-            kwargs['load_from'] = newest or kwargs.get('load_from')
+            resume, load_from = begin_or_resume(kwargs['work_dir'], kwargs.get('load_from'))
+            kwargs.update(resume=resume, load_from=load_from)
         super().__init__(**kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
