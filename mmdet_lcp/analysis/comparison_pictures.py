@@ -166,7 +166,8 @@ class _Places:
             middles.add(float(dense.dense_macs))
         ordered = sorted(middles)
         gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a * (1 + _SAME)]
-        self.step = min(gaps, default=0.0) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
+        alone = min(ordered, default=0.0)  # as far from nothing, where all cost the same
+        self.step = min(gaps, default=alone) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
 
     def __call__(self, macs: float, number: int) -> float:
         return macs + (number - (self.count - 1) / 2) * self.step

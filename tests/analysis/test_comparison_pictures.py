@@ -92,6 +92,16 @@ def test_students_differ_in_colour_and_place():
     assert 0 < c - b < 0.1 * (140 - 60)
 
 
+def test_students_that_all_cost_the_same_stand_side_by_side():
+    students = [
+        dataclasses.replace(cell(name, 0.5, 0, 0.5, control=True), ratio='config', macs=80)
+        for name in 'ab'
+    ]
+    (axes,) = cost_figure(Comparison(students, ['a', 'b'])).axes
+    a, b = (float(lines_of(axes)[name].get_xdata()[0]) for name in 'ab')
+    assert 0.005 * 80 < b - a < 0.05 * 80
+
+
 def test_error_bars_where_there_are_several_seeds(comparison):
     end, _ = cost_figure(comparison).axes
     bars = {str(box.get_label()): box.has_yerr for box in end.containers}
