@@ -21,6 +21,7 @@ from mmdet_lcp.runner.phase_loop import Phase, PhaseTrainLoop, schedule_phases
 from mmdet_lcp.runner.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.runner.preflight import check_runner_keys, readable
 from mmdet_lcp.runner.ranks import on_main
+from mmdet_lcp.runner.schedules import lasting
 from mmdet_lcp.runner.state import RunState, fingerprint
 
 
@@ -118,13 +119,10 @@ class PhasedRunner(PlainCheckpoints, Runner):
 
     def _build_schedulers(self, config: PhaseConfig, epochs: int, iters: int) -> list | None:
         """Schedulers that count from the phase's beginning and by default last to its end."""
-        if config.param_scheduler is None:
+        schedulers = lasting(config.param_scheduler, epochs, iters)
+        if schedulers is None:
             return None
-        given = copy.deepcopy(config.param_scheduler)
-        schedulers = [given] if isinstance(given, dict) else list(given)
-        for scheduler in schedulers:
-            scheduler.setdefault('end', epochs if scheduler.get('by_epoch', True) else iters)
-        return self.build_param_scheduler(schedulers)
+        return self.build_param_scheduler(copy.deepcopy(schedulers))
 
     def save_progress(self) -> None:
         """Write down the training that is under way; the loop calls it after every epoch."""

@@ -30,6 +30,26 @@ def stretched(
     return [_stretch(dict(scheduler), factor, epoch_length) for scheduler in schedulers]
 
 
+def lasting(
+    schedulers: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None, epochs: int, iters: int
+) -> list[dict[str, Any]] | None:
+    """Schedulers that end with their training where they do not say when they end.
+
+    Args:
+        schedulers: configs as in `param_scheduler`.
+        epochs: length of the training.
+        iters: the same in iterations.
+
+    Returns:
+        New configs; ``None`` for none.
+    """
+    if schedulers is None:
+        return None
+    if isinstance(schedulers, Mapping):
+        schedulers = [schedulers]
+    return [{'end': epochs if s.get('by_epoch', True) else iters, **s} for s in schedulers]
+
+
 def _stretch(scheduler: dict[str, Any], factor: float, epoch_length: int | None) -> dict[str, Any]:
     kind = str(scheduler['type']).rpartition('.')[2]
     if kind in _WARM_UPS:

@@ -32,7 +32,7 @@ from mmdet_lcp.runner.comparison.folder import locked
 from mmdet_lcp.runner.comparison.jobs import Job, run_jobs
 from mmdet_lcp.runner.comparison.methods import fragments_folder
 from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.schedules import stretched
+from mmdet_lcp.runner.schedules import lasting, stretched
 
 # Two groups, 3 iterations an epoch: 2 x 1 + 4 x 3 = 14 iterations in all.
 GROUND = r"""
@@ -383,6 +383,13 @@ class TestSchedules:
     def test_iterations_are_stretched_too(self):
         (schedule,) = stretched([dict(type='StepLR', by_epoch=False, step_size=10)], 1.5, 10)
         assert schedule['step_size'] == 15
+
+    def test_the_end_is_that_of_the_training(self):
+        given = [dict(type='A'), dict(type='B', by_epoch=False), dict(type='C', end=2)]
+        assert [s['end'] for s in lasting(given, 4, 40)] == [4, 40, 2]
+        assert lasting(given[1], 4, 40) == [dict(type='B', by_epoch=False, end=40)]
+        assert lasting(None, 4, 40) is None
+        assert 'end' not in given[0]
 
     def test_decay_a_step(self):
         (schedule,) = stretched(dict(type='ExponentialLR', gamma=0.5), 2, 10)

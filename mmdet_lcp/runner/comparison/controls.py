@@ -20,7 +20,7 @@ from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.ground import Ground
 from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.schedules import stretched
+from mmdet_lcp.runner.schedules import lasting, stretched
 from mmdet_lcp.runner.stages import round_half_up
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes
 from mmdet_lcp.structure.stage import Stage
@@ -133,10 +133,7 @@ def dense_retrained_cell(
     cfg = _plain_training(base, ground, seed, epochs)
     length = retrain.iterations(ground.epoch_length) / ground.epoch_length
     schedulers = stretched(retrain.param_scheduler, epochs / length) if length else None
-    for scheduler in schedulers or []:
-        by_epoch = scheduler.get('by_epoch', True)
-        scheduler.setdefault('end', epochs if by_epoch else epochs * ground.epoch_length)
-    cfg['param_scheduler'] = schedulers
+    cfg['param_scheduler'] = lasting(schedulers, epochs, epochs * ground.epoch_length)
     if retrain.lr is not None:
         optimizer = dict(base['optim_wrapper'])
         cfg['optim_wrapper'] = {
