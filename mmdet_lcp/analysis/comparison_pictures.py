@@ -91,6 +91,8 @@ def cost_figure(comparison: Comparison) -> Figure | None:
             level = dense.dense[keys[0]]
             axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
             axes.plot(dense.dense_macs, level, 's', color='black', label='dense', zorder=3)
+        if place.alone is not None:
+            axes.set_xlim(0.8 * place.alone, 1.2 * place.alone)
         axes.set_title(title)
         axes.set_xlabel('multiply-accumulates of one image\n(side by side: the same number)')
         axes.xaxis.set_major_formatter(lambda x, _: format_count(x).replace('.00', ''))
@@ -166,8 +168,9 @@ class _Places:
             middles.add(float(dense.dense_macs))
         ordered = sorted(middles)
         gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a * (1 + _SAME)]
-        alone = min(ordered, default=0.0)  # as far from nothing, where all cost the same
-        self.step = min(gaps, default=alone) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
+        self.alone = None if gaps or not ordered else ordered[0]  # the one cost that all have
+        gap = min(gaps, default=self.alone or 0.0)
+        self.step = gap * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
 
     def __call__(self, macs: float, number: int) -> float:
         return macs + (number - (self.count - 1) / 2) * self.step

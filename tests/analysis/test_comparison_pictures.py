@@ -100,6 +100,7 @@ def test_students_that_all_cost_the_same_stand_side_by_side():
     (axes,) = cost_figure(Comparison(students, ['a', 'b'])).axes
     a, b = (float(lines_of(axes)[name].get_xdata()[0]) for name in 'ab')
     assert 0.005 * 80 < b - a < 0.05 * 80
+    assert axes.get_xlim() == pytest.approx((64, 96))  # so that the ticks do not tell them apart
 
 
 def test_error_bars_where_there_are_several_seeds(comparison):
