@@ -93,7 +93,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser, 'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2'
     )
     add(
-        '--control-options',
+        '--scratch-options',
         nargs='+',
         action=DictAction,
         default={},
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             checkpoint=args.checkpoint,
             finetune_iters=args.finetune_iters,
             cfg_options=args.cfg_options,
-            control_options=args.control_options,
+            scratch_options=args.scratch_options,
         )
         plan = plan_comparison(request)
         out = Path(args.out or Path('work_dirs', Path(args.config).stem))

@@ -25,9 +25,7 @@ def stretched(
     """
     if schedulers is None:
         return None
-    if isinstance(schedulers, Mapping):
-        schedulers = [schedulers]
-    return [_stretch(dict(scheduler), factor, epoch_length) for scheduler in schedulers]
+    return [_stretch(dict(scheduler), factor, epoch_length) for scheduler in _listed(schedulers)]
 
 
 def lasting(
@@ -45,9 +43,15 @@ def lasting(
     """
     if schedulers is None:
         return None
-    if isinstance(schedulers, Mapping):
-        schedulers = [schedulers]
-    return [{'end': epochs if s.get('by_epoch', True) else iters, **s} for s in schedulers]
+    return [
+        {'end': epochs if s.get('by_epoch', True) else iters, **s} for s in _listed(schedulers)
+    ]
+
+
+def _listed(
+    schedulers: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+) -> Sequence[Mapping[str, Any]]:
+    return [schedulers] if isinstance(schedulers, Mapping) else schedulers
 
 
 def _stretch(scheduler: dict[str, Any], factor: float, epoch_length: int | None) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from mmdet_lcp.runner.comparison.folder import locked
 from mmdet_lcp.runner.comparison.jobs import Job, run_jobs
 from mmdet_lcp.runner.comparison.methods import fragments_folder
 from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.schedules import lasting, stretched
 
 # Two groups, 3 iterations an epoch: 2 x 1 + 4 x 3 = 14 iterations in all.
 GROUND = r"""
@@ -270,7 +269,7 @@ class TestControls:
     def test_options_of_their_own(self, config, plan):
         options = {'optim_wrapper.optimizer.lr': 0.5}
         request = Request(
-            config, ['lcp', 'scratch'], [0.5], [1], finetune_iters=2, control_options=options
+            config, ['lcp', 'scratch'], [0.5], [1], finetune_iters=2, scratch_options=options
         )
         pruned, scratch = plan_comparison(request).cells
         assert scratch.cfg['optim_wrapper']['optimizer']['lr'] == 0.5
@@ -293,7 +292,7 @@ class TestControls:
     )
     def test_options_that_cannot_be_theirs(self, config, methods, key, words):
         with pytest.raises(CompressionError) as error:
-            plan_comparison(Request(config, methods, [0.5], control_options={key: 0.5}))
+            plan_comparison(Request(config, methods, [0.5], scratch_options={key: 0.5}))
         assert words in str(error.value)
 
     def test_the_dense_detector_trained_on(self, config):
@@ -371,32 +370,6 @@ class TestShares:
     def test_out_of_range(self, config, share):
         with pytest.raises(CompressionError, match=f'--macs {share:g} is the share'):
             plan_comparison(Request(config, ['lcp_exact'], macs=[share]))
-
-
-class TestSchedules:
-    def test_epochs_become_iterations(self):
-        (schedule,) = stretched(
-            dict(type='CosineAnnealingLR', T_max=4, end=4, convert_to_iter_based=True), 0.5, 10
-        )
-        assert schedule == dict(type='CosineAnnealingLR', T_max=20, end=20, by_epoch=False)
-
-    def test_iterations_are_stretched_too(self):
-        (schedule,) = stretched([dict(type='StepLR', by_epoch=False, step_size=10)], 1.5, 10)
-        assert schedule['step_size'] == 15
-
-    def test_the_end_is_that_of_the_training(self):
-        given = [dict(type='A'), dict(type='B', by_epoch=False), dict(type='C', end=2)]
-        assert [s['end'] for s in lasting(given, 4, 40)] == [4, 40, 2]
-        assert lasting(given[1], 4, 40) == [dict(type='B', by_epoch=False, end=40)]
-        assert lasting(None, 4, 40) is None
-        assert 'end' not in given[0]
-
-    def test_decay_a_step(self):
-        (schedule,) = stretched(dict(type='ExponentialLR', gamma=0.5), 2, 10)
-        assert schedule['gamma'] ** 20 == pytest.approx(0.5)
-
-    def test_none(self):
-        assert stretched(None, 2.0) is None
 
 
 class Finished:

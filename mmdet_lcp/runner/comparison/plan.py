@@ -39,7 +39,7 @@ class Request:
         checkpoint: the dense detector; ``None`` takes the config's `load_from`.
         finetune_iters: iterations before each group, for methods that train something along.
         cfg_options: changes to the config, by dotted key.
-        control_options: further changes for the controls that are trained from scratch, by dotted
+        scratch_options: further changes for the controls that are trained from scratch, by dotted
             key; none of `pruning` or `model`. A small network may want another learning rate than
             the dense one.
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
@@ -54,7 +54,7 @@ class Request:
     checkpoint: str | None = None
     finetune_iters: int = 8
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
-    control_options: Mapping[str, Any] = field(default_factory=dict)
+    scratch_options: Mapping[str, Any] = field(default_factory=dict)
     macs: Sequence[float] = ()
 
 
@@ -181,8 +181,8 @@ def _control_cells(
                 f'uniform: whole channels come no nearer to the pruned MACs than '
                 f'{100 * difference:+.1f} %'
             )
-    if request.control_options:
-        own = {**request.cfg_options, **request.control_options}
+    if request.scratch_options:
+        own = {**request.cfg_options, **request.scratch_options}
         cfg = {**read_config(request.config, own).to_dict(), KEY: cfg[KEY]}
     cells = []
     for seed in request.seeds:
@@ -206,20 +206,20 @@ def _check(request: Request) -> None:
                 raise CompressionError(
                     f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
                 )
-    controls = [name for name in request.methods if name in FROM_SCRATCH]
-    if request.macs and controls:
+    from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
+    if request.macs and from_scratch:
         raise CompressionError(
-            f'{controls[0]} has the architecture that pruning leaves, and with --macs every '
+            f'{from_scratch[0]} has the architecture that pruning leaves, and with --macs every '
             'method leaves another one: compare it at --ratios, in a call of its own'
         )
-    if request.control_options and not controls:
+    if request.scratch_options and not from_scratch:
         raise CompressionError(
-            f'--control-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
+            f'--scratch-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
         )
-    for key in request.control_options:
+    for key in request.scratch_options:
         if key.partition('.')[0] in (KEY, 'model'):
             raise CompressionError(
-                f"--control-options {key}: a control has the pruned detector's architecture; "
+                f"--scratch-options {key}: a control has the pruned detector's architecture; "
                 'only its training may differ'
             )
     for name, values in (
