@@ -32,7 +32,9 @@ class DCP(Criterion):
     outside A at zero; a channel that joins A begins at its original kernel.
 
     The paper's: L, the rule, one channel a step, the warm start, the stop by tolerance. Its
-    figures for the steps on W_A (how many, how long) are not given: ours.
+    figures for the steps on W_A (how many, how long) are not given: ours. A step after which L is
+    larger on the images that it was taken on is taken back, and the steps are half as long from
+    then on: at one length for all layers the deep ones of a network without batch norm diverge.
 
     The answer carries W_A (`Selection.kernels`), which the runner puts into the detector before
     `pruning.update` has its turn; with `NoUpdate` they are what stays.
@@ -41,7 +43,7 @@ class DCP(Criterion):
         channels_per_step: how many channels are added between two looks at the gradient, >= 1.
             1 is the paper; more are faster.
         inner_steps: SGD steps on W_A after each addition, >= 0.
-        inner_lr: step size of these, > 0.
+        inner_lr: step size of these at the beginning, > 0.
         batches_per_step: each gradient is taken on so many of a rank's batches of the selection
             set, in turn, >= 1; ``None`` for all of them.
         tolerance: epsilon of DCP-Adapt, >= 0: stop when |L_{t-1} - L_t| / L_0 <= epsilon, so
@@ -84,6 +86,7 @@ class DCP(Criterion):
         selected: list[int] = []
         scores = torch.zeros(problem.channels, dtype=torch.float64)
         log: dict[str, float] = {}
+        rate = self.inner_lr
         budget, stopped = keep, self.tolerance is None
         first = before = 0.0 if stopped else problem.loss(current)
         with closing(_in_turn(problem.batches, self.batches_per_step)) as portions:
@@ -93,8 +96,7 @@ class DCP(Criterion):
                 if not torch.isfinite(norms).all():
                     raise CompressionError(
                         f'{problem.name}: the gradients are not finite. Lower '
-                        'pruning.criterion.inner_lr or pruning.finetune.lr, or check the data for '
-                        'broken boxes.'
+                        'pruning.finetune.lr, or check the data for broken boxes.'
                     )
                 log.setdefault('loss_first', found.loss)
                 left = torch.ones(problem.channels, dtype=torch.bool)
@@ -105,9 +107,14 @@ class DCP(Criterion):
                 current = _join(problem, current, original, selected, fresh)
                 selected = sorted(selected + fresh)
                 for _ in range(self.inner_steps):
-                    found = problem.gradients(current, batches=next(portions))
+                    portion = next(portions)
+                    found = problem.gradients(current, batches=portion)
                     gradient = problem.masked(found.total, selected)
-                    current = {p: w - self.inner_lr * gradient[p] for p, w in current.items()}
+                    trial = {p: w - rate * gradient[p] for p, w in current.items()}
+                    if problem.loss(trial, portion) <= found.loss:
+                        current = trial
+                    else:  # larger, or not a number
+                        rate /= 2
                 log |= {'loss_last': found.loss, **found.losses}
                 if not stopped:
                     now = problem.loss(current)

@@ -192,10 +192,15 @@ class SelectionProblem:
         return losses
 
     @torch.no_grad()
-    def loss(self, weights: Weights) -> float:
-        """L at given kernels, averaged over all images of all ranks."""
+    def loss(self, weights: Weights, batches: Iterable[SelectionBatch] | None = None) -> float:
+        """L at given kernels, averaged over all images of all ranks.
+
+        Args:
+            weights: kernels by path.
+            batches: of this rank, instead of all; every rank gives some.
+        """
         total = torch.zeros(2, dtype=torch.float64)
-        for batch in self.batches:
+        for batch in self.batches if batches is None else batches:
             value = float(sum(self.terms(batch, weights).values()))
             total += torch.tensor([value * batch.num_images, batch.num_images])
         dist.all_reduce(total)

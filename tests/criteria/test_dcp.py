@@ -223,8 +223,13 @@ def algorithm(
                     i = read.index(best)
                     kernels[path][:, i] = original[path][:, i]
         for _ in range(steps):
-            gradient = zeroed(small.gradient(kernels, next_batches()), selected)
-            kernels = {path: k - rate * gradient[path] for path, k in kernels.items()}
+            batches = next_batches()
+            gradient = zeroed(small.gradient(kernels, batches), selected)
+            trial = {path: k - rate * gradient[path] for path, k in kernels.items()}
+            if small.loss(trial, batches) > small.loss(kernels, batches):
+                rate = rate / 2
+            else:
+                kernels = trial
         history.append(float(small.loss(kernels, small.batches)))
         change = abs(history[-2] - history[-1]) / history[0]
         if tolerance is not None and stop is None and change <= tolerance:
@@ -377,9 +382,20 @@ def test_ties_go_to_the_lower_index():
         DCP().select(problem, 2)
 
 
-def test_a_step_that_is_far_too_large_is_told():
-    with pytest.raises(CompressionError, match=r'not finite.*inner_lr'):
-        DCP(inner_lr=1e200).select(Small().problem, 4)
+def test_steps_that_are_too_long_are_taken_back_and_halved():
+    small = Small()
+    keys = dict(inner_lr=100.0, inner_steps=12, batches_per_step=None)
+    selection = DCP(**keys).select(small.problem, 4)
+    assert_same(selection, algorithm(small, 4, rate=100.0, steps=12, portion=None))
+    unmoved = zeroed(small.problem.weights(), selection.keep)
+    assert small.loss(selection.kernels, small.batches) < small.loss(unmoved, small.batches)
+
+
+def test_a_step_out_of_all_bounds_changes_nothing():
+    small = Small()
+    selection = DCP(inner_lr=1e200).select(small.problem, 4)
+    for path, kernel in zeroed(small.problem.weights(), selection.keep).items():
+        assert torch.equal(selection.kernels[path], kernel)
 
 
 @pytest.mark.parametrize(
