@@ -34,8 +34,7 @@ from torch import nn
 from mmdet_lcp.analysis.tables import text_table
 from mmdet_lcp.attachments import AttachedDetector
 from mmdet_lcp.attachments.mimic_inputs import scaled_batch
-from mmdet_lcp.runner.config import read_mimic_of
-from mmdet_lcp.runner.mimic.config import TeacherConfig
+from mmdet_lcp.runner.mimic.config import TeacherConfig, read_mimic_of
 from mmdet_lcp.runner.mimic.setup import MimicSetup
 
 CONFIGS = [

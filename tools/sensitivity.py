@@ -22,8 +22,8 @@ from mmengine.registry import RUNNERS
 
 from mmdet_lcp import CompressionError, compat
 from mmdet_lcp.analysis.sensitivity import RATIOS_JSON, SENSITIVITY_CSV, SENSITIVITY_PNG
-from mmdet_lcp.runner.config import parse
 from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.runner.keys import parse
 from mmdet_lcp.runner.targets.target import KEY, Target
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import SCOPE
 from mmdet_lcp.runner.config import KEY as PRUNING
-from mmdet_lcp.runner.config import PruningConfig, check_keys, read_mimic_of
+from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS
+from mmdet_lcp.runner.keys import check_keys
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
+from mmdet_lcp.runner.mimic.config import read_mimic_of
 from mmdet_lcp.runner.mimic.mimic_runner import STUDENT_CONFIG, STUDENT_WEIGHTS, MimicRunner
 from mmdet_lcp.runner.pruning_runner import PruningRunner
 from mmdet_lcp.runner.weight_compression import finish

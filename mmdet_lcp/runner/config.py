@@ -2,84 +2,26 @@
 
 import dataclasses
 import difflib
-import inspect
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.registry import Registry
-
 from mmdet_lcp.criteria import Criterion, Objective
-from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_positive
+from mmdet_lcp.criteria.checks import check_integer, check_not_negative
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
+from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
+from mmdet_lcp.runner.keys import build, check_keys, check_pattern, parse
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
-from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig
-from mmdet_lcp.runner.schedules import stretched
+from mmdet_lcp.runner.mimic.config import MimicConfig, read_mimic
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.targets.target import Target
 from mmdet_lcp.structure.groups import KINDS
 from mmdet_lcp.updates import Update
 
 KEY = 'pruning'
-
-
-@dataclass
-class PhaseConfig:
-    """One piece of training: the fine-tuning before a group is pruned, or the retraining.
-
-    Attributes:
-        max_epochs: length in epochs, >= 0; or ...
-        max_iters: ... length in iterations, >= 0. Exactly one of the two.
-        lr: learning rate; ``None`` takes the one of `optim_wrapper`.
-        param_scheduler: mmengine's schedulers, counted from the phase's own beginning.
-        val_interval: validate every so many epochs during the phase; 0 for not at all.
-    """
-
-    max_epochs: int | None = None
-    max_iters: int | None = None
-    lr: float | None = None
-    param_scheduler: list[dict] | dict | None = None
-    val_interval: int = 0
-
-    def check(self, where: str) -> None:
-        """Raise a CompressionError for a value out of range."""
-        if (self.max_epochs is None) == (self.max_iters is None):
-            raise CompressionError(f'{where}: give either max_epochs or max_iters')
-        for key in ('max_epochs', 'max_iters', 'val_interval'):
-            value = getattr(self, key)
-            if value is not None:
-                check_integer(f'{where}.{key}', value, least=0)
-        if self.lr is not None:
-            check_positive(f'{where}.lr', self.lr)
-        schedulers = self.param_scheduler or []
-        if isinstance(schedulers, Mapping):
-            schedulers = [schedulers]
-        if not isinstance(schedulers, (list, tuple)) or not all(
-            isinstance(scheduler, Mapping) for scheduler in schedulers
-        ):
-            raise CompressionError(
-                f'{where}.param_scheduler={self.param_scheduler!r} must be a dict or a list of '
-                'dicts'
-            )
-
-    def times(self, factor: int) -> 'PhaseConfig':
-        """The same training, ``factor`` times as long (>= 0), its schedule stretched along."""
-        if factor == 1:
-            return self
-        return dataclasses.replace(
-            self,
-            max_epochs=None if self.max_epochs is None else self.max_epochs * factor,
-            max_iters=None if self.max_iters is None else self.max_iters * factor,
-            param_scheduler=stretched(self.param_scheduler, factor) if factor else None,
-        )
-
-    def iterations(self, epoch_length: int) -> int:
-        """Length in iterations."""
-        return self.max_epochs * epoch_length if self.max_iters is None else self.max_iters
 
 
 @dataclass
@@ -333,102 +275,3 @@ def read_ratios(path: str) -> dict[str, float]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
-
-
-def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Raise a CompressionError that names the nearest valid key for one that nobody reads."""
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.0)
-            raise CompressionError(
-                f'{where} has an unknown key {key!r}; the nearest valid one is {near[0]!r}. '
-                f'Valid keys: {", ".join(known)}'
-            )
-
-
-def check_pattern(pattern: str, where: str) -> None:
-    """Raise a CompressionError for something that is no regular expression."""
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise CompressionError(
-            f'{where}={pattern!r} is not a regular expression: {error}'
-        ) from error
-
-
-def parse(kind: type, given: Mapping[str, Any], where: str):
-    """Build a dataclass from a dict with checked keys."""
-    if not isinstance(given, Mapping):
-        raise CompressionError(f'{where} must be a dict, not {type(given).__name__}')
-    check_keys(given, [f.name for f in dataclasses.fields(kind)], where)
-    return kind(**given)
-
-
-def read_mimic(given: Mapping[str, Any], where: str) -> MimicConfig:
-    """Read and check a `mimic` config.
-
-    Args:
-        given: as it stands in the config.
-        where: its key, for messages.
-
-    Raises:
-        CompressionError: a key is misspelt, or a value out of range.
-    """
-    mimic = parse(MimicConfig, given, where)
-    if isinstance(mimic.teacher, Mapping):
-        mimic.teacher = parse(TeacherConfig, mimic.teacher, f'{where}.teacher')
-    if not _is_list(mimic.taps):
-        raise CompressionError(f'{where}.taps={mimic.taps!r} must be a list of dicts')
-    mimic.taps = [
-        tap if isinstance(tap, TapConfig) else parse(TapConfig, tap, f'{where}.taps[{number}]')
-        for number, tap in enumerate(mimic.taps)
-    ]
-    mimic.check(where)
-    return mimic
-
-
-def read_mimic_of(cfg: Mapping[str, Any]) -> MimicConfig:
-    """Read and check the `mimic` key of a whole config.
-
-    Raises:
-        CompressionError: the key is missing or misspelt, or something in it is.
-    """
-    if MIMIC not in cfg:
-        near = difflib.get_close_matches(MIMIC, list(cfg), 1, 0.6)
-        hint = f' Did you mean `{near[0]}` to be `{MIMIC}`?' if near else ''
-        raise CompressionError(
-            f'the config has no `{MIMIC}` key, which MimicRunner needs.{hint} Inherit a fragment '
-            'of configs/_base_/distill/.'
-        )
-    mimic = read_mimic(cfg[MIMIC], MIMIC)
-    if not isinstance(mimic.teacher, TeacherConfig):
-        raise CompressionError(
-            f'{MIMIC}.teacher is missing: name the large detector, '
-            f"{MIMIC}=dict(teacher=dict(config='....py', checkpoint='....pth'))"
-        )
-    return mimic
-
-
-def build(registry: Registry, given: Mapping[str, Any], where: str):
-    """Build a registered component; an unknown type or key is an error with the nearest one."""
-    if not isinstance(given, Mapping) or 'type' not in given:
-        raise CompressionError(f"{where} must be a dict with a 'type'")
-    given = dict(given)
-    given.pop('_scope_', None)  # mmengine adds it to what comes from another package's config
-    kind = given.pop('type')
-    if isinstance(kind, str):
-        known = registry.get(kind.removeprefix(f'{SCOPE}.'))
-        if known is None:
-            names = sorted(registry.module_dict)
-            near = difflib.get_close_matches(kind, names, 1, 0.0)
-            raise CompressionError(
-                f'{where}.type={kind!r} is not registered; the nearest is {near[0]!r}. '
-                f'Registered: {", ".join(names)}'
-            )
-        kind = known
-    if not callable(kind):
-        raise CompressionError(f'{where}.type={kind!r} must be a name or a class')
-    parameters = inspect.signature(kind).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        check_keys(given, list(parameters), where)
-    return kind(**given)

@@ -10,7 +10,7 @@ from mmengine.dist import all_reduce_params
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.seeds import derive, set_all
 
 

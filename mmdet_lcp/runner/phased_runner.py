@@ -15,8 +15,8 @@ from torch import nn
 from mmdet_lcp import compat
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig
 from mmdet_lcp.runner.pace import Pace
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.phase_loop import Phase, PhaseTrainLoop, schedule_phases
 from mmdet_lcp.runner.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.runner.preflight import check_runner_keys, readable

@@ -17,7 +17,8 @@ from mmdet_lcp import criteria
 from mmdet_lcp.analysis.cost import module_macs
 from mmdet_lcp.criteria import Objective
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PhaseConfig, PruningConfig, SelectionConfig
+from mmdet_lcp.runner.config import KEY, PruningConfig, SelectionConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.updates import NoUpdate

@@ -13,8 +13,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from mmdet_lcp.analysis.cost import detector_cost
-from mmdet_lcp.runner.config import PruningConfig, read_mimic_of
-from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig, read_mimic_of
 from mmdet_lcp.runner.mimic.setup import MimicSetup
 
 register_all_modules()

@@ -34,7 +34,8 @@ from mmdet_lcp.criteria.images import SelectionImages
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.parts import parts_of
 from mmdet_lcp.criteria.thinet_samples import sample_moments
-from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.runner.support.synthetic import synthetic_batch

@@ -10,12 +10,8 @@ from mmengine.config import Config
 from mmdet_lcp.attachments import LocalizationAuxiliary
 from mmdet_lcp.criteria import LCP, Objective
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import (
-    PhaseConfig,
-    PruningConfig,
-    RetrainConfig,
-    SelectionConfig,
-)
+from mmdet_lcp.runner.config import PruningConfig, RetrainConfig, SelectionConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.updates import NoUpdate, SGDUpdate
 
 FRAGMENT = Path(__file__).parents[2] / 'configs' / '_base_' / 'pruning' / 'lcp.py'

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.phase_loop import schedule_phases
 
 

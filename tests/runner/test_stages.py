@@ -7,7 +7,8 @@ from torch import nn
 
 from mmdet_lcp.criteria import LCP
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.stages import choose_stages, round_half_up, to_divisor, with_counts
 from mmdet_lcp.runner.targets.target import Target
 from mmdet_lcp.structure import ChannelGroup, Member

@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PhaseConfig, PruningConfig
+from mmdet_lcp.runner.config import KEY, PruningConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.schedules import stretched
 
 # Keys of a phase that say how long and how it trains; others, such as `mimic`, stay.

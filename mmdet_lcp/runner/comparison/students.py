@@ -12,9 +12,10 @@ from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.plan import ComparisonPlan
-from mmdet_lcp.runner.config import KEY, read_mimic_of
+from mmdet_lcp.runner.config import KEY
 from mmdet_lcp.runner.config_file import read_config
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
+from mmdet_lcp.runner.mimic.config import read_mimic_of
 
 _HOOK = 'mmdet_lcp.runner.comparison.control_result'
 _RUNNER = 'mmdet_lcp.MimicRunner'

@@ -3,13 +3,16 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_positive
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import FeatureMimicLoss
 from mmdet_lcp.models.feature_transform import check_kind
+from mmdet_lcp.runner.keys import parse
 
 REGIONS = ('proposals', 'ground_truth', 'map')
 LEVELS = ('own', 'all')
@@ -174,3 +177,48 @@ class MimicConfig:
     def loss(self) -> FeatureMimicLoss:
         """The loss that these keys describe."""
         return FeatureMimicLoss(self.normalized, self.pooling, self.output_size, self.standardized)
+
+
+def read_mimic(given: Mapping[str, Any], where: str) -> MimicConfig:
+    """Read and check a `mimic` config.
+
+    Args:
+        given: as it stands in the config.
+        where: its key, for messages.
+
+    Raises:
+        CompressionError: a key is misspelt, or a value out of range.
+    """
+    mimic = parse(MimicConfig, given, where)
+    if isinstance(mimic.teacher, Mapping):
+        mimic.teacher = parse(TeacherConfig, mimic.teacher, f'{where}.teacher')
+    if not isinstance(mimic.taps, (list, tuple)):
+        raise CompressionError(f'{where}.taps={mimic.taps!r} must be a list of dicts')
+    mimic.taps = [
+        tap if isinstance(tap, TapConfig) else parse(TapConfig, tap, f'{where}.taps[{number}]')
+        for number, tap in enumerate(mimic.taps)
+    ]
+    mimic.check(where)
+    return mimic
+
+
+def read_mimic_of(cfg: Mapping[str, Any]) -> MimicConfig:
+    """Read and check the `mimic` key of a whole config.
+
+    Raises:
+        CompressionError: the key is missing or misspelt, or something in it is.
+    """
+    if KEY not in cfg:
+        near = difflib.get_close_matches(KEY, list(cfg), 1, 0.6)
+        hint = f' Did you mean `{near[0]}` to be `{KEY}`?' if near else ''
+        raise CompressionError(
+            f'the config has no `{KEY}` key, which MimicRunner needs.{hint} Inherit a fragment '
+            'of configs/_base_/distill/.'
+        )
+    mimic = read_mimic(cfg[KEY], KEY)
+    if not isinstance(mimic.teacher, TeacherConfig):
+        raise CompressionError(
+            f'{KEY}.teacher is missing: name the large detector, '
+            f"{KEY}=dict(teacher=dict(config='....py', checkpoint='....pth'))"
+        )
+    return mimic

@@ -16,9 +16,9 @@ from mmdet_lcp.attachments import MimicDetector
 from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.runner.checkpoint import begin_or_resume
-from mmdet_lcp.runner.config import SelectionConfig, read_mimic_of
+from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.image_size import deployed_image_size, evaluation_loop
-from mmdet_lcp.runner.mimic.config import KEY
+from mmdet_lcp.runner.mimic.config import KEY, read_mimic_of
 from mmdet_lcp.runner.mimic.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.runner.mimic.setup import MimicSetup
 from mmdet_lcp.runner.mimic.teacher_count import TeacherCountHook

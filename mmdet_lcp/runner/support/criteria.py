@@ -27,7 +27,8 @@ from mmdet_lcp.criteria import (
 )
 from mmdet_lcp.criteria.images import SelectionImages
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, PruningConfig
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.proposals import proposed_regions
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet

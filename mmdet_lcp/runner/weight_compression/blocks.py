@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import check_pattern
+from mmdet_lcp.runner.keys import check_pattern
 from mmdet_lcp.structure.blocks import BACKBONE, stage_of
 
 _LISTS = (nn.ModuleList, nn.Sequential)

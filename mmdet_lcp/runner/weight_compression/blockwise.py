@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, check_pattern, parse
+from mmdet_lcp.runner.keys import check_pattern, parse
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression.blocks import Block, blocks_of, default_blocks
 from mmdet_lcp.runner.weight_compression.full_precision import PARTS, full_precision
 from mmdet_lcp.runner.weight_compression.layers import choose_layers, weight_layers

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import check_pattern
+from mmdet_lcp.runner.keys import check_pattern
 
 CONV, FC = 'conv', 'fc'  # layer types, as Deep Compression counts them
 

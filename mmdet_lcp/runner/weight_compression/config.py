@@ -9,7 +9,7 @@ from typing import Any
 from mmdet_lcp.codec import PackSettings
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.config import build, check_keys, parse
+from mmdet_lcp.runner.keys import build, check_keys, parse
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod
 
 KEY = 'weight_compression'

@@ -14,7 +14,7 @@ from torch import nn
 from mmdet_lcp.criteria.checks import check_integer, check_not_negative
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression.by_layer import check_values, values_by_layer
 from mmdet_lcp.runner.weight_compression.layers import choose_layers, matching, weight_layers
 from mmdet_lcp.runner.weight_compression.penalty import PenaltyStage

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import check_pattern
+from mmdet_lcp.runner.keys import check_pattern
 from mmdet_lcp.structure.stage import Skipped
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.attachments.attached_detector import AttachedDetector, Attachment
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression.stage import TransformStage
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression.layers import require_finite
 from mmdet_lcp.runner.weight_compression.stage import TransformStage
 from mmdet_lcp.transforms import (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.structure.stage import Skipped
 
 

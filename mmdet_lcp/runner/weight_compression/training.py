@@ -3,7 +3,8 @@
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, parse
+from mmdet_lcp.runner.keys import parse
+from mmdet_lcp.runner.phase_config import PhaseConfig
 
 
 def training_of(given: Any, where: str) -> PhaseConfig:

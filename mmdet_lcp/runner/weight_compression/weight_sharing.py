@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from mmdet_lcp.criteria.checks import check_integer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression.by_layer import (
     check_values,
     layer_type,

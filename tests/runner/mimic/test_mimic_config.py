@@ -4,8 +4,14 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PruningConfig, read_mimic, read_mimic_of
-from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig
+from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.runner.mimic.config import (
+    MimicConfig,
+    TapConfig,
+    TeacherConfig,
+    read_mimic,
+    read_mimic_of,
+)
 
 TEACHER = dict(config='large.py', checkpoint='large.pth')
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.attachments.mimic_bridges import blank_sample
-from mmdet_lcp.runner.config import read_mimic_of
+from mmdet_lcp.runner.mimic.config import read_mimic_of
 from mmdet_lcp.runner.mimic.setup import MimicSetup
 
 from .conftest import FIXED

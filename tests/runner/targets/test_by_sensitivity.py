@@ -10,7 +10,8 @@ import pytest
 from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.analysis.sensitivity import Sensitivity, SensitivityCell
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PhaseConfig, PruningConfig, read_ratios
+from mmdet_lcp.runner.config import PruningConfig, read_ratios
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.stages import choose_stages
 from mmdet_lcp.runner.targets.by_sensitivity import (
     as_ratios,

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.config import PhaseConfig, parse
+from mmdet_lcp.runner.keys import parse
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression import TransformMethod, TransformStage
 from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import ElementMask, attach

@@ -7,7 +7,7 @@ from torch import nn
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.attachments import AttachedDetector
-from mmdet_lcp.runner.config import PhaseConfig
+from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.weight_compression import ConnectionPruning
 from mmdet_lcp.runner.weight_compression.penalty import PenaltyStage
 from mmdet_lcp.runner.weight_compression.pruning_round import share_after

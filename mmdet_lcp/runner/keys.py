@@ -1,0 +1,67 @@
+"""Dicts of a config become objects: every key and type is checked, the nearest valid one named."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.registry import Registry
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.registry import SCOPE
+
+
+def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """Raise a CompressionError that names the nearest valid key for one that nobody reads."""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.0)
+            raise CompressionError(
+                f'{where} has an unknown key {key!r}; the nearest valid one is {near[0]!r}. '
+                f'Valid keys: {", ".join(known)}'
+            )
+
+
+def check_pattern(pattern: str, where: str) -> None:
+    """Raise a CompressionError for something that is no regular expression."""
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise CompressionError(
+            f'{where}={pattern!r} is not a regular expression: {error}'
+        ) from error
+
+
+def parse(kind: type, given: Mapping[str, Any], where: str):
+    """Build a dataclass from a dict with checked keys."""
+    if not isinstance(given, Mapping):
+        raise CompressionError(f'{where} must be a dict, not {type(given).__name__}')
+    check_keys(given, [f.name for f in dataclasses.fields(kind)], where)
+    return kind(**given)
+
+
+def build(registry: Registry, given: Mapping[str, Any], where: str):
+    """Build a registered component; an unknown type or key is an error with the nearest one."""
+    if not isinstance(given, Mapping) or 'type' not in given:
+        raise CompressionError(f"{where} must be a dict with a 'type'")
+    given = dict(given)
+    given.pop('_scope_', None)  # mmengine adds it to what comes from another package's config
+    kind = given.pop('type')
+    if isinstance(kind, str):
+        known = registry.get(kind.removeprefix(f'{SCOPE}.'))
+        if known is None:
+            names = sorted(registry.module_dict)
+            near = difflib.get_close_matches(kind, names, 1, 0.0)
+            raise CompressionError(
+                f'{where}.type={kind!r} is not registered; the nearest is {near[0]!r}. '
+                f'Registered: {", ".join(names)}'
+            )
+        kind = known
+    if not callable(kind):
+        raise CompressionError(f'{where}.type={kind!r} must be a name or a class')
+    parameters = inspect.signature(kind).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        check_keys(given, list(parameters), where)
+    return kind(**given)
