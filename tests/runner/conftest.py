@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from fake_gpu import FakeGpu
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
+
+from mmdet_lcp.runner import pruning_runner
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ROOT / 'tools' / 'train.py'
@@ -116,3 +119,26 @@ def plain_output(monkeypatch):
     """Leave configs unformatted and draw no pictures: half of a tiny run's time."""
     monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
     monkeypatch.setattr('mmdet_lcp.runner.finish.detections_side_by_side', lambda *_: None)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Runs go to a GPU that is none. What traces the detector is left unchecked."""
+    gpu = FakeGpu()
+
+    def unchecked(function):
+        def run(*args, **kwargs):
+            with gpu.pause():
+                return function(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr('mmengine.runner.runner.get_device', lambda: 'cuda')
+    monkeypatch.setattr(pruning_runner, 'find_groups', unchecked(pruning_runner.find_groups))
+    monkeypatch.setattr(
+        pruning_runner, 'following_norms', unchecked(pruning_runner.following_norms)
+    )
+    monkeypatch.setattr('mmdet_lcp.analysis.cost.macs_by_module', lambda *_: {'': 1})
+    monkeypatch.setattr('mmdet_lcp.runner.finish.paired_latency_ms', lambda *_, **__: (1.0, 1.0))
+    with gpu:
+        yield gpu
