@@ -1,0 +1,31 @@
+"""Every fix for a defect of the packages below us, a file each, named after what it mends.
+
+:func:`apply` applies them all and may be called any number of times; importing ``mmdet_lcp``
+calls it. A fix changes nothing where upstream already works. :func:`init_cpu_process_group`
+is for launch scripts and is not part of :func:`apply`.
+"""
+
+from mmdet_lcp.compat.checkpoint_reading import torch_load_weights_only
+from mmdet_lcp.compat.config_paths import config_package_name
+from mmdet_lcp.compat.distributed import (
+    close_process_group,
+    ddp_device_ids_on_cpu,
+    init_cpu_process_group,
+)
+from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
+from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
+from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
+from mmdet_lcp.compat.ssd_head import ssd_head_loss_cls
+
+__all__ = ['apply', 'close_process_group', 'empty_dataset_message', 'init_cpu_process_group']
+
+
+def apply() -> None:
+    """Apply every fix of this package to the running process. Idempotent."""
+    ssd_head_loss_cls()
+    exported_box_decoding()
+    exported_roi_align()
+    torch_load_weights_only()
+    ddp_device_ids_on_cpu()
+    config_package_name()
+    empty_datasets_named()
