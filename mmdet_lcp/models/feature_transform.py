@@ -31,8 +31,8 @@ class FeatureTransform(BaseModule):
         kind: ``'conv'``: a 3x3 convolution; ``'deconv'``: a 4x4 deconvolution that doubles the
             size, ReLU, then the convolution; ``'resize'``: bilinear to the size that is asked
             for, then the convolution; ``'none'``: the map as it is.
-        init_cfg: mmengine's initialisation; Kaiming (fan-in, linear) by default, so that the
-            output varies as the input does.
+        init_cfg: mmengine's initialisation; by default Kaiming's for what each layer reads, so
+            that the output has the input's mean square.
 
     Raises:
         CompressionError: an unknown kind, or ``'none'`` between different numbers of channels.
@@ -46,9 +46,9 @@ class FeatureTransform(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         check_kind('transform', kind)
+        self.own_init = init_cfg is None
         if init_cfg is None:
-            layers = ['Conv2d', 'ConvTranspose2d']
-            init_cfg = dict(type='Kaiming', layer=layers, mode='fan_in', nonlinearity='linear')
+            init_cfg = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear')
         super().__init__(init_cfg=init_cfg)
         self.kind = kind
         self.deconv: nn.Module | None = None
@@ -63,6 +63,20 @@ class FeatureTransform(BaseModule):
         if kind == 'deconv':
             self.deconv = nn.ConvTranspose2d(in_channels, in_channels, 4, stride=2, padding=1)
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+    def init_weights(self) -> None:
+        """By `init_cfg`; a deconvolution in front of its ReLU, which torch's Kaiming gets wrong.
+
+        A pixel of its output reads (kernel / stride)^2 pixels, not kernel^2, of the channels
+        that come in: taken for a convolution's, its maps come out four times too weak.
+        """
+        super().init_weights()
+        if self.deconv is not None and self.own_init:
+            pixels = (self.deconv.kernel_size[0] // self.deconv.stride[0]) ** 2
+            nn.init.normal_(
+                self.deconv.weight, std=(2 / (self.deconv.in_channels * pixels)) ** 0.5
+            )
+            nn.init.zeros_(self.deconv.bias)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """The transformed map.

@@ -47,12 +47,21 @@ def test_none(maps):
     assert not list(transform.parameters())
 
 
-def test_begins_with_the_inputs_variance():
+@pytest.mark.parametrize('kind', ['conv', 'deconv'])
+def test_begins_with_the_inputs_mean_square(kind):
     torch.manual_seed(0)
-    transform = FeatureTransform(64, 96)
+    transform = FeatureTransform(64, 96, kind)
     transform.init_weights()
     found = transform(torch.randn(2, 64, 20, 20))
-    assert 0.8 < float(found[..., 1:-1, 1:-1].var()) < 1.2
+    assert 0.8 < float(found[..., 2:-2, 2:-2].square().mean()) < 1.2
+
+
+def test_an_initialisation_of_ones_own():
+    transform = FeatureTransform(
+        4, 4, 'deconv', dict(type='Constant', layer=['ConvTranspose2d', 'Conv2d'], val=0.5)
+    )
+    transform.init_weights()
+    assert (transform.deconv.weight == 0.5).all() and (transform.conv.weight == 0.5).all()
 
 
 @pytest.mark.parametrize('keys, words', [
