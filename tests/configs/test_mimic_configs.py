@@ -56,6 +56,8 @@ def test_all_are_there():
                     assert f'{detector}_{width}_width_{data}_{kind}' in NAMES
         for kind in kinds:
             assert f'ssd_half_input_{data}_{kind}' in NAMES
+        for kind in kinds[:2]:
+            assert f'ssd_half_input_shallow_{data}_{kind}' in NAMES
         assert f'faster_rcnn_quarter_width_{data}_stage2' in NAMES
         for backbone in ('mobilenet_v1', 'shufflenet_v1'):
             for kind in kinds[:2]:
