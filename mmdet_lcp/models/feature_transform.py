@@ -13,6 +13,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import MODELS
 
 KINDS = ('conv', 'deconv', 'resize', 'none')
+KERNEL, STRIDE = 4, 2  # of the deconvolution
 
 
 def check_kind(where: str, kind: str) -> None:
@@ -46,9 +47,14 @@ class FeatureTransform(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         check_kind('transform', kind)
-        self.own_init = init_cfg is None
         if init_cfg is None:
-            init_cfg = dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear')
+            # Kaiming's for a ReLU behind. A pixel of the deconvolution reads (kernel / stride)^2
+            # pixels; torch counts kernel^2, and its maps come out too weak.
+            std = (2 / (in_channels * (KERNEL // STRIDE) ** 2)) ** 0.5
+            init_cfg = [
+                dict(type='Kaiming', layer='Conv2d', mode='fan_in', nonlinearity='linear'),
+                dict(type='Normal', layer='ConvTranspose2d', std=std),
+            ]
         super().__init__(init_cfg=init_cfg)
         self.kind = kind
         self.deconv: nn.Module | None = None
@@ -61,22 +67,8 @@ class FeatureTransform(BaseModule):
                 )
             return
         if kind == 'deconv':
-            self.deconv = nn.ConvTranspose2d(in_channels, in_channels, 4, stride=2, padding=1)
+            self.deconv = nn.ConvTranspose2d(in_channels, in_channels, KERNEL, STRIDE, padding=1)
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-    def init_weights(self) -> None:
-        """By `init_cfg`; a deconvolution in front of its ReLU, which torch's Kaiming gets wrong.
-
-        A pixel of its output reads (kernel / stride)^2 pixels, not kernel^2, of the channels
-        that come in: taken for a convolution's, its maps come out four times too weak.
-        """
-        super().init_weights()
-        if self.deconv is not None and self.own_init:
-            pixels = (self.deconv.kernel_size[0] // self.deconv.stride[0]) ** 2
-            nn.init.normal_(
-                self.deconv.weight, std=(2 / (self.deconv.in_channels * pixels)) ** 0.5
-            )
-            nn.init.zeros_(self.deconv.bias)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """The transformed map.
