@@ -5,7 +5,6 @@ one behind the other: a chain says in one config which ones, and in which order.
 """
 
 import copy
-import difflib
 import hashlib
 import json
 import time
@@ -35,6 +34,7 @@ from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.runner.chain_links import KEY, KINDS, Link, named, read_chain
 from mmdet_lcp.runner.checkpoint import load_detector
 from mmdet_lcp.runner.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.runner.keys import meant
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
 from mmdet_lcp.runner.phased_runner import unwrap
 from mmdet_lcp.runner.ranks import on_main
@@ -148,11 +148,9 @@ class ChainRunner:
                 )
         for link in self.links:
             if link.key not in self.cfg:
-                near = difflib.get_close_matches(link.key, list(self.cfg), 1, 0.6)
-                hint = f' Did you mean `{near[0]}` to be `{link.key}`?' if near else ''
                 raise CompressionError(
                     f'{KEY}[{link.number - 1}] needs the key `{link.key}` in the config, which '
-                    f'is not there.{hint}'
+                    f'is not there.{meant(self.cfg, link.key)}'
                 )
             cfg = self.link_config(link)
             with named(link):

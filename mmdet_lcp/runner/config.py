@@ -13,7 +13,7 @@ from mmdet_lcp.criteria.checks import check_integer, check_not_negative
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
-from mmdet_lcp.runner.keys import build, check_keys, check_pattern, parse
+from mmdet_lcp.runner.keys import build, check_keys, check_pattern, parse, section
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
 from mmdet_lcp.runner.mimic.config import MimicConfig, read_mimic
 from mmdet_lcp.runner.phase_config import PhaseConfig
@@ -211,16 +211,10 @@ class PruningConfig:
         Raises:
             CompressionError: the key is missing or misspelt, or something in it is.
         """
-        if KEY not in cfg:
-            near = [key for key in difflib.get_close_matches(KEY, list(cfg), 3, 0.6)]
-            hint = f' Did you mean `{near[0]}` to be `{KEY}`?' if near else ''
-            raise CompressionError(
-                f'the config has no `{KEY}` key, which PruningRunner needs.{hint} Inherit a '
-                'fragment of configs/_base_/pruning/.'
-            )
-        if not isinstance(cfg[KEY], Mapping):
-            raise CompressionError(f'{KEY} must be a dict, not {type(cfg[KEY]).__name__}')
-        given = dict(cfg[KEY])
+        given = section(cfg, KEY, 'PruningRunner', 'pruning')
+        if not isinstance(given, Mapping):
+            raise CompressionError(f'{KEY} must be a dict, not {type(given).__name__}')
+        given = dict(given)
         check_keys(given, [f.name for f in dataclasses.fields(cls)], KEY)
         for key in ('criterion', 'update', 'finetune', 'retrain'):
             if given.get(key) is None:

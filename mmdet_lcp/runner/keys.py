@@ -13,6 +13,27 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import SCOPE
 
 
+def section(cfg: Mapping[str, Any], key: str, runner: str, fragments: str) -> Any:
+    """What a whole config has under the key that a runner reads.
+
+    Raises:
+        CompressionError: it has none; names the key that looks most like it, and the folder of
+            ``configs/_base_/`` with the fragments to inherit.
+    """
+    if key not in cfg:
+        raise CompressionError(
+            f'the config has no `{key}` key, which {runner} needs.{meant(cfg, key)} '
+            f'Inherit a fragment of configs/_base_/{fragments}/.'
+        )
+    return cfg[key]
+
+
+def meant(cfg: Mapping[str, Any], key: str) -> str:
+    """For a message: asks whether a key that looks like the missing one was meant to be it."""
+    near = difflib.get_close_matches(key, list(cfg), 1, 0.6)
+    return f' Did you mean `{near[0]}` to be `{key}`?' if near else ''
+
+
 def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     """Raise a CompressionError that names the nearest valid key for one that nobody reads."""
     for key in given:

@@ -3,7 +3,6 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from mmdet_lcp.criteria.checks import check_integer, check_not_negative, check_p
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import FeatureMimicLoss
 from mmdet_lcp.models.feature_transform import check_kind
-from mmdet_lcp.runner.keys import parse
+from mmdet_lcp.runner.keys import parse, section
 
 REGIONS = ('proposals', 'ground_truth', 'map')
 LEVELS = ('own', 'all')
@@ -208,14 +207,7 @@ def read_mimic_of(cfg: Mapping[str, Any]) -> MimicConfig:
     Raises:
         CompressionError: the key is missing or misspelt, or something in it is.
     """
-    if KEY not in cfg:
-        near = difflib.get_close_matches(KEY, list(cfg), 1, 0.6)
-        hint = f' Did you mean `{near[0]}` to be `{KEY}`?' if near else ''
-        raise CompressionError(
-            f'the config has no `{KEY}` key, which MimicRunner needs.{hint} Inherit a fragment '
-            'of configs/_base_/distill/.'
-        )
-    mimic = read_mimic(cfg[KEY], KEY)
+    mimic = read_mimic(section(cfg, KEY, 'MimicRunner', 'distill'), KEY)
     if not isinstance(mimic.teacher, TeacherConfig):
         raise CompressionError(
             f'{KEY}.teacher is missing: name the large detector, '

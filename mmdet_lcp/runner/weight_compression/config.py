@@ -1,7 +1,6 @@
 """The `weight_compression` config: every key, its default and its range."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from mmdet_lcp.codec import PackSettings
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import METHODS
-from mmdet_lcp.runner.keys import build, check_keys, parse
+from mmdet_lcp.runner.keys import build, check_keys, parse, section
 from mmdet_lcp.runner.weight_compression.stage import TransformMethod
 
 KEY = 'weight_compression'
@@ -47,16 +46,10 @@ class WeightCompressionConfig:
         Raises:
             CompressionError: the key is missing or misspelt, or something in it is.
         """
-        if KEY not in cfg:
-            near = difflib.get_close_matches(KEY, list(cfg), 1, 0.6)
-            hint = f' Did you mean `{near[0]}` to be `{KEY}`?' if near else ''
-            raise CompressionError(
-                f'the config has no `{KEY}` key, which WeightCompressionRunner needs.{hint} '
-                'Inherit a fragment of configs/_base_/weight_compression/.'
-            )
-        if not isinstance(cfg[KEY], Mapping):
-            raise CompressionError(f'{KEY} must be a dict, not {type(cfg[KEY]).__name__}')
-        given = dict(cfg[KEY])
+        given = section(cfg, KEY, 'WeightCompressionRunner', 'weight_compression')
+        if not isinstance(given, Mapping):
+            raise CompressionError(f'{KEY} must be a dict, not {type(given).__name__}')
+        given = dict(given)
         check_keys(given, [f.name for f in dataclasses.fields(cls)], KEY)
         methods = given.get('methods')
         if not isinstance(methods, Mapping):
