@@ -14,7 +14,10 @@ STEPS = (
     ),
     (
         'training the dense detector, about 5 minutes on 2 cores',
-        ['tools/train.py', 'configs/ssd/ssd_narrow_vgg_digits.py', '--work-dir', f'{WORK}/dense'],
+        [
+            *('tools/train.py', 'configs/ssd/ssd_narrow_vgg_digits.py', '--seed', '0'),
+            *('--work-dir', f'{WORK}/dense'),
+        ],
     ),
     (
         'pruning it with LCP, about 4 minutes on 2 cores',
