@@ -2,7 +2,7 @@
 # 300x300, from random weights (a GPU's work).
 _base_ = ['../ssd/ssd300_vgg16_scratch_bccd.py', '../_base_/pruning/lcp_exact.py']
 
-load_from = 'work_dirs/ssd300_vgg16_scratch_bccd/epoch_40.pth'
+load_from = 'work_dirs/ssd300_vgg16_scratch_bccd/epoch_80.pth'
 
 pruning = dict(
     ratio=0.7,

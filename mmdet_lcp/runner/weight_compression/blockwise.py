@@ -26,7 +26,7 @@ from mmdet_lcp.structure.run_order import RunOrder, run_order
 from mmdet_lcp.structure.stage import Skipped
 from mmdet_lcp.transforms import transforms_of
 
-SCHEDULES = ('greedy', 'all_at_once')
+SCHEDULES = ('greedy', 'progressive', 'all_at_once')
 
 
 @dataclass(kw_only=True)
@@ -37,6 +37,7 @@ class BlockwiseMethod(TransformMethod):
         training: the training behind each block, as `PhaseConfig` takes it. All at once, the
             training is as long as that of all blocks together, its schedule stretched.
         schedule: ``'greedy'``: block by block, each frozen behind its training;
+            ``'progressive'``: block by block, and what has been changed trains on;
             ``'all_at_once'``: the control.
         blocks: a regular expression for each block, from the bottom up; every layer that is
             changed is in one of them. ``None``: the backbone's stages, then each other part.
@@ -77,7 +78,7 @@ class BlockwiseMethod(TransformMethod):
             near = difflib.get_close_matches(str(self.schedule), SCHEDULES, 1, 0.0)[0]
             raise CompressionError(
                 f'{where}.schedule={self.schedule!r} is unknown; the nearest is {near!r}. There '
-                f'are {" and ".join(map(repr, SCHEDULES))}'
+                f'are {", ".join(map(repr, SCHEDULES))}'
             )
         if self.blocks is not None and (
             not isinstance(self.blocks, (list, tuple)) or not self.blocks
@@ -139,7 +140,9 @@ class BlockwiseMethod(TransformMethod):
             for number, block in enumerate(blocks):
                 above = {path for other in blocks[number + 1 :] for path in other.layers}
                 named = Block(f'block {number + 1} of {len(blocks)}: {block.name}', block.layers)
-                frozen = self._frozen(order, block, above, set(found))
+                frozen = []
+                if self.schedule == 'greedy':
+                    frozen = self._frozen(order, block, above, set(found))
                 stages.append(BlockStage(self, named, phase, where, frozen))
         return list(stages), skipped
 

@@ -102,6 +102,15 @@ def test_all_at_once_has_the_sum_of_the_training():
     assert stage.frozen == []
 
 
+def test_progressive_is_greedy_without_freezing():
+    greedy, _ = laid_out('faster_rcnn')
+    progressive, _ = laid_out('faster_rcnn', schedule='progressive')
+    assert [stage.layers for stage in progressive] == [stage.layers for stage in greedy]
+    assert [stage.training for stage in progressive] == [stage.training for stage in greedy]
+    assert all(stage.frozen for stage in greedy)
+    assert not any(stage.frozen for stage in progressive)
+
+
 class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
