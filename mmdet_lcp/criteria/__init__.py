@@ -10,7 +10,7 @@ from .group_fisher import GroupFisher
 from .lcp import LCP
 from .problem import Objective, SelectionProblem
 from .random_channels import RandomChannels
-from .ranking import RankingCriterion
+from .ranking import RankingCriterion, sum_by_channel
 from .selection_batch import SelectionBatch
 from .taylor import Taylor
 from .thinet import ThiNet
@@ -34,4 +34,5 @@ __all__ = [
     'Taylor',
     'ThiNet',
     'largest',
+    'sum_by_channel',
 ]

@@ -26,6 +26,12 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
         cfg = Config.fromfile(path)
     except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
         raise CompressionError(f'{path} cannot be read: {error}') from error
+    except ImportError as error:
+        first = str(error).partition(', the current sys.path')[0]  # a list of folders follows
+        raise CompressionError(
+            f'{path}: {first}. A module of your own is found where PYTHONPATH says, e.g. '
+            'PYTHONPATH=.'
+        ) from error
     if changes:
         cfg.merge_from_dict(dict(changes))
     return cfg

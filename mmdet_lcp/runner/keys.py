@@ -77,7 +77,8 @@ def build(registry: Registry, given: Mapping[str, Any], where: str):
             near = difflib.get_close_matches(kind, names, 1, 0.0)
             raise CompressionError(
                 f'{where}.type={kind!r} is not registered; the nearest is {near[0]!r}. '
-                f'Registered: {", ".join(names)}'
+                f'Registered: {", ".join(names)}. One of your own is registered when the config '
+                "imports its module: custom_imports = dict(imports=['my_module'])"
             )
         kind = known
     if not callable(kind):

@@ -8,6 +8,7 @@ from mmdet_lcp.analysis.comparison import CELLS, REPORT, RUN
 from mmdet_lcp.analysis.removal_amount import amount_name
 from mmdet_lcp.runner.comparison.budget import Budget, set_phases
 from mmdet_lcp.runner.comparison.config_text import fingerprint
+from mmdet_lcp.runner.comparison.imports import with_imports
 from mmdet_lcp.runner.comparison.methods import Method
 from mmdet_lcp.runner.config import KEY, PruningConfig
 
@@ -96,6 +97,7 @@ def pruning_cell(
     """
     given = PruningConfig.from_cfg(base)
     pruning = set_phases(method.apply(base[KEY]), given, budget, epoch_length)
+    base = with_imports(base, method.imports)
     cfg = {**keep_one_checkpoint(base), KEY: pruning, 'runner_type': 'mmdet_lcp.PruningRunner'}
     cfg['randomness'] = {**(base.get('randomness') or {}), 'seed': seed}
     PruningConfig.from_cfg(cfg)

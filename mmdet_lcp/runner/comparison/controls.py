@@ -19,6 +19,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.runner.comparison.ground import Ground
+from mmdet_lcp.runner.comparison.imports import with_imports
 from mmdet_lcp.runner.config import KEY, PruningConfig
 from mmdet_lcp.runner.schedules import lasting, stretched
 from mmdet_lcp.runner.stages import round_half_up
@@ -34,7 +35,7 @@ CONTROLS = {
     'ones are.',
 }
 FROM_SCRATCH = ('scratch', 'uniform')
-_IMPORTS = ('mmdet_lcp.runner.comparison.control_result',)
+_HOOK = 'mmdet_lcp.runner.comparison.control_result'
 
 
 def structure(ground: Ground, widths: Sequence[tuple[Stage, int]]) -> Plan:
@@ -159,11 +160,7 @@ def _plain_training(
         *(base.get('custom_hooks') or []),
         dict(type='mmdet_lcp.ControlResultHook', image_size=list(ground.image_size)),
     ]
-    imports = base.get('custom_imports') or {}
-    cfg['custom_imports'] = {
-        **imports,
-        'imports': [*_listed(imports.get('imports')), *_IMPORTS],
-    }
+    cfg = with_imports(cfg, [_HOOK])
     cfg['randomness'] = {**(base.get('randomness') or {}), 'seed': seed}
     return cfg
 
@@ -185,7 +182,3 @@ def _nearest(macs: Callable[[float], int], wanted: int, steps: int = 14) -> floa
         else:
             high = middle
     return min(tried, key=lambda factor: abs(tried[factor] - wanted))
-
-
-def _listed(value: Any) -> list:
-    return [value] if isinstance(value, str) else list(value or [])

@@ -1,16 +1,15 @@
 """Methods: what a fragment of configs/_base_/pruning/ says of how channels are chosen."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
-
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.comparison.imports import imported_modules
 from mmdet_lcp.runner.config import KEY
+from mmdet_lcp.runner.config_file import read_config
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
 OWN_KEYS = ('criterion', 'update', 'attachment', 'objective', 'method')
@@ -29,11 +28,13 @@ class Method:
         name: as it was asked for, without folder: ``'lcp'``, ``'lcp+exact'``.
         parts: the keys of `OWN_KEYS` that the fragment gives.
         positions: the fragment's `selection.positions`, if it has any.
+        imports: modules that the fragment imports, which a criterion of one's own is in.
     """
 
     name: str
     parts: dict[str, Any]
     positions: dict[str, Any] | None = None
+    imports: Sequence[str] = ()
 
     @property
     def update(self) -> str:
@@ -120,22 +121,21 @@ def read_method(path: Path, name: str) -> Method:
     Raises:
         CompressionError: it is no pruning fragment.
     """
-    try:
-        pruning = Config.fromfile(path).to_dict().get(KEY)
-    except (OSError, SyntaxError, NameError, ConfigParsingError) as error:
-        raise CompressionError(f'{path} cannot be read: {error}') from error
+    cfg = read_config(str(path)).to_dict()
+    pruning = cfg.get(KEY)
     if not isinstance(pruning, dict):
         raise CompressionError(f'{path} has no `{KEY}` key: it is no fragment of a method')
     for key in ('criterion', 'update'):
         if not isinstance(pruning.get(key), dict) or 'type' not in pruning[key]:
             raise CompressionError(f'{path}: {KEY}.{key} must be a dict with a `type`')
     parts = {key: pruning[key] for key in OWN_KEYS if key in pruning}
-    return Method(name, parts, (pruning.get('selection') or {}).get('positions'))
+    positions = (pruning.get('selection') or {}).get('positions')
+    return Method(name, parts, positions, imported_modules(cfg))
 
 
 def _with_update(method: Method, update: str) -> Method:
     """A method with one of `UPDATES`, or with the update of another method."""
-    positions = method.positions
+    positions, imports = method.positions, method.imports
     if update in UPDATES:
         kind, words = UPDATES[update]
         config: dict[str, Any] = dict(type=kind)
@@ -152,7 +152,7 @@ def _with_update(method: Method, update: str) -> Method:
         )
     title = method.parts.get('method') or method.name.partition('+')[0]
     parts = {**method.parts, 'update': config, 'method': f'{title}, {words}'}
-    return Method(method.name, parts, positions)
+    return Method(method.name, parts, positions, imports)
 
 
 def _describe(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
+from mmdet_lcp.runner.comparison.imports import with_imports
 from mmdet_lcp.runner.comparison.plan import ComparisonPlan
 from mmdet_lcp.runner.config import KEY
 from mmdet_lcp.runner.config_file import read_config
@@ -54,10 +55,7 @@ def _cell(name: str, cfg: dict[str, Any], seed: int) -> Cell:
         *(cfg.get('custom_hooks') or []),
         dict(type='mmdet_lcp.ControlResultHook'),
     ]
-    imports = cfg.get('custom_imports') or {}
-    before = imports.get('imports') or []
-    before = [before] if isinstance(before, str) else list(before)
-    cfg['custom_imports'] = {**imports, 'imports': [*before, _HOOK]}
+    cfg = with_imports(cfg, [_HOOK])
     cfg['randomness'] = {**(cfg.get('randomness') or {}), 'seed': seed}
     return Cell(name, 'config', seed, cfg, f'{epochs} epochs', epochs, result=CONTROL_RESULT)
 
