@@ -39,7 +39,7 @@ class Script:
         path: the script.
         args: its arguments.
         output: folder for what it prints.
-        env: changes to the environment.
+        env: changes to the environment; PYTHONPATH only if it is among them.
         format_configs: whether configs are written nicely, which takes mmengine seconds.
     """
 
@@ -106,6 +106,7 @@ def _main(
     os.environ.update(env)
     sys.argv = [path, *args]
     sys.path = [p for p in sys.path if not p.startswith(str(Path(__file__).parent))]
+    sys.path[:0] = filter(None, env.get('PYTHONPATH', '').split(os.pathsep))
     assert 'mmdet_lcp' not in sys.modules
     if not format_configs:
         import mmengine.config.config

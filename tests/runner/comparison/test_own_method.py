@@ -2,12 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from comparisons import Forked, load_tool
 from mmengine.config import Config
 
 from mmdet_lcp.errors import CompressionError
@@ -50,13 +50,14 @@ def test_a_type_that_nobody_imports(config):
 
 
 def test_the_tool_runs_it(fragment, config, tmp_path):
-    """The command of the page, in processes of their own that know the module by PYTHONPATH."""
-    words = ['--criteria', f'{fragment}+exact', '--ratios', '0.5', '--out', tmp_path / 'out']
+    """The command of the page; its processes know the module by PYTHONPATH."""
+
+    def start(command, log, env) -> Forked:
+        return Forked(command, log, {**env, 'PYTHONPATH': str(tmp_path)})
+
+    words = ['--criteria', f'{fragment}+exact', '--ratios', '0.5', '--out', str(tmp_path / 'out')]
     words += ['--cfg-options', 'pruning.retrain.max_epochs=1']
-    command = [sys.executable, ROOT / 'tools/compare.py', config, *words]
-    env = {'PYTHONPATH': f'{tmp_path}:{ROOT}', 'PATH': '/usr/bin:/bin'}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert load_tool('compare').main([config, *words], start) == 0
     run = tmp_path / 'out/cells/weight_spread+exact_r0.5_s0/run'
     assert json.loads((run / 'report.json').read_text())['method'] == 'Weight spread, exact update'
     dense = torch.load(Config.fromfile(config).load_from, weights_only=False)['state_dict']
