@@ -1,11 +1,9 @@
-"""The pages of a report: ``report.md``, ``steps.png`` and the tables on the screen."""
+"""The pages of a report: ``report.md``, the tables on the screen, and the pictures beside them."""
 
-import math
 import os
 from pathlib import Path
 
-from ..errors import CompressionError
-from ..files import atomic_path, write_json, write_text
+from ..files import write_json, write_text
 from .report import (
     DETECTIONS_PNG,
     REPORT_JSON,
@@ -15,11 +13,10 @@ from .report import (
     Report,
     TargetFacts,
     WeightFacts,
-    is_number,
-    main_metric,
     number,
 )
 from .share_picture import draw_shares
+from .steps_picture import draw_steps, step_metric
 from .tables import (
     MISSING,
     format_bytes,
@@ -113,66 +110,6 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         parts += ['## Left alone', markdown_table(['layer', 'reason'], rows, words=2)]
     parts += ['## To repeat it', f'```\n{report.command}\n```', _circumstances(report)]
     return '\n\n'.join(parts) + '\n'
-
-
-def draw_steps(report: Report, out_file: str | os.PathLike) -> None:
-    """Draw the main metric after each step into a PNG; nothing where no step has a metric.
-
-    Args:
-        report: The run.
-        out_file: The picture.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    key = _step_metric(report)
-    if key is None:
-        return
-    values = [number(step.metrics.get(key)) for step in report.steps]
-    figure = Figure(figsize=(min(30.0, max(6.0, 2.5 + 0.45 * len(values))), 5), dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    places = range(len(values))
-    axes.plot(places, values, color='0.6', linewidth=1, zorder=1)
-    looks = dict(
-        dense=('black', 'black', 's'),
-        selected=('white', 'tab:red', 'o'),
-        finetuned=('tab:blue', 'tab:blue', 'o'),
-        transformed=('white', 'tab:orange', 'o'),
-        trained=('tab:blue', 'tab:blue', 'o'),
-        final=('tab:green', 'tab:green', 'D'),
-    )
-    for kind, (face, edge, marker) in looks.items():
-        here = [i for i, step in enumerate(report.steps) if step.step == kind]
-        if here:
-            axes.scatter(
-                here,
-                [values[i] for i in here],
-                s=45,
-                marker=marker,
-                facecolor=face,
-                edgecolor=edge,
-                linewidth=1.5,
-                label=kind,
-                zorder=2,
-            )
-    dense = next(
-        (v for v, step in zip(values, report.steps, strict=True) if step.step == 'dense'), math.nan
-    )
-    if math.isfinite(dense):
-        axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
-    axes.set_xticks(places, [step.group or step.step for step in report.steps], rotation=60)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment('right')
-        label.set_rotation_mode('anchor')
-    axes.set_xlabel('step, in order')
-    axes.set_ylabel(key)
-    axes.grid(axis='y', alpha=0.3)
-    axes.margins(y=0.12)
-    axes.legend(loc='best', framealpha=0.9)
-    axes.set_title(f'{report.method}: {key} after each step')
-    with atomic_path(out_file) as temporary:
-        figure.savefig(temporary, bbox_inches='tight')
 
 
 def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -270,25 +207,13 @@ def _share_table(report: Report) -> tuple[list[str], list[list[str]]]:
 
 
 def _step_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    key = _step_metric(report)
+    key = step_metric(report)
     first = report.steps[0].metrics.get(key)
     rows = []
     for step in report.steps:
         value = step.metrics.get(key)
         rows.append([step.label, format_metric(value), format_difference(first, value)])
     return ['step', key or 'metric', 'change'], rows
-
-
-def _step_metric(report: Report) -> str | None:
-    """Return the main metric that the steps share, None where none was measured."""
-    for metrics in (report.dense.metrics, *(step.metrics for step in report.steps)):
-        try:
-            key = main_metric(metrics)
-        except CompressionError:
-            continue
-        if any(is_number(step.metrics.get(key)) for step in report.steps):
-            return key
-    return None
 
 
 def _circumstances(report: Report) -> str:

@@ -14,7 +14,6 @@ from mmdet_lcp.analysis.report import (
     read_report,
 )
 from mmdet_lcp.analysis.report_pages import (
-    draw_steps,
     report_markdown,
     summary_text,
     write_report,
@@ -107,13 +106,6 @@ def test_metric_of_only_one_detector_is_shown():
     row = next(line for line in text.split('\n') if 'bbox_mAP' in line)
     assert [cell.strip() for cell in row.split('|')[2:5]] == ['0.400', 'n/a', 'n/a']
     assert 'note' not in text
-
-
-def test_steps_figure(tmp_path):
-    draw_steps(report(), tmp_path / 'steps.png')
-    height, width = cv2.imread(str(tmp_path / 'steps.png')).shape[:2]
-    assert width > 1000 and height > 500
-    assert [path.name for path in tmp_path.iterdir()] == ['steps.png']
 
 
 def test_asked_and_reached_stand_side_by_side(tmp_path):
