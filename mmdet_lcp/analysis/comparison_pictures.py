@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic_path
 from .comparison import FINISHED, CellResult, Comparison, over_seeds, spread
 from .comparison_tables import MAP_PNG, STEPS_PNG
+from .figures import new_figure, save_figure, write_names
 from .removal_amount import amount_title
 from .tables import format_count
 
@@ -39,8 +39,7 @@ def draw_comparison(comparison: Comparison, folder: str | os.PathLike) -> None:
         (steps_figure(comparison), STEPS_PNG),
     ):
         if figure is not None:
-            with atomic_path(Path(folder) / name) as temporary:
-                figure.savefig(temporary, bbox_inches='tight')
+            save_figure(figure, Path(folder) / name)
 
 
 def look(number: int, control: bool = False) -> dict[str, Any]:
@@ -72,7 +71,7 @@ def cost_figure(comparison: Comparison) -> Figure | None:
         ('before the retraining', lambda cell: cell.selected.get(keys[0])),
     ]
     panels = [p for p in panels if over_seeds(comparison.cells, p[1]).count]
-    figure = _figure(6.2 * len(panels), 5)
+    figure = new_figure(6.2 * len(panels), 5, layout='constrained')
     dense = comparison.dense()
     place = _Places(comparison)
     every_axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -126,7 +125,8 @@ def steps_figure(comparison: Comparison) -> Figure | None:
     columns = min(_COLUMNS, len(ratios))
     rows = -(-len(ratios) // columns)
     longest = max(len(cell.steps) for cell in comparison.cells)
-    figure = _figure(columns * min(12.0, max(5.0, 1.5 + 0.32 * longest)), 5.2 * rows)
+    width = columns * min(12.0, max(5.0, 1.5 + 0.32 * longest))
+    figure = new_figure(width, 5.2 * rows, layout='constrained')
     every_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in every_axes[len(ratios) :]:
         axes.remove()
@@ -142,10 +142,7 @@ def steps_figure(comparison: Comparison) -> Figure | None:
             means = [spread(c.steps[i][1].get(key) for c in cells).mean for i in range(length)]
             points = [(i, mean, 0.0) for i, mean in enumerate(means) if mean is not None]
             _line(axes, points, method, look(number, _is_control(comparison, method)))
-        axes.set_xticks(range(len(names)), names, rotation=60)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment('right')
-            label.set_rotation_mode('anchor')
+        write_names(axes, names)
         axes.set_title(amount_title(ratio))
         axes.set_xlabel('groups, in the order of pruning')
     every_axes[0].set_ylabel(f'{key} on the validation set')
@@ -192,15 +189,6 @@ def _line(
         zorder=2,
         **look_,
     )
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout='constrained')
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _finish(figure: Figure, every_axes: Sequence[Axes]) -> None:

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from ..files import atomic_path
+from .figures import new_figure, save_figure, width_for, write_names
 from .sensitivity import LOSS, SENSITIVITY_PNG, Sensitivity
 
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
@@ -20,17 +20,13 @@ def draw_sensitivity(sensitivity: Sensitivity, folder: Path) -> bool:
         Whether there was anything to draw.
     """
     from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     measures = sensitivity.measures()
     if not sensitivity.cells or not measures:
         return False
     names = list(sensitivity.groups)
     ratios = sensitivity.ratios
-    width = min(30.0, max(6.0, 2.5 + 0.42 * len(names)))
-    figure = Figure(figsize=(width, 3.6 * len(measures) + 1.2), dpi=120)
-    FigureCanvasAgg(figure)
+    figure = new_figure(width_for(len(names)), 3.6 * len(measures) + 1.2)
     panels = figure.subplots(len(measures), 1, sharex=True, squeeze=False)[:, 0]
     colours = colormaps['viridis']
     for axes, measure in zip(panels, measures, strict=True):
@@ -51,10 +47,6 @@ def draw_sensitivity(sensitivity: Sensitivity, folder: Path) -> bool:
         axes.grid(alpha=0.3)
         axes.legend(loc='best', framealpha=0.9, fontsize='small')
     panels[0].set_title('One group pruned, nothing retrained')
-    panels[-1].set_xticks(range(len(names)), names, rotation=60)
-    for label in panels[-1].get_xticklabels():
-        label.set_horizontalalignment('right')
-        label.set_rotation_mode('anchor')
-    with atomic_path(folder / SENSITIVITY_PNG) as temporary:
-        figure.savefig(temporary, bbox_inches='tight')
+    write_names(panels[-1], names)
+    save_figure(figure, folder / SENSITIVITY_PNG)
     return True

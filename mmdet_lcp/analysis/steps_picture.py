@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import CompressionError
-from ..files import atomic_path
+from .figures import new_figure, save_figure, width_for, write_names
 from .report import Report, is_number, main_metric, number
 
 if TYPE_CHECKING:
@@ -29,22 +29,17 @@ def draw_steps(report: Report, out_file: str | os.PathLike) -> bool:
     figure = steps_figure(report)
     if figure is None:
         return False
-    with atomic_path(out_file) as temporary:
-        figure.savefig(temporary, bbox_inches='tight')
+    save_figure(figure, out_file)
     return True
 
 
 def steps_figure(report: Report) -> Figure | None:
     """The main metric after each step; ``None`` where no step has one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     key = step_metric(report)
     if key is None:
         return None
     values = [number(step.metrics.get(key)) for step in report.steps]
-    figure = Figure(figsize=(min(30.0, max(6.0, 2.5 + 0.45 * len(values))), 5), dpi=120)
-    FigureCanvasAgg(figure)
+    figure = new_figure(width_for(len(values)), 5)
     axes = figure.add_subplot()
     places = range(len(values))
     axes.plot(places, values, color='0.6', linewidth=1, zorder=1)
@@ -75,10 +70,7 @@ def steps_figure(report: Report) -> Figure | None:
     )
     if math.isfinite(dense):
         axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
-    axes.set_xticks(places, [step.group or step.step for step in report.steps], rotation=60)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment('right')
-        label.set_rotation_mode('anchor')
+    write_names(axes, [step.group or step.step for step in report.steps])
     axes.set_xlabel('step, in order')
     axes.set_ylabel(key)
     axes.grid(axis='y', alpha=0.3)

@@ -6,12 +6,10 @@ import pytest
 from mmdet_lcp.analysis.sensitivity import (
     SENSITIVITY_CSV,
     SENSITIVITY_JSON,
-    SENSITIVITY_PNG,
     Sensitivity,
     SensitivityCell,
     read_sensitivity,
 )
-from mmdet_lcp.analysis.sensitivity_picture import draw_sensitivity
 from mmdet_lcp.errors import CompressionError
 
 MAP = 'coco/bbox_mAP'
@@ -104,11 +102,3 @@ def test_summary_names_the_groups(found):
     assert 'Most sensitive by mAP: c (+0.38), d (+0.33), a (+0.08)' in text
     assert '+2.000' in text and '-0.530' in text
     assert 'dense: loss 2.000, mAP 0.630' in text
-
-
-def test_picture(found, tmp_path):
-    assert draw_sensitivity(found, tmp_path)
-    data = (tmp_path / SENSITIVITY_PNG).read_bytes()
-    assert data.startswith(b'\x89PNG') and len(data) > 5000
-    assert not draw_sensitivity(Sensitivity({'a': 3}), tmp_path / 'none')
-    assert not (tmp_path / 'none').exists()

@@ -9,12 +9,25 @@ from mmengine.hooks import Hook
 from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.files import write_json
-from mmdet_lcp.registry import HOOKS
+from mmdet_lcp.registry import HOOKS, SCOPE
+from mmdet_lcp.runner.comparison.imports import with_imports
 from mmdet_lcp.runner.image_size import deployed_image_size
 from mmdet_lcp.runner.plain_checkpoints import plain_detector
 from mmdet_lcp.runner.ranks import on_main
 
 _SECONDS = 'seconds_of_training'
+
+
+def with_result(cfg: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """A config whose training ends with `ControlResultHook`; the input stays as it is.
+
+    Args:
+        cfg: of a plain training.
+        options: the hook's.
+    """
+    hook = dict(type=f'{SCOPE}.{ControlResultHook.__name__}', **options)
+    hooks = [*(cfg.get('custom_hooks') or []), hook]
+    return {**with_imports(cfg, [__name__]), 'custom_hooks': hooks}
 
 
 @HOOKS.register_module()

@@ -18,8 +18,8 @@ from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
+from mmdet_lcp.runner.comparison.control_result import with_result
 from mmdet_lcp.runner.comparison.ground import Ground
-from mmdet_lcp.runner.comparison.imports import with_imports
 from mmdet_lcp.runner.config import KEY, PruningConfig
 from mmdet_lcp.runner.schedules import lasting, stretched
 from mmdet_lcp.runner.stages import round_half_up
@@ -35,7 +35,6 @@ CONTROLS = {
     'ones are.',
 }
 FROM_SCRATCH = ('scratch', 'uniform')
-_HOOK = 'mmdet_lcp.runner.comparison.control_result'
 
 
 def structure(ground: Ground, widths: Sequence[tuple[Stage, int]]) -> Plan:
@@ -156,11 +155,7 @@ def _plain_training(
         cfg.pop(key, None)
     train_cfg = base.get('train_cfg') or {}
     cfg['train_cfg'] = {**train_cfg, 'max_epochs': epochs, 'val_interval': epochs}
-    cfg['custom_hooks'] = [
-        *(base.get('custom_hooks') or []),
-        dict(type='mmdet_lcp.ControlResultHook', image_size=list(ground.image_size)),
-    ]
-    cfg = with_imports(cfg, [_HOOK])
+    cfg = with_result(cfg, image_size=list(ground.image_size))
     cfg['randomness'] = {**(base.get('randomness') or {}), 'seed': seed}
     return cfg
 

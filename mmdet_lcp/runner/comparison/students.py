@@ -11,14 +11,13 @@ from typing import Any
 from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.runner.comparison.cells import Cell, keep_one_checkpoint
-from mmdet_lcp.runner.comparison.imports import with_imports
+from mmdet_lcp.runner.comparison.control_result import with_result
 from mmdet_lcp.runner.comparison.plan import ComparisonPlan
 from mmdet_lcp.runner.config import KEY
 from mmdet_lcp.runner.config_file import read_config
 from mmdet_lcp.runner.mimic.config import KEY as MIMIC
 from mmdet_lcp.runner.mimic.config import read_mimic_of
 
-_HOOK = 'mmdet_lcp.runner.comparison.control_result'
 _RUNNER = 'mmdet_lcp.MimicRunner'
 
 
@@ -50,12 +49,7 @@ def plan_students(
 
 def _cell(name: str, cfg: dict[str, Any], seed: int) -> Cell:
     epochs = cfg['train_cfg']['max_epochs']
-    cfg = keep_one_checkpoint(cfg)
-    cfg['custom_hooks'] = [
-        *(cfg.get('custom_hooks') or []),
-        dict(type='mmdet_lcp.ControlResultHook'),
-    ]
-    cfg = with_imports(cfg, [_HOOK])
+    cfg = with_result(keep_one_checkpoint(cfg))
     cfg['randomness'] = {**(cfg.get('randomness') or {}), 'seed': seed}
     return Cell(name, 'config', seed, cfg, f'{epochs} epochs', epochs, result=CONTROL_RESULT)
 

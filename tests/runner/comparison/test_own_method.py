@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from comparisons import Forked, load_tool
+from mmdet.apis import init_detector
 from mmengine.config import Config
 
 from mmdet_lcp.errors import CompressionError
@@ -65,3 +66,10 @@ def test_the_tool_runs_it(fragment, config, tmp_path):
     best = weight.double().numpy().std(1, ddof=1).argsort()[len(weight) // 2 :]
     plan = json.loads((run / 'plan.json').read_text())['modules']
     assert plan['backbone.stage4.0.conv']['out_channels']['keep'] == sorted(best)
+
+    # What is handed out does not need the module; only the line that imports it has to go.
+    cfg = Config.fromfile(run / 'pruned_config.py', import_custom_modules=False)
+    assert cfg.pop('custom_imports') == dict(imports=['my_criteria'])
+    CRITERIA.module_dict.pop('WeightSpread')
+    detector = init_detector(cfg, str(run / 'pruned.pth'), device='cpu')
+    assert detector.backbone.stage4[0].conv.out_channels == len(best)
