@@ -1,10 +1,6 @@
 """Chains: pruning, a teacher and shared weights one behind the other, on one and on two ranks."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +8,7 @@ import torch
 from mmdet.apis import init_detector
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
+from ranks import train_on_two_ranks
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.analysis.chain_report import (
@@ -26,7 +23,7 @@ from mmdet_lcp.codec import PackedReader, init_packed_detector
 from mmdet_lcp.runner import ChainRunner, MimicRunner, PruningRunner, WeightCompressionRunner
 from mmdet_lcp.runner.chain_links import KINDS
 
-from .conftest import ROOT, SHORT, TRAIN
+from .conftest import SHORT
 
 SHARING = """
 weight_compression = dict(
@@ -193,20 +190,7 @@ def _die(self, student):
 
 def test_two_ranks(write_config, tmp_path):
     config = write_config('chain_ranks', TWO + STILL)
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
-    command += ['--master-port', str(port), str(TRAIN), str(config), '--launcher', 'pytorch']
-    ended = subprocess.run(
-        [*command, '--work-dir', str(tmp_path / 'out')],
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-5000:]
-    assert (ended.stdout + ended.stderr).count('times smaller.') == 1
+    assert train_on_two_ranks(config, tmp_path).count('times smaller.') == 1
     folder = tmp_path / 'out' / '2_weight_compression'
     packed = init_packed_detector(folder / 'compressed.lcp', device='cpu')
     weights = torch.load(folder / 'compressed.pth', weights_only=True)['state_dict']

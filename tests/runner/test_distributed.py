@@ -1,39 +1,13 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 
 import pytest
+from ranks import TELL, TELL_PLAN, free_port
 
 from .conftest import ROOT, SHORT, TRAIN
-
-# Says on every rank which channels were selected.
-TELL = """
-custom_hooks = [dict(type='mmdet_lcp.DropDegenerateBoxesHook'), dict(type='TellPlan')]
-custom_imports = dict(imports=['tell_plan'])
-"""
-TELL_PLAN = """
-import json, os
-from pathlib import Path
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-@HOOKS.register_module()
-class TellPlan(Hook):
-    def after_run(self, runner):
-        path = Path(__file__).with_name(f'rank{runner.rank}.json')
-        weights = {k: float(v.double().sum()) for k, v in runner.detector.state_dict().items()}
-        images = len(runner.selection_set.batches)
-        path.write_text(json.dumps([runner.plan.to_dict(), weights, images]))
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope='module')

@@ -1,23 +1,20 @@
 """A target instead of a ratio, through whole runs on tiny data."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 from processes import Script
+from ranks import TELL, TELL_PLAN, train_on_two_ranks
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.analysis import latency_table
 from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.analysis.report import read_report
 
-from .conftest import ROOT, TRAIN
-from .test_distributed import TELL, TELL_PLAN, free_port
+from .conftest import TRAIN
 
 # All groups of the backbone, exact, nothing trained but one short epoch at the end.
 EXACT = r"""
@@ -137,13 +134,7 @@ def test_ranks_agree(write_config, tmp_path):
     more = "pruning.update(layers=r'stage[34]', retrain=dict(max_epochs=0))\n"
     config = write_config('target_ranks', EXACT + more + NO_TEST)
     config.write_text(config.read_text() + TELL)
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
-    command += ['--master-port', str(free_port()), str(TRAIN), str(config)]
-    command += ['--launcher', 'pytorch', '--work-dir', str(tmp_path / 'out')]
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-5000:]
+    train_on_two_ranks(config, tmp_path)
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     assert ranks[0][0] == ranks[1][0] == json.loads((tmp_path / 'out' / 'plan.json').read_text())
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())

@@ -1,10 +1,7 @@
 """Whole runs on detectors with regions of their own: two-stage, and one without anchors."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +9,9 @@ import tiny
 import torch
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
+from ranks import TELL, TELL_PLAN, train_on_two_ranks
 
 from mmdet_lcp.structure import Plan
-
-from .conftest import ROOT, TRAIN
-from .test_distributed import TELL, TELL_PLAN, free_port
 
 GROUPS = ['backbone.layer3.1.conv1', 'backbone.layer4.1.conv1']
 # An iteration of training before each group and two at the end.
@@ -214,21 +209,7 @@ def test_two_ranks_select_the_same(tmp_path, data):
     extra += "pruning.update(layers=r'layer4\\.1\\.conv1', retrain=dict(max_epochs=0))\n"
     config = tiny.make_config(tmp_path, data, 'ranks', extra)
     config.write_text(config.read_text() + TELL)
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
-    command += ['--master-port', str(free_port()), str(TRAIN), str(config)]
-    command += ['--launcher', 'pytorch', '--work-dir', str(tmp_path / 'out')]
-    ended = subprocess.run(
-        command,
-        env={
-            **os.environ,
-            'OMP_NUM_THREADS': '1',
-            'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-5000:]
+    train_on_two_ranks(config, tmp_path)
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     plan = json.loads((tmp_path / 'out' / 'plan.json').read_text())
     assert ranks[0][0] == ranks[1][0] == plan

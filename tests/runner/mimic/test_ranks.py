@@ -1,14 +1,9 @@
 """Two ranks: the teacher stays out of what they exchange, and they end alike."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import pytest
-
-from ..conftest import ROOT, TRAIN
+from ranks import train_on_two_ranks
 
 # Says on every rank what the student has become, and whether the teacher is as it was.
 TELL = """
@@ -54,21 +49,7 @@ train_cfg = dict(max_epochs=1, val_interval=1)
 def ranks(write_student, tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
     (folder / 'tell_student.py').write_text(TELL)
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
-    command += ['--master-port', str(port), str(TRAIN), str(write_student('ranks', HOOKS))]
-    command += ['--launcher', 'pytorch', '--work-dir', str(folder / 'out')]
-    path = os.pathsep.join([str(folder), str(ROOT)])
-    ended = subprocess.run(
-        command,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-5000:]
+    train_on_two_ranks(write_student('ranks', HOOKS), folder)
     told = [json.loads((folder / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     return folder / 'out', told
 

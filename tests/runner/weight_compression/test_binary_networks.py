@@ -1,10 +1,6 @@
 """BinaryNet and XNOR-Net in whole runs: what is handed out still has its binary inputs."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import mmdet
@@ -14,6 +10,8 @@ from mmdet.apis import init_detector
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from processes import Script
+from ranks import train_on_two_ranks
 from torch import nn
 
 from mmdet_lcp import CompressionError
@@ -117,21 +115,10 @@ def test_mmdets_own_tool_tests_it(run, tmp_path):
     if not tool.exists():
         pytest.skip('this installation of mmdet has no tools')
     _, run = run
-    found = subprocess.run(
-        [
-            sys.executable,
-            tool,
-            run.work_dir / 'compressed_config.py',
-            run.work_dir / 'compressed.pth',
-            '--work-dir',
-            tmp_path,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
-    assert 'bbox_mAP' in found.stdout
+    files = [run.work_dir / 'compressed_config.py', run.work_dir / 'compressed.pth']
+    args = [*files, '--work-dir', tmp_path / 'out']
+    found = Script(tool, args, tmp_path / 'prints', {'PYTHONPATH': str(ROOT)}).check()
+    assert 'bbox_mAP' in found.out + found.err
 
 
 def test_a_resumed_run_ends_with_the_same_weights(write_compression, build):
@@ -190,18 +177,7 @@ custom_hooks = [dict(type='TellWeights')]
 custom_imports = dict(imports=['tell_weights'])
 """
     config = write_compression('ranks', METHOD.format(method='XNORNet') + hooks)
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2']
-    command += ['--master-port', str(port), str(ROOT / 'tools' / 'train.py'), str(config)]
-    command += ['--launcher', 'pytorch', '--work-dir', str(tmp_path / 'out')]
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path}
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=400, check=False
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    train_on_two_ranks(config, tmp_path)
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     assert ranks[0] == ranks[1]
     name = f'{LAYERS[0]}.input_transform.norm.running_var'

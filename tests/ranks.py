@@ -1,0 +1,80 @@
+"""Two ranks on the CPU, as torchrun starts them, without its imports and theirs.
+
+That torchrun itself works, tests/runner/test_distributed.py shows.
+"""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from processes import Script
+
+ROOT = Path(__file__).parents[1]
+# A hook that says on every rank which channels were selected, and the lines that switch it on.
+TELL_PLAN = """
+import json, os
+from pathlib import Path
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class TellPlan(Hook):
+    def after_run(self, runner):
+        path = Path(__file__).with_name(f'rank{runner.rank}.json')
+        weights = {k: float(v.double().sum()) for k, v in runner.detector.state_dict().items()}
+        images = len(runner.selection_set.batches)
+        path.write_text(json.dumps([runner.plan.to_dict(), weights, images]))
+"""
+TELL = """
+custom_hooks = [dict(type='mmdet_lcp.DropDegenerateBoxesHook'), dict(type='TellPlan')]
+custom_imports = dict(imports=['tell_plan'])
+"""
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]
+
+
+def train_on_two_ranks(config: Path, folder: Path, timeout: float = 240) -> str:
+    """Run tools/train.py on two ranks, which must end well; what both have printed.
+
+    Args:
+        config: may import modules that lie in ``folder``.
+        folder: its ``out`` becomes the work_dir.
+        timeout: seconds.
+    """
+    args = [config, '--launcher', 'pytorch', '--work-dir', folder / 'out']
+    shared = {
+        'WORLD_SIZE': '2',
+        'LOCAL_WORLD_SIZE': '2',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(free_port()),
+        'OMP_NUM_THREADS': '1',
+        'PYTHONPATH': os.pathsep.join([str(folder), str(ROOT)]),
+    }
+    ranks = [
+        Script(
+            ROOT / 'tools' / 'train.py',
+            args,
+            folder / f'prints{rank}',
+            {**shared, 'RANK': str(rank), 'LOCAL_RANK': str(rank)},
+        )
+        for rank in range(2)
+    ]
+    end = time.monotonic() + timeout
+    # a rank that has failed leaves the other one waiting for it
+    while any(rank.process.is_alive() for rank in ranks) and time.monotonic() < end:
+        if any(rank.process.exitcode not in (None, 0) for rank in ranks):
+            break
+        time.sleep(0.05)
+    codes = [rank.process.exitcode for rank in ranks]
+    for rank in ranks:
+        rank.process.kill()
+        rank.process.join()
+    prints = ''.join(f'{rank.out}{rank.err}' for rank in ranks)
+    assert codes == [0, 0], f'exit status {codes}\n{prints[-8000:]}'
+    return prints
