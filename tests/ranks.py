@@ -5,9 +5,14 @@ That torchrun itself works, tests/runner/test_distributed.py shows.
 
 import os
 import socket
+import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import torch
 from processes import Script
 
 ROOT = Path(__file__).parents[1]
@@ -78,3 +83,41 @@ def train_on_two_ranks(config: Path, folder: Path, timeout: float = 240) -> str:
     prints = ''.join(f'{rank.out}{rank.err}' for rank in ranks)
     assert codes == [0, 0], f'exit status {codes}\n{prints[-8000:]}'
     return prints
+
+
+def on_two_ranks(facts: Callable[[int], Any], script: str, folder: Path) -> tuple[Any, Any]:
+    """What ``facts(rank)`` gives on each of two ranks of one process group.
+
+    Args:
+        facts: is called here as rank 0.
+        script: the test's own file, which the other process runs; what it calls as its main
+            program is `be_the_other_rank`, with the same function.
+        folder: where the two meet.
+    """
+    meeting, theirs = f'file://{folder}/meeting', folder / 'theirs.pth'
+    env = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT / 'tests')}
+    other = Script(Path(script), [meeting, theirs], folder, env)
+    try:
+        ours = _in_group(facts, 0, meeting)
+        other.check()
+    finally:
+        other.process.kill()
+    return ours, torch.load(theirs)
+
+
+def be_the_other_rank(facts: Callable[[int], Any]) -> None:
+    """Rank 1 of `on_two_ranks`."""
+    meeting, path = sys.argv[1:]
+    torch.save(_in_group(facts, 1, meeting), path)
+
+
+def _in_group(facts: Callable[[int], Any], rank: int, meeting: str) -> Any:
+    from mmdet_lcp import compat
+
+    torch.distributed.init_process_group(
+        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=120)
+    )
+    try:
+        return facts(rank)
+    finally:
+        compat.close_process_group()

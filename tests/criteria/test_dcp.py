@@ -2,12 +2,7 @@
 
 import copy
 import math
-import os
-import subprocess
-import sys
-from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,9 +10,9 @@ import torch.nn.functional as F
 from mmcv.ops import roi_align
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
+from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
-from mmdet_lcp import compat
 from mmdet_lcp.attachments import LayerClassifier, ObjectClassifier
 from mmdet_lcp.criteria import DCP, Objective, SelectionBatch, SelectionProblem
 from mmdet_lcp.criteria.images import SelectionImages
@@ -434,32 +429,18 @@ def facts(part: slice) -> dict:
     return found
 
 
-def facts_of_rank(rank: int, meeting: str) -> dict:
-    torch.distributed.init_process_group(
-        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=300)
-    )
-    try:
-        return facts(slice(2 * rank, 2 * rank + 2))
-    finally:
-        compat.close_process_group()
+def facts_of_rank(rank: int) -> dict:
+    return facts(slice(2 * rank, 2 * rank + 2))
 
 
 def test_two_ranks_agree_with_one(tmp_path):
     """Two processes with gloo, half of every batch each; this file is the other's script."""
-    meeting, theirs = f'file://{tmp_path}/meeting', tmp_path / 'theirs.pth'
-    command = [sys.executable, str(Path(__file__)), meeting, str(theirs)]
-    root = str(Path(__file__).parents[2])
-    other = subprocess.Popen(command, env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=root))
-    try:
-        first = facts_of_rank(0, meeting)
-        assert other.wait(timeout=300) == 0
-    finally:
-        other.kill()
-    second, one = torch.load(theirs), facts(slice(None))
+    first, second = on_two_ranks(facts_of_rank, __file__, tmp_path)
+    one = facts(slice(None))
     torch.testing.assert_close(first, second, rtol=0, atol=0)  # the ranks must never part
     torch.testing.assert_close(first, one, rtol=1e-8, atol=1e-10)
     assert len(one['adapt']['keep']) < 5 == len(one['plain']['keep'])
 
 
 if __name__ == '__main__':
-    torch.save(facts_of_rank(1, sys.argv[1]), sys.argv[2])
+    be_the_other_rank(facts_of_rank)

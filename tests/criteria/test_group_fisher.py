@@ -1,8 +1,6 @@
 """Group Fisher against gradients by image: finite differences, and masks written out by hand."""
 
 import copy
-import sys
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +10,9 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
+from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
-from mmdet_lcp import compat
 from mmdet_lcp.criteria import GroupFisher, Objective, SelectionProblem
 from mmdet_lcp.criteria.images import SelectionImages
 from mmdet_lcp.criteria.layer import Layer
@@ -424,25 +422,14 @@ def facts(batches: slice) -> dict:
     return dict(keep=selection.keep, scores=selection.scores)
 
 
-def facts_of_rank(rank: int, meeting: str) -> dict:
-    torch.distributed.init_process_group(
-        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    try:
-        return facts(slice(rank, rank + 1))
-    finally:
-        compat.close_process_group()
+def facts_of_rank(rank: int) -> dict:
+    return facts(slice(rank, rank + 1))
 
 
 def test_two_ranks_agree_with_one(tmp_path):
     """One batch each; this file is the other's script."""
-    from processes import Script  # the other process runs this file without tests/ on its path
-
-    meeting, theirs = f'file://{tmp_path}/meeting', tmp_path / 'theirs.pth'
-    other = Script(Path(__file__), [meeting, theirs], tmp_path, dict(OMP_NUM_THREADS='1'))
-    first = facts_of_rank(0, meeting)
-    other.check()
-    second, one = torch.load(theirs), facts(slice(0, 2))
+    first, second = on_two_ranks(facts_of_rank, __file__, tmp_path)
+    one = facts(slice(0, 2))
     assert first == second
     assert first['keep'] == one['keep']
     assert first['scores'] == pytest.approx(one['scores'], rel=1e-9)
@@ -450,4 +437,4 @@ def test_two_ranks_agree_with_one(tmp_path):
 
 
 if __name__ == '__main__':
-    torch.save(facts_of_rank(1, sys.argv[1]), sys.argv[2])
+    be_the_other_rank(facts_of_rank)

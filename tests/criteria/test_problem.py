@@ -1,18 +1,13 @@
 """The selection problem against explicit losses, finite differences and closed forms."""
 
 import math
-import os
-import subprocess
-import sys
-from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
-from mmdet_lcp import compat
 from mmdet_lcp.attachments import AuxiliaryNetwork, RoISamples
 from mmdet_lcp.criteria import (
     LCP,
@@ -374,27 +369,13 @@ def test_the_auxiliary_losses_along_a_direction():
     assert found.losses.keys() == {'reconstruction', 'classification', 'regression'}
 
 
-def facts_of_rank(rank: int, meeting: str) -> dict:
-    torch.distributed.init_process_group(
-        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    try:
-        return facts(real_problem(slice(2 * rank, 2 * rank + 2)))
-    finally:
-        compat.close_process_group()
+def facts_of_rank(rank: int) -> dict:
+    return facts(real_problem(slice(2 * rank, 2 * rank + 2)))
 
 
 def test_two_ranks_agree_with_one(tmp_path):
     """Two processes with gloo, half of the images each; this file is the other's script."""
-    meeting, theirs = f'file://{tmp_path}/meeting', tmp_path / 'theirs.pth'
-    command = [sys.executable, str(Path(__file__)), meeting, str(theirs)]
-    other = subprocess.Popen(command, env=os.environ | dict(OMP_NUM_THREADS='1'))
-    try:
-        first = facts_of_rank(0, meeting)
-        assert other.wait(timeout=60) == 0
-    finally:
-        other.kill()
-    second = torch.load(theirs)
+    first, second = on_two_ranks(facts_of_rank, __file__, tmp_path)
     one = facts(real_problem(slice(0, 4)))
 
     def compare(a, b, **tolerance):
@@ -409,10 +390,6 @@ def test_two_ranks_agree_with_one(tmp_path):
     compare(first, one, rtol=1e-4, atol=1e-6)
 
 
-if __name__ == '__main__':
-    torch.save(facts_of_rank(1, sys.argv[1]), sys.argv[2])
-
-
 @pytest.mark.parametrize('apart', [0, 1, None])
 def test_taking_terms_apart_does_not_change_the_gradient(make_problem, quadratic, apart):
     made = make_problem(auxiliary=quadratic(), reconstruction=0.7, alpha=2.0)
@@ -422,3 +399,7 @@ def test_taking_terms_apart_does_not_change_the_gradient(make_problem, quadratic
     for path, gradient in found.total.items():
         close(gradient, expected[path])
     assert bool(found.by_term) == (apart != 0)
+
+
+if __name__ == '__main__':
+    be_the_other_rank(facts_of_rank)

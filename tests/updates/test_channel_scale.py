@@ -1,16 +1,12 @@
 """The channel-wise update against NumPy's least squares, and on two ranks."""
 
-import sys
-from datetime import timedelta
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
-from mmdet_lcp import compat
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem, ThiNet
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.selection_batch import BatchCache
@@ -255,25 +251,14 @@ def facts(images) -> dict:
     )  # fmt: skip
 
 
-def facts_of_rank(rank: int, meeting: str) -> dict:
-    torch.distributed.init_process_group(
-        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60)
-    )
-    try:
-        return facts(range(rank, 8, 2))
-    finally:
-        compat.close_process_group()
+def facts_of_rank(rank: int) -> dict:
+    return facts(range(rank, 8, 2))
 
 
 def test_two_ranks_agree_with_one(tmp_path):
     """Every other image each, as a selection set deals them; this file is the other's script."""
-    from processes import Script  # the other process runs this file without tests/ on its path
-
-    meeting, theirs = f'file://{tmp_path}/meeting', tmp_path / 'theirs.pth'
-    other = Script(Path(__file__), [meeting, theirs], tmp_path, dict(OMP_NUM_THREADS='1'))
-    first = facts_of_rank(0, meeting)
-    other.check()
-    second, one = torch.load(theirs), facts(range(8))
+    first, second = on_two_ranks(facts_of_rank, __file__, tmp_path)
+    one = facts(range(8))
     assert first['keep'] == second['keep'] == one['keep']
     assert first['scores'] == second['scores'] == one['scores']
     assert first['log'] == second['log'] == pytest.approx(one['log'], rel=1e-9)
@@ -285,4 +270,4 @@ def test_two_ranks_agree_with_one(tmp_path):
 
 
 if __name__ == '__main__':
-    torch.save(facts_of_rank(1, sys.argv[1]), sys.argv[2])
+    be_the_other_rank(facts_of_rank)
