@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,8 @@ _COLOURS = ('blue', 'orange', 'green', 'red', 'purple', 'brown', 'pink', 'olive'
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', '*')
 _STYLES = ('-', '--', '-.')
 _WIDTH_OF_A_RATIO = 0.4  # of the gap between two ratios: over it their points stand side by side
-_STEP = 0.015  # of that gap: two neighbours are no farther apart
+_STEP = 0.05  # of that gap: two neighbours are no farther apart
+_TICKS_APART = 0.1  # of the axis: nearer ticks would write over each other
 _SAME = 0.02  # MACs that differ by less count as equal
 _COLUMNS = 3
 
@@ -58,7 +60,8 @@ def cost_figure(comparison: Comparison) -> Figure | None:
     """The first metric against MACs: a line a method, mean and deviation over the seeds.
 
     Two panels, at the end and before the retraining; the latter only where it was measured.
-    Points of one ratio, whose MACs are the same, stand side by side.
+    The axis of the MACs is logarithmic; points of one ratio, whose MACs are the same, stand
+    side by side.
 
     Returns:
         The figure; ``None`` if no cell with metrics has finished.
@@ -90,12 +93,14 @@ def cost_figure(comparison: Comparison) -> Figure | None:
             level = dense.dense[keys[0]]
             axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
             axes.plot(dense.dense_macs, level, 's', color='black', label='dense', zorder=3)
-        if place.alone is not None:
-            axes.set_xlim(0.8 * place.alone, 1.2 * place.alone)
+        axes.set_xscale('log')  # what pruning leaves differs by factors
+        if len(place.costs) == 1:
+            axes.set_xlim(0.8 * place.costs[0], 1.2 * place.costs[0])
         axes.set_title(title)
         axes.set_xlabel('multiply-accumulates of one image\n(side by side: the same number)')
-        axes.xaxis.set_major_formatter(lambda x, _: format_count(x).replace('.00', ''))
-        axes.locator_params(axis='x', nbins=6)
+        ticks = place.ticks()
+        axes.set_xticks(ticks, [_short(cost) for cost in ticks])
+        axes.set_xticks([], minor=True)
     every_axes[0].set_ylabel(keys[0])
     _finish(figure, every_axes)
     return figure
@@ -151,7 +156,11 @@ def steps_figure(comparison: Comparison) -> Figure | None:
 
 
 class _Places:
-    """Where a point stands: at its MACs, beside those of the other methods."""
+    """Where a point stands: at its MACs, beside those of the other methods.
+
+    Attributes:
+        costs: the MACs at which there is something to see, rising; equal ones once.
+    """
 
     def __init__(self, comparison: Comparison) -> None:
         self.count = len(comparison.methods)
@@ -163,14 +172,30 @@ class _Places:
         dense = comparison.dense()
         if dense is not None and dense.dense_macs is not None:
             middles.add(float(dense.dense_macs))
-        ordered = sorted(middles)
-        gaps = [b - a for a, b in itertools.pairwise(ordered) if b > a * (1 + _SAME)]
-        self.alone = None if gaps or not ordered else ordered[0]  # the one cost that all have
-        gap = min(gaps, default=self.alone or 0.0)
-        self.step = gap * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
+        self.costs: list[float] = []
+        for middle in sorted(middles):
+            if not self.costs or middle > self.costs[-1] * (1 + _SAME):
+                self.costs.append(middle)
+        gap = min((b / a for a, b in itertools.pairwise(self.costs)), default=2.0)
+        self.step = math.log(gap) * min(_STEP, _WIDTH_OF_A_RATIO / max(1, self.count))
 
     def __call__(self, macs: float, number: int) -> float:
-        return macs + (number - (self.count - 1) / 2) * self.step
+        return macs * math.exp((number - (self.count - 1) / 2) * self.step)
+
+    def ticks(self) -> list[float]:
+        """Costs that are far enough apart to be written below the axis."""
+        apart = math.log(self.costs[-1] / self.costs[0]) * _TICKS_APART
+        found: list[float] = []
+        for cost in reversed(self.costs):
+            if not found or math.log(found[-1] / cost) > apart:
+                found.append(cost)
+        return found
+
+
+def _short(count: float) -> str:
+    """Three digits and a unit: ``83.2 M``."""
+    number, *unit = format_count(count).split()
+    return ' '.join([f'{float(number):.3g}', *unit])
 
 
 def _line(

@@ -63,9 +63,18 @@ def test_the_metric_against_macs(comparison):
     assert list(lines_of(before)) == ['a', 'b']  # a control was never pruned
     x, y = lines_of(end)['a'].get_data()
     assert y == pytest.approx([0.44, 0.46])  # 0.7, then 0.5: rising MACs
-    assert x == pytest.approx([300, 500], abs=0.4 * 200)
+    assert x == pytest.approx([300, 500], rel=0.2)
     (dense,) = [line for line in end.lines if line.get_label() == 'dense']
     assert (list(dense.get_xdata()), list(dense.get_ydata())) == ([1000], [0.6])
+    assert end.get_xscale() == 'log'
+    assert sorted(end.get_xticks()) == pytest.approx([300, 500, 1000])
+    assert {label.get_text() for label in end.get_xticklabels()} == {'300', '500', '1 k'}
+
+
+def test_costs_that_are_nearly_the_same_have_one_tick():
+    cells = [cell('a', ratio, 0, 0.5) for ratio in (0.5, 0.75, 0.76)]
+    end, _ = cost_figure(Comparison(cells, ['a'])).axes
+    assert sorted(end.get_xticks()) == pytest.approx([250, 500, 1000])
 
 
 def test_methods_at_the_same_macs_stand_side_by_side(comparison):
