@@ -235,5 +235,6 @@ def _number(data: dict[str, Any], key: str, otherwise: int | None = None) -> int
 def _numbers(data: dict[str, Any], key: str, count: int | None = None) -> tuple[int, ...]:
     values = data.get(key)
     if not isinstance(values, list) or (count is not None and len(values) != count):
-        raise CompressionError(f'a record has {key}={values!r:.50}: not {count} numbers')
+        wanted = 'numbers' if count is None else f'{count} numbers'
+        raise CompressionError(f'a record has {key}={values!r:.50}: not {wanted}')
     return tuple(_number({key: value}, key) for value in values)

@@ -1,6 +1,5 @@
-"""Statistics over seeds, and the tables, against values found by hand."""
+"""Statistics over seeds, and what is read from a folder, against values found by hand."""
 
-import csv
 import math
 
 import made_reports
@@ -13,11 +12,6 @@ from mmdet_lcp.analysis.comparison import (
     over_seeds,
     read_comparison,
     spread,
-)
-from mmdet_lcp.analysis.comparison_tables import (
-    comparison_csv,
-    comparison_markdown,
-    write_tables,
 )
 from mmdet_lcp.analysis.report import DetectorFacts, GroupFacts
 from mmdet_lcp.analysis.tables import metric_name
@@ -72,12 +66,6 @@ def out(tmp_path):
     return tmp_path
 
 
-def rows_of(markdown: str, section: str) -> dict[str, list[str]]:
-    lines = markdown.split(f'## Ratio {section}\n')[1].split('\n##')[0].splitlines()
-    table = [line.strip('|').split('|') for line in lines if line.startswith('|')]
-    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in table}
-
-
 class TestSpread:
     def test_mean_and_deviation_with_n_minus_1(self):
         result = spread([0.40, 0.42, 0.47])
@@ -128,8 +116,6 @@ class TestReading:
     def test_an_empty_folder(self, tmp_path):
         comparison = read_comparison(tmp_path)
         assert comparison.cells == [] and comparison.metric_keys() == []
-        write_tables(comparison, tmp_path)
-        assert '0 of 0 runs' in (tmp_path / 'table.md').read_text()
 
     def test_a_damaged_cell(self, out):
         path = out / 'cells' / 'lcp_r0.5_s0' / 'cell.json'
@@ -146,7 +132,6 @@ class TestReading:
         lines = read_comparison(out).disagreements()
         assert len(lines) == 3
         assert MAP in lines[0] and '0.6000 to 0.6500' in lines[0]
-        assert '**Warning:**' in comparison_markdown(read_comparison(out))
 
     @pytest.mark.parametrize(
         ('found', 'shown'),
@@ -161,92 +146,3 @@ class TestReading:
         cell.final = dict.fromkeys(found, 0.5)
         keys = Comparison([cell], ['a']).metric_keys()
         assert [metric_name(key) for key in keys] == shown
-
-
-class TestMarkdown:
-    def test_rows(self, out):
-        rows = rows_of(comparison_markdown(read_comparison(out)), '0.5')
-        assert list(rows)[2:] == ['dense', 'lcp', 'l1', 'scratch', 'uniform (= scratch)']
-        assert rows['dense'][:3] == ['0.600', '0.800', '0.500']
-        assert rows['dense'][4:6] == ['2.00 M', '600.00 M']
-        assert rows['lcp'] == [
-            '0.430 ± 0.036 (3)',
-            '0.630 ± 0.036 (3)',
-            '0.330 ± 0.036 (3)',
-            '0.330 ± 0.036 (3)',
-            '500.00 k (−75.0 %)',
-            '150.00 M (−75.0 %)',
-            '2.0 s',
-            '1 min 40 s',
-            '3',
-        ]
-        assert rows['l1'][:4] == [
-            '**0.470** ± 0.042 (2)',
-            '**0.670** ± 0.042 (2)',
-            '**0.370** ± 0.042 (2)',
-            '**0.370** ± 0.042 (2)',
-        ]
-        assert rows['l1'][-1] == '2 of 3, 1 failed'
-        assert rows['scratch'][:4] == ['0.300 (1)', '0.500 (1)', '0.200 (1)', 'n/a']
-        assert rows['scratch'][-1] == '1 of 2'
-
-    def test_counts_and_command(self, out):
-        text = comparison_markdown(read_comparison(out))
-        assert '6 of 8 runs have ended, 1 failed.' in text  # the shared one was not run
-        assert text.rstrip().endswith('```\ncompare\n```')
-
-    def test_equal_means_are_all_bold(self, out):
-        add(out, 'lcp', 0, 0.7, result=report(0.4))
-        add(out, 'l1', 0, 0.7, result=report(0.4))
-        rows = rows_of(comparison_markdown(read_comparison(out)), '0.7')
-        assert rows['lcp'][0] == rows['l1'][0] == '**0.400** (1)'
-
-    def test_a_single_method_is_not_bold(self, out):
-        add(out, 'lcp', 0, 0.7, result=report(0.4))
-        rows = rows_of(comparison_markdown(read_comparison(out)), '0.7')
-        assert rows['lcp'][0] == '0.400 (1)'
-
-    def test_sections_rise_and_the_configs_own_ratio_is_last(self, out):
-        for ratio in ('config', 'macs0.1', 0.75, 'macs0.25', 0.3):
-            add(out, 'lcp', 0, ratio, result=report(0.4))
-        text = comparison_markdown(read_comparison(out))
-        titles = [line for line in text.splitlines() if line.startswith('## ')]
-        assert titles == [
-            '## Ratio 0.3',
-            '## Ratio 0.5',
-            '## Ratio 0.75',
-            '## 0.25 of the multiply-accumulates, shared out by each method',
-            '## 0.1 of the multiply-accumulates, shared out by each method',
-            "## The config's own ratios",
-            '## To repeat it',
-        ]
-
-    def test_pictures_that_are_there(self, out):
-        assert '![' not in comparison_markdown(read_comparison(out), out)
-        (out / 'map_vs_macs.png').touch()
-        assert '(map_vs_macs.png)' in comparison_markdown(read_comparison(out), out)
-
-
-def test_csv(out):
-    rows = list(csv.DictReader(comparison_csv(read_comparison(out)).splitlines()))
-    assert len(rows) == 9
-    first = rows[0]
-    assert (first['method'], first['update'], first['seed']) == ('lcp', 'NoUpdate', '0')
-    assert float(first[f'final {MAP}']) == 0.4
-    assert float(first[f'selected {MAP}']) == pytest.approx(0.3)
-    assert float(first[f'dense {AP50}']) == pytest.approx(0.8)
-    assert (first['params'], first['params_ratio'], first['macs_ratio']) == (
-        '500000',
-        '0.25',
-        '0.25',
-    )
-    assert (first['seconds_selection'], first['seconds']) == ('2.0', '100.0')
-    failed = rows[5]
-    assert failed['state'] == 'failed' and failed[f'final {MAP}'] == failed['macs'] == ''
-    assert rows[6]['update'] == '' and rows[6][f'dense {MAP}'] == ''
-
-
-def test_tables_are_written(out):
-    write_tables(read_comparison(out), out)
-    assert (out / 'table.csv').read_text().startswith('method,update,ratio,seed,state')
-    assert (out / 'table.md').read_text().startswith('# Comparison: c.py\n')

@@ -14,7 +14,6 @@ from mmdet_lcp.attachments import (
     AttachedDetector,
     DiscriminationAuxiliary,
     LayerClassifier,
-    ObjectClassifier,
 )
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import ATTACHMENTS
@@ -90,116 +89,6 @@ def test_only_the_end_of_a_part_must_be_a_convolution(ssd):
     attachment.check(ssd, stages_before([*PATHS[:1], 'fc', PATHS[2]]))
     with pytest.raises(CompressionError, match=r'is fc, a Linear'):
         attachment.check(ssd, stages_before([*PATHS[:2], 'fc']))
-
-
-# ------------------------------------------------------------------ the classifier
-
-
-def average_in_box(features, box, scale, bins, points):
-    """RoIAlign of one box, all bins averaged: bilinear samples on an even grid, in NumPy."""
-    channels, height, width = features.shape
-    left, top, right, bottom = (v * scale - 0.5 for v in box)
-    count = bins * points
-    total = np.zeros(channels)
-    for i in range(count):
-        for j in range(count):
-            y = top + (i + 0.5) * (bottom - top) / count
-            x = left + (j + 0.5) * (right - left) / count
-            if not (-1 <= y <= height and -1 <= x <= width):
-                continue
-            y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
-            y0, x0 = int(y), int(x)
-            y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
-            wy, wx = y - y0, x - x0
-            total += (
-                (1 - wy) * (1 - wx) * features[:, y0, x0]
-                + (1 - wy) * wx * features[:, y0, x1]
-                + wy * (1 - wx) * features[:, y1, x0]
-                + wy * wx * features[:, y1, x1]
-            )
-    return total / count**2
-
-
-@pytest.fixture
-def classifier():
-    torch.manual_seed(3)
-    network = ObjectClassifier(5, 3, output_size=4, sampling_ratio=1).double().eval()
-    nn.init.normal_(network.head.weight)
-    nn.init.normal_(network.norm.running_mean)
-    nn.init.uniform_(network.norm.running_var, 0.5, 2)
-    for parameter in (network.norm.weight, network.norm.bias, network.head.bias):
-        nn.init.normal_(parameter)
-    return network
-
-
-def test_pooling_and_loss_against_numpy(classifier, batch):
-    _, instances, _ = batch
-    features = torch.randn(3, 5, 8, 8, generator=torch.Generator().manual_seed(0)).double()
-    boxes = [found.bboxes.double() for found in instances]
-    labels = torch.cat([found.labels for found in instances])
-    pooled = classifier.pool(features, boxes, (64, 64))
-
-    def array(tensor):
-        return tensor.detach().numpy()
-
-    norm = classifier.norm
-    mean, variance, weight, bias = (
-        array(t).reshape(-1, 1, 1)
-        for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    expected, entropies = [], []
-    for image, found in enumerate(instances):
-        x = (array(features[image]) - mean) / np.sqrt(variance + norm.eps) * weight + bias
-        for box, label in zip(found.bboxes.tolist(), found.labels.tolist(), strict=True):
-            crop = average_in_box(np.maximum(x, 0), box, 1 / 8, bins=4, points=1)
-            logits = array(classifier.head.weight) @ crop + array(classifier.head.bias)
-            expected.append(crop)
-            entropies.append(np.log(np.exp(logits).sum()) - logits[label])
-    np.testing.assert_allclose(array(pooled), np.stack(expected), rtol=1e-10)
-    loss = classifier(features, boxes, labels, (64, 64))
-    assert float(loss) == pytest.approx(np.mean(entropies), rel=1e-10)
-
-
-def test_a_whole_image_is_dcps_average(classifier):
-    """A box around everything, a sample in every pixel: global average pooling."""
-    network = ObjectClassifier(5, 3, output_size=8, sampling_ratio=1).double().eval()
-    features = torch.randn(2, 5, 8, 8).double()
-    whole = [torch.tensor([[0.0, 0, 32, 32]]).double()] * 2
-    pooled = network.pool(features, whole, (32, 32))
-    expected = network.norm(features).relu().mean((2, 3))
-    torch.testing.assert_close(pooled, expected)
-
-
-def test_labels_are_the_objects_own(classifier, batch):
-    _, samples = with_samples(batch)
-    features = torch.randn(3, 5, 8, 8).double()
-    for sample in samples:
-        sample.gt_instances.bboxes = sample.gt_instances.bboxes.double()
-    layer = LayerClassifier(classifier, 'some.layer')
-    losses = layer.losses({'some.layer': features}, samples)
-    assert list(losses) == ['loss_discrimination']
-    parts = []
-    for n, sample in enumerate(samples[:2]):
-        for i in range(len(sample.gt_instances)):
-            one = DetDataSample(metainfo=sample.metainfo)
-            one.gt_instances = sample.gt_instances[i]
-            alone = layer.losses({'some.layer': features[n : n + 1]}, [one])
-            parts.append(float(alone['loss_discrimination'].detach()))
-    assert len(parts) == 5
-    assert float(losses['loss_discrimination']) == pytest.approx(np.mean(parts), rel=1e-10)
-    samples[0].gt_instances.labels = (samples[0].gt_instances.labels + 1) % 3
-    other = layer.losses({'some.layer': features}, samples)['loss_discrimination']
-    assert abs(float(other - losses['loss_discrimination'])) > 1e-3
-
-
-def test_images_without_objects(classifier):
-    features = torch.randn(2, 5, 8, 8).double().requires_grad_(True)
-    boxes = [torch.empty(0, 4).double()] * 2
-    loss = classifier(features, boxes, torch.empty(0, dtype=torch.long), (64, 64))
-    assert float(loss) == 0
-    loss.backward()
-    assert not features.grad.any()
-    assert all(p.grad is not None and not p.grad.any() for p in classifier.head.parameters())
 
 
 # ------------------------------------------------------------------ training

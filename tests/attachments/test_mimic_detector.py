@@ -44,8 +44,8 @@ def attach(student, teacher, regions='map', levels='own', weight=1.0, outputs=0.
     size = (64, 64)
     scale = keys.get('image_scale', 1.0)
     whole = tuple(round(side / scale) for side in size)
-    tap = keys.pop('tap', TapConfig())
-    bridges = find_bridges(student, teacher, [tap], keys.pop('transform', 'conv'), size, whole)
+    kind = keys.pop('transform', 'conv')
+    bridges = find_bridges(student, teacher, [TapConfig()], kind, size, whole)
     heads = HeadOutputs(student, teacher) if outputs else None
     paths = [b.teacher.path for b in bridges] + ([heads.teacher_path] if heads else [])
     rule = level_rule(student) if levels == 'own' else None
@@ -144,20 +144,6 @@ class TestLoss:
         assert count == len(rois) * (1 if levels == 'own' else 3)
         value = model(images, samples, mode='loss')['loss_mimic']
         assert float(value) == pytest.approx(sums / (2 * count), rel=1e-4)
-
-    def test_one_map_serves_all_regions(self, student, ssd, batch):
-        """A tap that is not the head's pyramid has no levels."""
-        tap = TapConfig(student='backbone.layer2')
-        model = attach(student, ssd, 'proposals', tap=tap).train()
-        images, samples = packed(batch)
-        model(images, samples, mode='loss')
-        with Taps(student, model.mimic.paths) as taps, model.mimic.regions.watch():
-            student(images, samples, mode='loss')
-        rois = model.mimic.regions.choose(taps, samples)
-        maps = model.mimic.teacher.maps(images, samples)
-        (pair,) = model.mimic.pairs(taps, maps, rois, (64, 64))
-        assert len(pair.regions) == len(rois)
-        torch.testing.assert_close(pair.regions[:, 1:], rois[:, 1:] / 8)
 
     def test_two_stages(self, batch):
         student, teacher = build(two_stage_config()), build(two_stage_config())

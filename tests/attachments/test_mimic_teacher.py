@@ -149,32 +149,6 @@ class TestCache:
                     torch.testing.assert_close(found, level[order])
         assert teacher.images_cached == 0 + 1 + 3
 
-    def test_knows_an_image_by_file_and_place(self, data, cache):
-        meta = dict(data[1][0].metainfo)
-        key = cache.key(meta)
-        assert cache.key(dict(meta)) == key
-        for change in (
-            dict(img_path='other.jpg'),
-            dict(img_shape=(60, 64)),
-            dict(batch_input_shape=(64, 96)),
-            dict(flip=True),
-        ):
-            assert cache.key({**meta, **change}) != key
-
-    def test_images_without_a_name(self, cache):
-        with pytest.raises(CompressionError, match=r'mimic.teacher.cache.*meta_keys'):
-            cache.key(dict(img_shape=(3, 3)))
-
-    def test_limit(self, ssd, data, tmp_path):
-        images, samples = data
-        one = sum(level[0].nbytes for level in neck_maps(ssd, images))
-        cache = FeatureCache(None, 1.5 * one / 2**30)
-        teacher = Teacher(ssd, ['neck'], cache=cache)
-        teacher.maps(images, samples)
-        assert cache.full
-        teacher.maps(images, samples)
-        assert teacher.images_cached == 2  # the one that fitted and the one that overran
-
     def test_keeps_what_was_there(self, ssd, data, cache):
         """What is handed out may be changed without harm."""
         teacher = Teacher(ssd, ['neck'], cache=cache)

@@ -123,29 +123,6 @@ def test_one_tensor_in_memory_at_a_time(path, kind):
         tracemalloc.stop()
 
 
-class TestWriter:
-    def test_twice_the_same_name(self, path):
-        with (
-            pytest.raises(CompressionError, match='w: is there already'),
-            open_writer(path) as writer,
-        ):
-            writer.add('w', torch.zeros(1))
-            writer.add('w', torch.zeros(1))
-        assert not path.exists()
-
-    def test_a_failure_leaves_the_old_file(self, path, good):
-        path.write_bytes(good)
-        with pytest.raises(CompressionError, match='NaN'), open_writer(path) as writer:
-            writer.add('w', torch.zeros(1000))
-            writer.add('v', torch.tensor(math.nan))
-        assert path.read_bytes() == good
-        assert list(path.parent.iterdir()) == [path]
-
-    def test_too_much_text(self, path):
-        with pytest.raises(CompressionError, match='at most 16777216 can be packed'):
-            write(path, meta={'text': 'x' * (16 << 20)})
-
-
 class TestDamage:
     def test_every_truncation(self, good, path):
         for size in range(len(good)):

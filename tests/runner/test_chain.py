@@ -11,14 +11,8 @@ from mmengine.registry import RUNNERS
 from ranks import train_on_two_ranks
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.chain_report import (
-    ChainReport,
-    LinkFacts,
-    chain_text,
-    read_chain_report,
-    write_chain_report,
-)
-from mmdet_lcp.analysis.report import DetectorFacts, read_report
+from mmdet_lcp.analysis.chain_report import read_chain_report
+from mmdet_lcp.analysis.report import read_report
 from mmdet_lcp.codec import PackedReader, init_packed_detector
 from mmdet_lcp.runner import ChainRunner, MimicRunner, PruningRunner, WeightCompressionRunner
 from mmdet_lcp.runner.chain_links import KINDS
@@ -287,40 +281,3 @@ class TestConfig:
 
 def read_work_dir(cfg: Config) -> str:
     return cfg.work_dir or '.'
-
-
-class TestReport:
-    def test_the_factor_is_that_of_all_links(self, tmp_path):
-        metrics = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_50': 0.8}
-        links = [
-            LinkFacts('dense', DetectorFacts(metrics, 100, 1000, None, None, 4_000_000)),
-            LinkFacts('1_pruning', DetectorFacts(metrics, 50, 300, None, None, 1_000_000), '1'),
-            LinkFacts('2_x', DetectorFacts({}, 50, 300, None, None, 80_000), '2', 'X', 60.0),
-        ]
-        report = ChainReport(links)
-        assert report.factor == 50.0
-        write_chain_report(report, tmp_path)
-        assert read_chain_report(tmp_path / 'chain_report.json') == report
-        text = chain_text(report)
-        assert 'In all: 4.0 MB -> 80.0 kB, 50.0 times smaller.' in text
-        lines = (tmp_path / 'chain_report.md').read_text().splitlines()
-        (row,) = [line for line in lines if line.startswith('| 1_pruning')]
-        assert [cell.strip() for cell in row.split('|')[1:-1]] == [
-            '1_pruning',
-            '0.500',
-            '0.800',
-            '50',
-            '300',
-            '1.0 MB',
-            '4.0x',
-            'n/a',
-        ]
-
-    def test_what_is_no_report(self, tmp_path):
-        path = tmp_path / 'chain_report.json'
-        path.write_text('{"links": [{"name": 3}]}')
-        with pytest.raises(CompressionError, match='no report of a chain'):
-            read_chain_report(path)
-        with pytest.raises(CompressionError, match=r'chain_report\.json'):
-            read_chain_report(tmp_path / 'nothing' / 'chain_report.json')
-        assert ChainReport().factor is None
