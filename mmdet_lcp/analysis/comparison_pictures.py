@@ -92,7 +92,8 @@ def cost_figure(comparison: Comparison) -> Figure | None:
         if dense is not None and dense.dense.get(keys[0]) is not None:
             level = dense.dense[keys[0]]
             axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
-            axes.plot(dense.dense_macs, level, 's', color='black', label='dense', zorder=3)
+            if dense.dense_macs is not None:
+                axes.plot(dense.dense_macs, level, 's', color='black', label='dense', zorder=3)
         axes.set_xscale('log')  # what pruning leaves differs by factors
         if len(place.costs) == 1:
             axes.set_xlim(0.8 * place.costs[0], 1.2 * place.costs[0])
@@ -184,8 +185,10 @@ class _Places:
 
     def ticks(self) -> list[float]:
         """Costs that are far enough apart to be written below the axis."""
-        apart = math.log(self.costs[-1] / self.costs[0]) * _TICKS_APART
         found: list[float] = []
+        if not self.costs:
+            return found
+        apart = math.log(self.costs[-1] / self.costs[0]) * _TICKS_APART
         for cost in reversed(self.costs):
             if not found or math.log(found[-1] / cost) > apart:
                 found.append(cost)

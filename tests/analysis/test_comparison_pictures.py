@@ -77,6 +77,12 @@ def test_costs_that_are_nearly_the_same_have_one_tick():
     assert sorted(end.get_xticks()) == pytest.approx([250, 500, 1000])
 
 
+def test_costs_that_nobody_knows():
+    unknown = dataclasses.replace(cell('a', 0.5, 0, 0.5), macs=None, dense_macs=None)
+    end, _ = cost_figure(Comparison([unknown], ['a'])).axes
+    assert lines_of(end) == {} and list(end.get_xticks()) == []
+
+
 def test_methods_at_the_same_macs_stand_side_by_side(comparison):
     end, _ = cost_figure(comparison).axes
     lines = lines_of(end)
