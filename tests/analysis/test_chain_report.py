@@ -87,6 +87,11 @@ class TestPage:
         assert 'In all' not in page and '\n\n\n' not in page
         assert [row[3:5] for row in rows_of(page)[1:]] == [['n/a', 'n/a'], ['4 B', 'n/a']]
 
+    def test_a_link_whose_method_is_not_known(self, tmp_path):
+        link = LinkFacts('2_x', facts({}), '2_x')
+        write_chain_report(ChainReport([link]), tmp_path)
+        assert (tmp_path / 'chain_report.md').read_text().endswith('- 2_x: [2_x](2_x)\n')
+
 
 class TestPrinted:
     def test_whole(self, report):
