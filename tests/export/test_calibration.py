@@ -1,0 +1,140 @@
+"""Calibration images against the files themselves, read and normalised by NumPy."""
+
+import copy
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from mmdet_lcp import CompressionError
+from mmdet_lcp.export import calibration_images
+
+MEAN, STD = np.array([10.0, 20, 30]), np.array([50.0, 60, 70])
+TRAINING = 6
+
+
+@pytest.fixture(scope='module')
+def cfg(tmp_path_factory) -> Config:
+    """The first training image has no objects; training crops and recolours at random."""
+    folder = tmp_path_factory.mktemp('tiny')
+    cfg = Config.fromfile(tiny.make_config(folder, tiny.make_data(folder / 'data')))
+    file = folder / 'data' / 'annotations' / 'train.json'
+    truth = json.loads(file.read_text())
+    first = truth['images'][0]['id']
+    truth['annotations'] = [a for a in truth['annotations'] if a['image_id'] != first]
+    file.write_text(json.dumps(truth))
+    assert cfg.train_dataloader.dataset.filter_cfg.filter_empty_gt
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def detector():
+    """Of which the preprocessor alone is asked."""
+    preprocessor = dict(
+        type='DetDataPreprocessor', mean=MEAN.tolist(), std=STD.tolist(), bgr_to_rgb=True
+    )
+
+    class Detector:
+        data_preprocessor = MODELS.build(preprocessor)
+
+    return Detector()
+
+
+def of_files(cfg: Config, split: str = 'train') -> list[np.ndarray]:
+    """Each file, RGB, normalised, channels first; at the tiny size nothing is resized."""
+    found = []
+    for path in sorted((cfg.data_root + f'images/{split}/{name}') for name in names(cfg, split)):
+        image = cv2.imread(path)[..., ::-1]
+        found.append(((image - MEAN) / STD).transpose(2, 0, 1)[None])
+    return found
+
+
+def names(cfg: Config, split: str) -> list[str]:
+    with open(cfg.data_root + f'annotations/{split}.json') as file:
+        return [image['file_name'] for image in json.load(file)['images']]
+
+
+def which(image: np.ndarray, known: list[np.ndarray]) -> int:
+    """The number of the only one that it is like."""
+    near = [n for n, other in enumerate(known) if np.abs(image - other).max() < 1e-5]
+    assert len(near) == 1
+    return near[0]
+
+
+def with_dataset(cfg: Config, dataset: dict) -> Config:
+    cfg = copy.deepcopy(cfg)
+    cfg.train_dataloader.dataset = dataset
+    return cfg
+
+
+def test_they_are_the_training_images_prepared_for_testing(cfg, detector):
+    """No crop, no other colours; images without objects too; each once, in another order."""
+    before = cfg.to_dict()
+    found = calibration_images(cfg, detector, 100)
+    assert all(image.shape == (1, 3, tiny.SIZE, tiny.SIZE) for image in found)
+    assert all(image.dtype == np.float32 for image in found)
+    known = of_files(cfg)
+    order = [which(image, known) for image in found]
+    assert sorted(order) == list(range(TRAINING)) != order
+    assert cfg.to_dict() == before
+
+
+def test_a_few_by_the_seed(cfg, detector):
+    known = of_files(cfg)
+    drawn = {
+        seed: [which(image, known) for image in calibration_images(cfg, detector, 3, seed)]
+        for seed in range(4)
+    }
+    assert all(len(set(order)) == 3 for order in drawn.values())
+    assert len({tuple(order) for order in drawn.values()}) > 2
+    assert set().union(*drawn.values()) == set(range(TRAINING))
+    again = calibration_images(cfg, detector, 3, 1)
+    assert [which(image, known) for image in again] == drawn[1]
+
+
+def test_the_size_is_the_test_sets(cfg, detector):
+    """Resized as mmdet does, by OpenCV."""
+    cfg = copy.deepcopy(cfg)
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == 'Resize':
+            step.scale = (96, 32)
+            step.keep_ratio = False
+    (found,) = calibration_images(cfg, detector, 1)
+    assert found.shape == (1, 3, 32, 96)
+    expected = []
+    for name in names(cfg, 'train'):
+        image = cv2.resize(cv2.imread(cfg.data_root + f'images/train/{name}'), (96, 32))
+        expected.append(((image[..., ::-1] - MEAN) / STD).transpose(2, 0, 1)[None])
+    which(found, expected)
+
+
+def test_datasets_in_datasets(cfg, detector):
+    """Repeated and joined: each part gets the test pipeline."""
+    inner = cfg.train_dataloader.dataset
+    other = copy.deepcopy(inner)
+    other.update(ann_file='annotations/val.json', data_prefix=dict(img='images/val/'))
+    joined = dict(type='ConcatDataset', datasets=[inner, other])
+    known = of_files(cfg) + of_files(cfg, 'val')
+    found = calibration_images(with_dataset(cfg, joined), detector, 100)
+    assert sorted(which(image, known) for image in found) == list(range(TRAINING + 2))
+    repeated = dict(type='RepeatDataset', times=2, dataset=joined)
+    found = calibration_images(with_dataset(cfg, repeated), detector, 5)
+    assert len([which(image, known) for image in found]) == 5
+
+
+@pytest.mark.parametrize('count', [0, -1, 2.0, '3', None])
+def test_no_such_number(cfg, detector, count):
+    with pytest.raises(CompressionError, match=f'^{count!r} images: take a whole number from 1'):
+        calibration_images(cfg, detector, count)
+
+
+def test_a_file_that_is_not_there(cfg, detector):
+    dataset = copy.deepcopy(cfg.train_dataloader.dataset)
+    dataset.ann_file = 'annotations/nowhere.json'
+    message = r'`train_dataloader` names a file .*nowhere\.json.*`ann_file`'
+    with pytest.raises(CompressionError, match=message):
+        calibration_images(with_dataset(cfg, dataset), detector, 1)

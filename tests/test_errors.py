@@ -1,0 +1,72 @@
+"""The errors that a user can mend: told in a line, by every tool, from any process."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+import mmdet_lcp
+from mmdet_lcp.errors import CompressionError
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+# A mistake for each tool, and what is said of it.
+MISTAKES = {
+    'compare': (['nowhere.py', '--criteria', 'lcp'], 'nowhere.py: there is no such config'),
+    'compare_students': (['nowhere.py', '--out', 'out'], 'nowhere.py: there is no such config'),
+    'export': (['nowhere.py', 'x.pth', '--out', 'x.bin'], '--out x.bin: '),
+    'make_digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
+    'pack': (['info', 'nothing.lcp'], 'nothing.lcp: there is no such file'),
+    'sensitivity': (['nowhere.py'], 'nowhere.py: there is no such config'),
+    'support_table': (['--detectors', 'nothing'], '--detectors nothing: '),
+    'tabulate_runs': (['nothing'], 'nothing'),
+    'train': (['nowhere.py'], 'nowhere.py: there is no such config'),
+}
+
+
+def test_it_is_the_packages_and_a_value_error_of_its_own():
+    assert mmdet_lcp.CompressionError is CompressionError
+    assert issubclass(CompressionError, ValueError) and CompressionError is not ValueError
+    with pytest.raises(ValueError, match='invalid literal') as error:
+        int('x')
+    assert not isinstance(error.value, CompressionError)  # a defect keeps its traceback
+
+
+def test_every_tool_is_here():
+    assert {path.stem for path in TOOLS.glob('*.py')} == set(MISTAKES)
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_tools_say_it_in_a_line(name, tmp_path, monkeypatch, capsys):
+    """Without a traceback, with an exit status, before anything is written."""
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', TOOLS / f'{name}.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    args, words = MISTAKES[name]
+    monkeypatch.setattr('sys.argv', [f'{name}.py', *args])
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = tool.main()
+    except SystemExit as leave:  # with a message, which Python prints
+        status, printed = 1, f'{leave.code}\n'
+    else:
+        printed = capsys.readouterr().err
+    assert status in (1, 2)
+    assert printed.startswith('error: ') and printed.count('\n') == 1 and words in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise CompressionError('a.png: has no pixels')
+
+
+def test_it_comes_out_of_other_processes_as_itself():
+    error = pickle.loads(pickle.dumps(CompressionError('a.png: has no pixels')))
+    assert type(error) is CompressionError and str(error) == 'a.png: has no pixels'
+    with pytest.raises(CompressionError, match=r'a\.png: has no pixels'):
+        next(iter(DataLoader(Broken(), num_workers=1)))
