@@ -97,7 +97,9 @@ def write_chain_report(report: ChainReport, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     write_json(folder / CHAIN_REPORT_JSON, report.to_dict())
     folders = [
-        f'- {link.method or link.name}: [{link.folder}]({link.folder})' for link in report.links if link.folder
+        f'- {link.method or link.name}: [{link.folder}]({link.folder})'
+        for link in report.links
+        if link.folder
     ]
     parts = ['# Chain', markdown_table(*_table(report)), _in_all(report), '\n'.join(folders)]
     parts = [part for part in parts if part]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from mmdet_lcp.errors import CompressionError
+
 
 def exported_roi_align() -> None:
     """Let RoIAlign compute in ONNX what it computes in mmcv, from opset 16 on.
 
     mmcv writes the operator of opset 10, which enlarges regions below a cell of the map to one
     cell; mmcv's with ``aligned=True`` does not. Opset 16 has a mode for either; below it mmcv's
-    own form stays.
+    own form stays. Of sample points ONNX Runtime takes the maximum in another way than mmcv, so
+    ``pool_mode='max'`` is refused with a CompressionError when it is exported.
     """
     from mmcv.ops.roi_align import RoIAlignFunction
 
@@ -19,6 +22,11 @@ def exported_roi_align() -> None:
         return
 
     def symbolic(g, input, rois, output_size, spatial_scale, sampling_ratio, pool_mode, aligned):
+        if pool_mode != 'avg':
+            raise CompressionError(
+                f'RoIAlign with pool_mode={pool_mode!r} has other values in ONNX Runtime than in '
+                "mmcv: only a detector with pool_mode='avg' can be exported"
+            )
         if g.opset < 16:
             more = (output_size, spatial_scale, sampling_ratio, pool_mode, aligned)
             return below_16(g, input, rois, *more)

@@ -31,19 +31,14 @@ def calibration_images(
     Raises:
         CompressionError: `count` is no such number, or the data cannot be read.
     """
-    if not isinstance(count, int) or count < 1:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise CompressionError(f'{count!r} images: take a whole number from 1')
-    data = copy.deepcopy(cfg.train_dataloader.dataset)
-    pipeline = cfg.test_dataloader.dataset.pipeline
-    own = data
-    while 'dataset' in own:  # RepeatDataset and the like
-        own = own.dataset
-    for part in own.get('datasets', [own]):
-        part.pipeline = [
-            step for step in pipeline if not str(step['type']).startswith('LoadAnnotations')
-        ]
-        part.test_mode = True
-        _without_meta_of_boxes(part)
+    pipeline = [
+        step
+        for step in cfg.test_dataloader.dataset.pipeline
+        if not str(step['type']).startswith('LoadAnnotations')
+    ]
+    data = _each_image_once(copy.deepcopy(cfg.train_dataloader.dataset), pipeline)
     with readable('train_dataloader'):
         dataset = DATASETS.build(data)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
@@ -54,6 +49,18 @@ def calibration_images(
     return found
 
 
-def _without_meta_of_boxes(data: ConfigDict) -> None:
-    """All images count, those without objects too."""
+def _each_image_once(data: ConfigDict, pipeline: list) -> ConfigDict:
+    """The images of a training set, those without objects too, in another pipeline.
+
+    What repeats images (`RepeatDataset`, `ClassBalancedDataset`) or mixes several into one
+    (`MultiImageMixDataset`) gives way to what it reads.
+    """
+    if 'dataset' in data:
+        return _each_image_once(data.dataset, pipeline)
+    if 'datasets' in data:
+        data.datasets = [_each_image_once(part, pipeline) for part in data.datasets]
+        return data
+    data.pipeline = pipeline
+    data.test_mode = True
     data.pop('filter_cfg', None)
+    return data

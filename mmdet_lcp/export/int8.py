@@ -18,7 +18,9 @@ from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.files import atomic_path
 
-METHODS = ('minmax', 'entropy', 'percentile')
+# ONNX Runtime's 'entropy' is left out: with the numbers of bins that `quantize_static` gives it,
+# it has nothing to choose from and ends with the ranges of 'minmax'.
+METHODS = ('minmax', 'percentile')
 
 
 class _Reader:
@@ -54,8 +56,8 @@ def quantize_int8(
         source: the file in full precision.
         target: the file to write.
         images: preprocessed, float32, (N, 3, H, W) each; at least one.
-        method: how ranges follow from the activations: ``'minmax'``, ``'entropy'`` or
-            ``'percentile'``.
+        method: how ranges follow from the activations: ``'minmax'``, or ``'percentile'``, which
+            leaves out what is rare, for images of one shape.
         keep: regular expression, searched in the names of the nodes: those stay as they are.
 
     Raises:
@@ -68,7 +70,13 @@ def quantize_int8(
         raise CompressionError(f'method={method!r}: use one of {", ".join(METHODS)}')
     if not images:
         raise CompressionError('int8 needs at least one image to calibrate on')
-    method_name = {'minmax': 'MinMax'}.get(method, method.capitalize())
+    shapes = sorted({image.shape for image in images})
+    if method == 'percentile' and len(shapes) > 1:
+        raise CompressionError(
+            f"method='percentile' needs images of one shape, these have {len(shapes)}, such as "
+            f"{shapes[0]} and {shapes[-1]}: use 'minmax', or one size for all in the test pipeline"
+        )
+    method_name = {'minmax': 'MinMax', 'percentile': 'Percentile'}[method]
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, 'prepared.onnx')
         preprocess(str(source), str(prepared), skip_symbolic_shape=True)

@@ -2,9 +2,12 @@
 
 import contextlib
 import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mmengine.runner import Runner
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import SCOPE
@@ -22,6 +25,8 @@ from mmdet_lcp.runner.weight_compression.config import WeightCompressionConfig
 from mmdet_lcp.runner.weight_compression.weight_compression_runner import WeightCompressionRunner
 
 KEY = 'chain'
+RUNNER_KEYS = tuple(inspect.signature(Runner).parameters)
+"""What mmengine's runner reads of a config: no settings of a link."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,12 @@ def read_chain(cfg: Mapping[str, Any]) -> list[Link]:
         changes = item.get('cfg') or {}
         if not isinstance(changes, Mapping):
             raise CompressionError(f'{where}.cfg={changes!r} must be a dict of changes')
-        key = item.get('key') or KINDS[name].key
+        key = KINDS[name].key if item.get('key') is None else item['key']
+        if not isinstance(key, str) or key in (KEY, *RUNNER_KEYS):
+            raise CompressionError(
+                f'{where}.key={key!r} must name a key of the config that holds the settings of '
+                f"this link and nothing else, such as '{KINDS[name].key}_{number + 1}'"
+            )
         if any(link.key == key for link in links):
             raise CompressionError(
                 f'{where} reads the key `{key}`, as a link before it does: give it one of its '

@@ -8,6 +8,7 @@ import torch
 from mmcv.ops import RoIAlign
 from mmcv.ops.roi_align import RoIAlignFunction
 
+from mmdet_lcp import CompressionError
 from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
 
 REASON = 'the extra `export` is not installed'
@@ -17,10 +18,10 @@ SCALE, BINS = 0.25, (2, 3)
 ROIS = torch.tensor([[1.0, 8, 12, 56, 44], [0, 21, 30, 22, 31.5]])
 
 
-def exported(opset: int, aligned: bool, sampling_ratio: int = 2):
+def exported(opset: int, aligned: bool, sampling_ratio: int = 2, pool_mode: str = 'avg'):
     buffer = io.BytesIO()
     torch.onnx.export(
-        RoIAlign(BINS, SCALE, sampling_ratio, 'avg', aligned).eval(),
+        RoIAlign(BINS, SCALE, sampling_ratio, pool_mode, aligned).eval(),
         (torch.zeros(2, 3, 16, 20), ROIS),
         buffer,
         input_names=['maps', 'rois'],
@@ -48,6 +49,12 @@ def test_the_node(aligned, mode, ratio, written):
         sampling_ratio=written,
         spatial_scale=0.25,
     )
+
+
+@pytest.mark.parametrize('opset', [12, 16])
+def test_the_maximum_is_refused(opset):
+    with pytest.raises(CompressionError, match="pool_mode='max' has other values in ONNX Runtime"):
+        exported(opset, True, pool_mode='max')
 
 
 def test_below_opset_16_it_is_mmcvs():

@@ -113,7 +113,7 @@ def test_the_size_is_the_test_sets(cfg, detector):
 
 
 def test_datasets_in_datasets(cfg, detector):
-    """Repeated and joined: each part gets the test pipeline."""
+    """Repeated and joined: each part gets the test pipeline, and each image comes once."""
     inner = cfg.train_dataloader.dataset
     other = copy.deepcopy(inner)
     other.update(ann_file='annotations/val.json', data_prefix=dict(img='images/val/'))
@@ -122,11 +122,17 @@ def test_datasets_in_datasets(cfg, detector):
     found = calibration_images(with_dataset(cfg, joined), detector, 100)
     assert sorted(which(image, known) for image in found) == list(range(TRAINING + 2))
     repeated = dict(type='RepeatDataset', times=2, dataset=joined)
-    found = calibration_images(with_dataset(cfg, repeated), detector, 5)
-    assert len([which(image, known) for image in found]) == 5
+    of_repeated = dict(
+        type='ConcatDataset',
+        datasets=[dict(type='RepeatDataset', times=3, dataset=inner), other],
+    )
+    mixed = dict(type='MultiImageMixDataset', dataset=joined, pipeline=[dict(type='Mosaic')])
+    for wrapped in (repeated, of_repeated, mixed):
+        found = calibration_images(with_dataset(cfg, wrapped), detector, 100)
+        assert sorted(which(image, known) for image in found) == list(range(TRAINING + 2))
 
 
-@pytest.mark.parametrize('count', [0, -1, 2.0, '3', None])
+@pytest.mark.parametrize('count', [0, -1, 2.0, '3', None, True])
 def test_no_such_number(cfg, detector, count):
     with pytest.raises(CompressionError, match=f'^{count!r} images: take a whole number from 1'):
         calibration_images(cfg, detector, count)
