@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +44,33 @@ def draw_comparison(comparison: Comparison, folder: str | os.PathLike) -> None:
             save_figure(figure, Path(folder) / name)
 
 
-def look(number: int, control: bool = False) -> dict[str, Any]:
-    """Colour, marker and line style of a method; no two of the first 27 methods share all.
+def looks(methods: Sequence[str], controls: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Colour, marker and line style of each method.
+
+    A choice of channels, which is what stands before a `+`, has one colour and one marker with
+    every update. Lines are solid with the first update behind a `+`, or where there is none, and
+    dashed with the next.
 
     Args:
-        number: which method, >= 0.
-        control: whether it is none: controls are grey.
+        methods: their names.
+        controls: those of them that select nothing: they are grey.
     """
-    colour = '0.45' if control else f'tab:{_COLOURS[number % len(_COLOURS)]}'
-    style = ':' if control else _STYLES[number // len(_COLOURS) % len(_STYLES)]
-    return dict(color=colour, marker=_MARKERS[number % len(_MARKERS)], linestyle=style)
+    families: dict[str, list[str]] = {}
+    for method in methods:
+        if method not in controls:
+            families.setdefault(method.partition('+')[0], []).append(method)
+    found = {}
+    for number, family in enumerate(families.values()):
+        for variant, method in enumerate(sorted(family, key=lambda name: '+' not in name)):
+            found[method] = dict(
+                color=f'tab:{_COLOURS[number % len(_COLOURS)]}',
+                marker=_MARKERS[number % len(_MARKERS)],
+                linestyle=_STYLES[variant % len(_STYLES)],
+            )
+    for number, method in enumerate(method for method in methods if method in controls):
+        marker = _MARKERS[number % len(_MARKERS)]
+        found[method] = dict(color='0.45', marker=marker, linestyle=':')
+    return found
 
 
 def cost_figure(comparison: Comparison) -> Figure | None:
@@ -77,6 +94,7 @@ def cost_figure(comparison: Comparison) -> Figure | None:
     figure = new_figure(6.2 * len(panels), 5, layout='constrained')
     dense = comparison.dense()
     place = _Places(comparison)
+    styles = looks(comparison.methods, _controls(comparison))
     every_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, value) in zip(every_axes, panels, strict=True):
         for number, method in enumerate(comparison.methods):
@@ -88,7 +106,7 @@ def cost_figure(comparison: Comparison) -> Figure | None:
                 if here.mean is not None and macs is not None:
                     points.append((place(macs, number), here.mean, here.deviation or 0.0))
             if points:
-                _line(axes, points, method, look(number, _is_control(comparison, method)))
+                _line(axes, points, method, styles[method])
         if dense is not None and dense.dense.get(keys[0]) is not None:
             level = dense.dense[keys[0]]
             axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
@@ -133,12 +151,13 @@ def steps_figure(comparison: Comparison) -> Figure | None:
     longest = max(len(cell.steps) for cell in comparison.cells)
     width = columns * min(12.0, max(5.0, 1.5 + 0.32 * longest))
     figure = new_figure(width, 5.2 * rows, layout='constrained')
+    styles = looks(comparison.methods, _controls(comparison))
     every_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in every_axes[len(ratios) :]:
         axes.remove()
     for axes, ratio in zip(every_axes, ratios, strict=False):
         names: list[str] = []
-        for number, method in enumerate(comparison.methods):
+        for method in comparison.methods:
             cells = [c for c in comparison.of(method, ratio) if c.state == FINISHED and c.steps]
             if not cells:
                 continue
@@ -147,7 +166,7 @@ def steps_figure(comparison: Comparison) -> Figure | None:
             names = max(names, own, key=len)
             means = [spread(c.steps[i][1].get(key) for c in cells).mean for i in range(length)]
             points = [(i, mean, 0.0) for i, mean in enumerate(means) if mean is not None]
-            _line(axes, points, method, look(number, _is_control(comparison, method)))
+            _line(axes, points, method, styles[method])
         write_names(axes, names)
         axes.set_title(amount_title(ratio))
         axes.set_xlabel('groups, in the order of pruning')
@@ -230,8 +249,7 @@ def _finish(figure: Figure, every_axes: Sequence[Axes]) -> None:
     figure.legend(list(entries.values()), list(entries), loc='outside right upper', framealpha=0.9)
 
 
-def _is_control(comparison: Comparison, method: str) -> bool:
-    """Whether a method only trains, beside others that prune; students all do."""
-    if all(cell.update is None for cell in comparison.cells):
-        return False
-    return all(cell.update is None for cell in comparison.cells if cell.method == method)
+def _controls(comparison: Comparison) -> list[str]:
+    """Methods that only train, beside others that prune; students all do."""
+    pruning = {cell.method for cell in comparison.cells if cell.update is not None}
+    return [method for method in comparison.methods if pruning and method not in pruning]

@@ -8,7 +8,7 @@ from mmdet_lcp.analysis.comparison import CellResult, Comparison
 from mmdet_lcp.analysis.comparison_pictures import (
     cost_figure,
     draw_comparison,
-    look,
+    looks,
     steps_figure,
 )
 
@@ -167,7 +167,19 @@ def test_files(comparison, tmp_path):
     assert all(path.read_bytes().startswith(b'\x89PNG') for path in tmp_path.iterdir())
 
 
-def test_looks_differ():
-    looks = {tuple(look(number).items()) for number in range(27)}
-    assert len(looks) == 27
-    assert look(3, control=True)['linestyle'] == ':'
+def test_looks_of_a_choice_and_of_its_updates():
+    names = ['scratch', 'lcp_exact', 'l1_norm', 'dcp', 'l1_norm+exact', 'l1_norm+sgd', 'uniform']
+    found = looks(names, ['scratch', 'uniform'])
+    assert sorted(found) == sorted(names)
+    assert len({tuple(one.items()) for one in found.values()}) == len(names)
+    styles = {name: one.pop('linestyle') for name, one in found.items()}
+    assert found['l1_norm'] == found['l1_norm+exact'] == found['l1_norm+sgd']
+    assert [styles[f'l1_norm{update}'] for update in ('+exact', '+sgd', '')] == ['-', '--', '-.']
+    assert styles['lcp_exact'] == styles['dcp'] == '-'
+    assert styles['scratch'] == styles['uniform'] == ':'
+    assert found['scratch']['color'] == found['uniform']['color'] == '0.45'
+
+
+def test_looks_of_many_choices_differ():
+    found = looks([f'{number}{update}' for number in range(40) for update in ('', '+exact')])
+    assert len({tuple(one.items()) for one in found.values()}) == 80
