@@ -20,7 +20,7 @@ from mmdet_lcp.files import atomic_path
 
 # ONNX Runtime's 'entropy' is left out: with the numbers of bins that `quantize_static` gives it,
 # it has nothing to choose from and ends with the ranges of 'minmax'.
-METHODS = ('minmax', 'percentile')
+METHODS = {'minmax': 'MinMax', 'percentile': 'Percentile'}  # by its name there
 
 
 class _Reader:
@@ -76,7 +76,6 @@ def quantize_int8(
             f"method='percentile' needs images of one shape, these have {len(shapes)}, such as "
             f"{shapes[0]} and {shapes[-1]}: use 'minmax', or one size for all in the test pipeline"
         )
-    method_name = {'minmax': 'MinMax', 'percentile': 'Percentile'}[method]
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, 'prepared.onnx')
         preprocess(str(source), str(prepared), skip_symbolic_shape=True)
@@ -96,5 +95,5 @@ def quantize_int8(
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 nodes_to_exclude=kept,
-                calibrate_method=quantization.CalibrationMethod[method_name],
+                calibrate_method=quantization.CalibrationMethod[METHODS[method]],
             )
