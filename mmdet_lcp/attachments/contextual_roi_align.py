@@ -9,11 +9,11 @@ the default box and its ground truth.
 from collections.abc import Sequence
 
 import torch
-from mmcv.ops import roi_align
 from mmdet.structures.bbox import bbox2roi
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.ops import roi_align
 from mmdet_lcp.registry import MODELS
 
 POOL_MODES = ('avg', 'max')
@@ -115,12 +115,11 @@ class ContextualRoIAlign(nn.Module):
             context = enclosing_boxes(rois[where, 1:], gt_boxes[where].to(rois.dtype))
             # Both kinds in one launch: the enclosing boxes follow the default boxes.
             regions = torch.cat([rois, torch.cat([rois[where, :1], context], dim=1)])
-        # mmcv reads raw memory: a channels-last or expanded map would be pooled as garbage.
         pooled = roi_align(
-            features.contiguous(),
-            regions.contiguous(),
-            (size, size),
-            float(spatial_scale),
+            features,
+            regions,
+            size,
+            spatial_scale,
             self.sampling_ratio,
             self.pool_mode,
             self.aligned,

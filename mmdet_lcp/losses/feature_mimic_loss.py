@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from mmcv.ops import roi_align
 from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.ops import roi_align
 from mmdet_lcp.registry import MODELS
 
 POOLINGS = ('pixels', 'roi_align')
@@ -183,18 +183,8 @@ class FeatureMimicLoss(nn.Module):
         return (difference.square().sum(1) * table).sum()
 
     def _sum_pooled(self, difference: Tensor, regions: Tensor) -> Tensor:
-        size = self.output_size
-        # RoIAlign is linear: that of the difference is the difference of the two. mmcv reads raw
-        # memory, so both have to lie in order.
-        pooled = roi_align(
-            difference.contiguous(),
-            regions.contiguous(),
-            (size, size),
-            1.0,
-            SAMPLING_RATIO,
-            'avg',
-            True,
-        )
+        # RoIAlign is linear: that of the difference is the difference of the two.
+        pooled = roi_align(difference, regions, self.output_size, 1.0, SAMPLING_RATIO)
         elements = pooled[0].numel() if self.normalized else 1
         return pooled.square().sum() / elements
 
