@@ -23,7 +23,14 @@ def add_common_arguments(parser: argparse.ArgumentParser, options_help: str) -> 
     """
     add = parser.add_argument
     add('--seeds', nargs='+', type=int, default=[0], metavar='S', help='default: 0')
-    add('--jobs', type=_count, default=1, metavar='N', help='runs at a time (default: 1)')
+    add(
+        '--jobs',
+        type=_count,
+        default=1,
+        metavar='N',
+        help='runs at a time (default: 1); they share the cores, unless OMP_NUM_THREADS says how '
+        'many threads each gets',
+    )
     add(
         '--cfg-options',
         nargs='+',

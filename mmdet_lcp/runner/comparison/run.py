@@ -28,6 +28,7 @@ from mmdet_lcp.runner.comparison.jobs import Job, Start, run_jobs, start_process
 from mmdet_lcp.runner.comparison.plan import ComparisonPlan
 
 _CONFIG = 'cell.py'
+_THREADS = 'OMP_NUM_THREADS'
 _LAST_LINES = 12
 
 
@@ -116,8 +117,8 @@ class _Run:
         write_text(folder / _CONFIG, config_text(cell.cfg))
         command = [sys.executable, str(self.train), str(folder / _CONFIG)]
         command += ['--work-dir', str(folder / RUN), '--resume']
-        threads = max(1, _cores() // self.jobs)
-        return Job(cell.name, command, folder / LOG, {'OMP_NUM_THREADS': str(threads)})
+        threads = os.environ.get(_THREADS) or str(max(1, _cores() // self.jobs))
+        return Job(cell.name, command, folder / LOG, {_THREADS: threads})
 
     def _done(self, cell: Cell, status: int, seconds: float) -> None:
         self.left.remove(cell)

@@ -92,11 +92,15 @@ def test_a_failure_stops_no_other(plan, tmp_path):
     assert 'failed' not in (tmp_path / 'table.md').read_text()
 
 
-def test_threads_are_shared_out(plan, tmp_path, monkeypatch):
+@pytest.mark.parametrize(('given', 'expected'), [(None, '2'), ('5', '5')])
+def test_threads_are_shared_out_unless_given(plan, tmp_path, monkeypatch, given, expected):
     monkeypatch.setattr('mmdet_lcp.runner.comparison.run._cores', lambda: 8)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    if given:
+        monkeypatch.setenv('OMP_NUM_THREADS', given)
     started = []
     run_comparison(plan, tmp_path, Path('t.py'), 3, start=pretend(started), tell=lambda _: None)
-    assert {env['OMP_NUM_THREADS'] for _, env in started} == {'2'}
+    assert {env['OMP_NUM_THREADS'] for _, env in started} == {expected}
 
 
 def test_another_method_joins(plan, config, tmp_path):
