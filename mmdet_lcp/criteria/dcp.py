@@ -58,8 +58,8 @@ class DCP(Criterion):
     def __init__(
         self,
         channels_per_step: int = 1,
-        inner_steps: int = 2,
-        inner_lr: float = 0.1,
+        inner_steps: int = 4,
+        inner_lr: float = 1.0,
         batches_per_step: int | None = 1,
         tolerance: float | None = None,
     ) -> None:

@@ -33,9 +33,9 @@ class LCP(Criterion):
         reference: ``'selected'`` or ``'full'``.
         greedy_steps: in how many portions the K channels are added. 1 is the paper's single
             ranking; more take the gradient anew after each portion (``'selected'`` only).
-        inner_steps: descent steps on the kernels selected so far, after each portion but the
-            last (DCP, algorithm 2), >= 0.
-        inner_lr: step size of these, > 0.
+        inner_passes: passes over the selection images that train the kernels selected so far,
+            after each portion but the last (DCP, algorithm 2), >= 0.
+        inner_lr: first step size of these, > 0 (`SelectionProblem.descend`).
         share_batches: on so many batches of a rank each term's share of the gradient is measured,
             for the log, >= 0; each costs a backward pass a term.
 
@@ -47,8 +47,8 @@ class LCP(Criterion):
         self,
         reference: Literal['selected', 'full'] = 'selected',
         greedy_steps: int = 1,
-        inner_steps: int = 2,
-        inner_lr: float = 1.0,
+        inner_passes: int = 2,
+        inner_lr: float = 0.1,
         share_batches: int = 1,
     ) -> None:
         if reference not in ('selected', 'full'):
@@ -56,7 +56,7 @@ class LCP(Criterion):
                 f"pruning.criterion.reference={reference!r}: use 'selected' or 'full'"
             )
         check_integer('pruning.criterion.greedy_steps', greedy_steps, least=1)
-        check_integer('pruning.criterion.inner_steps', inner_steps, least=0)
+        check_integer('pruning.criterion.inner_passes', inner_passes, least=0)
         check_positive('pruning.criterion.inner_lr', inner_lr)
         check_integer('pruning.criterion.share_batches', share_batches, least=0)
         if reference == 'full' and greedy_steps > 1:
@@ -66,7 +66,7 @@ class LCP(Criterion):
             )
         self.reference = reference
         self.greedy_steps = greedy_steps
-        self.inner_steps = inner_steps
+        self.inner_passes = inner_passes
         self.inner_lr = inner_lr
         self.share_batches = share_batches
 
@@ -100,7 +100,7 @@ class LCP(Criterion):
                 seen = problem.masked(current, selected)
                 # Newly selected channels start from their original kernels.
                 start = {p: torch.where(seen[p] == 0, fresh[p], seen[p]) for p in fresh}
-                current, _ = problem.descend(start, selected, self.inner_lr, self.inner_steps)
+                current, _ = problem.descend(start, selected, self.inner_lr, self.inner_passes)
         return Selection(selected, scores.tolist(), log)
 
     def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:

@@ -12,6 +12,7 @@ consumers is computed without gradients and never past the last consumer. DCP (Z
 NeurIPS 2018) has in the place of L_a a loss read further down, for which the detector runs on.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +35,9 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
 
 TERMS = ('reconstruction', 'classification', 'regression')
+_MOMENTUM = 0.9
+_EXPLODED = 100.0  # times L before the pass; one batch of many can be far above the mean
+_MOST_BROKEN_OFF = 30  # lr is then a thousand-millionth of what it was
 
 
 @dataclass
@@ -202,7 +206,7 @@ class SelectionProblem:
         total = torch.zeros(2, dtype=torch.float64)
         for batch in self.batches if batches is None else batches:
             value = float(sum(self.terms(batch, weights).values()))
-            total += torch.tensor([value * batch.num_images, batch.num_images])
+            total += torch.tensor([value, 1.0], dtype=torch.float64) * batch.num_images
         dist.all_reduce(total)
         return float(total[0] / total[1])
 
@@ -224,42 +228,75 @@ class SelectionProblem:
         return mean_gradients(self.terms, chosen, weights, apart)
 
     def descend(
-        self, weights: Weights, channels: Iterable[int], lr: float, steps: int
+        self, weights: Weights, channels: Iterable[int], lr: float, passes: int
     ) -> tuple[Weights, list[float]]:
-        """W_C <- W_C - lr dL/dW_C, repeated; never ends at a larger L than it began with.
+        """W_C <- W_C - lr dL/dW_C, batch by batch; never ends at a larger L than it began with.
 
-        The paper gives no lr. A step that increases L is taken back and lr halved; one that
-        decreases it lets lr grow by a fifth (our reading: "bold driver").
+        SGD with Nesterov's momentum. The paper says neither how long nor at which lr; our reading:
+        a pass over the selection set behind which L is larger is taken back and the momentum
+        forgotten; if that happens again at once, lr is halved. One in which L explodes is broken
+        off, and is not counted.
 
         Args:
             weights: kernels by path.
             channels: C; the kernels of all others are zero and stay zero.
             lr: first step size, > 0.
-            steps: passes over the selection set, >= 0.
+            passes: over the selection set, >= 0.
 
         Returns:
-            The new kernels, and L after each step that was kept, the initial one first.
+            The new kernels, and L behind each pass that was kept, the initial one first.
         """
         channels = list(channels)
         best = self.masked(weights, channels)
-        if steps == 0:
+        if passes == 0:
             return best, []
-        found = self.gradients(best)
-        history = [found.loss]
-        for _ in range(steps):
-            gradient = self.masked(found.total, channels)
-            trial = {path: weight - lr * gradient[path] for path, weight in best.items()}
-            tried = self.gradients(trial)
-            if tried.loss < found.loss:
-                best, found = trial, tried
-                history.append(found.loss)
-                lr *= 1.2
+        history = [self.loss(best)]
+        done = broken_off = 0
+        current, optimizer = _sgd(best, lr)
+        restarted = True
+        while done < passes and broken_off < _MOST_BROKEN_OFF:
+            if self._pass(current, optimizer, channels, _EXPLODED * history[-1]):
+                done += 1
+                now = self.loss(current)
             else:
-                lr *= 0.5
+                broken_off += 1
+                now = math.nan
+            if now < history[-1]:
+                best = {path: weight.clone() for path, weight in current.items()}
+                history.append(now)
+                restarted = False
+            else:
+                lr = lr / 2 if restarted else lr
+                current, optimizer = _sgd(best, lr)
+                restarted = True
         return best, history
+
+    def _pass(
+        self,
+        weights: Weights,
+        optimizer: torch.optim.Optimizer,
+        channels: Sequence[int],
+        limit: float,
+    ) -> bool:
+        """One step a batch, in place; False once L of a batch is over the limit, or not finite."""
+        for batch in self.batches:
+            found = self.gradients(weights, batches=[batch])
+            if not found.loss <= limit:
+                return False
+            gradient = self.masked(found.total, channels)
+            for path, weight in weights.items():
+                weight.grad = gradient[path]
+            optimizer.step()
+        return True
 
     @torch.no_grad()
     def write(self, weights: Weights) -> None:
         """Put kernels into the consumers."""
         for path, weight in weights.items():
             self.consumers[path].module.weight.copy_(weight)
+
+
+def _sgd(weights: Weights, lr: float) -> tuple[Weights, torch.optim.SGD]:
+    """Copies of kernels, and what takes steps on them."""
+    copies = {path: weight.clone() for path, weight in weights.items()}
+    return copies, torch.optim.SGD(copies.values(), lr, momentum=_MOMENTUM, nesterov=True)

@@ -1,6 +1,6 @@
 """Small selection problems, with everything that a test needs to compute them by hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -75,6 +75,38 @@ class Made:
             name: torch.zeros_like(leaf) if gradient is None else gradient
             for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
         }
+
+    def descent(self, weights, channels, lr, passes, momentum=0.9):
+        """Nesterov's momentum batch by batch: v = m v + g, W = W - lr (g + m v).
+
+        A pass that ends higher is undone, one in which L exceeds 100 times what it was is left
+        and not counted; both forget v, and halve lr if that was just forgotten. Returns the
+        kernels and L behind each pass.
+        """
+        single = [
+            replace(self, inputs=[x], targets=[y])
+            for x, y in zip(self.inputs, self.targets, strict=True)
+        ]
+        best = self.zeroed(weights, channels)
+        history = [float(self.loss(best))]
+        now, speed, left, fresh = best, {}, passes, True
+        while left:
+            broken_off = False
+            for batch in single:
+                if not float(batch.loss(now)) <= 100 * history[-1]:
+                    broken_off = True
+                    break
+                slope = self.zeroed(batch.grad(now), channels)
+                speed = {p: momentum * speed.get(p, 0.0) + g for p, g in slope.items()}
+                now = {p: now[p] - lr * (g + momentum * speed[p]) for p, g in slope.items()}
+            left -= not broken_off
+            if not broken_off and (loss := float(self.loss(now))) < history[-1]:
+                best, fresh = now, False
+                history.append(loss)
+            else:
+                lr = lr / 2 if fresh else lr
+                now, speed, fresh = best, {}, True
+        return best, history
 
     def sensitivity(self, weights, **kwargs):
         """S_k by loops: the squares of every kernel that reads channel k."""

@@ -183,7 +183,7 @@ def algorithm(
     small,
     keep,
     at_once=1,
-    steps=2,
+    steps=4,
     rate=0.1,
     portion=1,
     tolerance=None,

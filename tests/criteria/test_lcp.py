@@ -47,7 +47,7 @@ def test_full_reference_without_anything_to_reconstruct(make_problem, quadratic)
     close(selection.scores, made.sensitivity(made.problem.weights(), terms=('cls', 'box')))
 
 
-def greedy(made, keep, portions, inner_steps=0, lr=1.0):
+def greedy(made, keep, portions, inner_passes=0, lr=1.0):
     """DCP's rule with the loss of the test: add, descend, look again."""
     original = made.problem.weights()
     current = made.zeroed(original, [])
@@ -66,15 +66,7 @@ def greedy(made, keep, portions, inner_steps=0, lr=1.0):
             for i, k in zip(index.tolist(), root.tolist(), strict=True):
                 if k in fresh:
                     current[path][:, i] = original[path][:, i]
-        rate = lr
-        loss = float(made.loss(current))
-        for _ in range(inner_steps):
-            gradient = made.zeroed(made.grad(current), selected)
-            trial = {path: weight - rate * gradient[path] for path, weight in current.items()}
-            if (tried := float(made.loss(trial))) < loss:
-                current, loss, rate = trial, tried, rate * 1.2
-            else:
-                rate *= 0.5
+        current, _ = made.descent(current, selected, lr, inner_passes)
     return selected, scores
 
 
@@ -82,7 +74,7 @@ def greedy(made, keep, portions, inner_steps=0, lr=1.0):
 @pytest.mark.parametrize('keep', [1, 2, 3, 4, 5])
 def test_one_channel_at_a_time(make_problem, quadratic, keep, seed):
     made = make_problem(auxiliary=quadratic(), seed=seed)
-    selection = LCP(greedy_steps=keep, inner_steps=0).select(made.problem, keep)
+    selection = LCP(greedy_steps=keep, inner_passes=0).select(made.problem, keep)
     selected, scores = greedy(made, keep, [1] * keep)
     assert selection.keep == selected
     close(selection.scores, scores)
@@ -90,10 +82,10 @@ def test_one_channel_at_a_time(make_problem, quadratic, keep, seed):
 
 @pytest.mark.parametrize('seed', range(2))
 @pytest.mark.parametrize('lr', [0.05, 100.0])
-def test_inner_steps(make_problem, quadratic, lr, seed):
+def test_inner_passes(make_problem, quadratic, lr, seed):
     made = make_problem(auxiliary=quadratic(), seed=seed)
-    selection = LCP(greedy_steps=3, inner_steps=4, inner_lr=lr).select(made.problem, 3)
-    selected, scores = greedy(made, 3, [1, 1, 1], inner_steps=4, lr=lr)
+    selection = LCP(greedy_steps=3, inner_passes=4, inner_lr=lr).select(made.problem, 3)
+    selected, scores = greedy(made, 3, [1, 1, 1], inner_passes=4, lr=lr)
     assert selection.keep == selected
     close(selection.scores, scores, 1e-8)
 
@@ -102,7 +94,7 @@ def test_portions_add_up(make_problem):
     for keep in range(1, 6):
         for steps in range(1, 9):
             made = make_problem(seed=keep)
-            selection = LCP(greedy_steps=steps, inner_steps=0).select(made.problem, keep)
+            selection = LCP(greedy_steps=steps, inner_passes=0).select(made.problem, keep)
             count = min(steps, keep)
             portions = [keep * (i + 1) // count - keep * i // count for i in range(count)]
             assert sum(portions) == keep
@@ -185,8 +177,8 @@ def test_not_finite(value, reference):
         (dict(greedy_steps='2'), r"greedy_steps='2'"),
         (dict(greedy_steps=True), r'greedy_steps=True'),
         (dict(reference='full', greedy_steps=2), r"greedy_steps > 1 needs reference='selected'"),
-        (dict(inner_steps=-1), r'inner_steps=-1 must be an integer >= 0'),
-        (dict(inner_steps=None), r'inner_steps=None'),
+        (dict(inner_passes=-1), r'inner_passes=-1 must be an integer >= 0'),
+        (dict(inner_passes=None), r'inner_passes=None'),
         (dict(inner_lr=0), r'inner_lr=0 must be'),
         (dict(inner_lr=math.nan), r'inner_lr=nan must be'),
         (dict(inner_lr=math.inf), r'inner_lr=inf must be'),

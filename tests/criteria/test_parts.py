@@ -195,7 +195,7 @@ def shufflenet():
 
 
 METHODS = {
-    'LCP': (LCP, lambda: SGDUpdate(steps=2)),
+    'LCP': (LCP, lambda: SGDUpdate(passes=2)),
     'LCP, exact': (BackwardElimination, ExactUpdate),
     'exact, identity': (lambda: BackwardElimination(metric='identity'), NoUpdate),
     'DCP': (DCP, NoUpdate),

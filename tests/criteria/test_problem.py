@@ -232,17 +232,28 @@ def test_descent_never_ends_higher(make_problem, quadratic):
         assert history[-1] < history[0] or lr == 1e4
 
 
-def test_a_first_step_by_hand(make_problem):
-    made = make_problem()
-    start = made.zeroed(made.problem.weights(), [1, 2])
-    weights, history = made.problem.descend(start, [1, 2], 0.05, 1)
-    gradient = made.zeroed(made.grad(start), [1, 2])
-    assert len(history) == 2
+@pytest.mark.parametrize('lr', [0.05, 1.0, 30.0, 1e6])
+def test_descent_is_momentum_with_steps_taken_back(make_problem, quadratic, lr):
+    made = make_problem(auxiliary=quadratic())
+    start = made.problem.weights()
+    weights, history = made.problem.descend(start, [1, 2], lr, 5)
+    expected, course = made.descent(start, [1, 2], lr, 5)
+    assert len(history) == len(course) > 1
+    close(history, course)
     for path, weight in weights.items():
-        close(weight, start[path] - 0.05 * gradient[path])
+        close(weight, expected[path])
 
 
-def test_no_steps(make_problem):
+def test_a_descent_that_explodes_on_and_on_ends(make_problem):
+    made = make_problem()
+    start = made.problem.weights()
+    weights, history = made.problem.descend(start, [1, 2], 1e300, 5)
+    assert len(history) == 1
+    stay = made.zeroed(start, [1, 2])
+    assert all(torch.equal(weights[path], stay[path]) for path in weights)
+
+
+def test_no_passes(make_problem):
     made = make_problem()
     weights, history = made.problem.descend(made.problem.weights(), [4], 1.0, 0)
     expected = made.zeroed(made.problem.weights(), [4])
@@ -255,9 +266,8 @@ def test_descent_finds_the_least_squares_solution():
     x = torch.randn(40, 6, generator=generator, dtype=torch.float64)
     y = torch.randn(40, 3, generator=generator, dtype=torch.float64)
     layer = nn.Linear(6, 3).double()
-    batches = [
-        SelectionBatch({'fc': x[a:b]}, {'fc': y[a:b]}, None) for a, b in ((0, 25), (25, 40))
-    ]
+    # Several batches would each pull to a solution of their own.
+    batches = [SelectionBatch({'fc': x}, {'fc': y}, None)]
     problem = SelectionProblem(
         'g',
         6,
@@ -267,7 +277,7 @@ def test_descent_finds_the_least_squares_solution():
         Objective(),
     )
     keep = [0, 2, 5]
-    weights, history = problem.descend(problem.weights(), keep, 1.0, 400)
+    weights, history = problem.descend(problem.weights(), keep, 0.3, 2000)
     target = (y - layer.bias.detach()).numpy()
     solution, *_ = np.linalg.lstsq(x[:, keep].numpy(), target, rcond=None)
     np.testing.assert_allclose(weights['fc'][:, keep].numpy(), solution.T, atol=1e-7)
@@ -333,7 +343,7 @@ def real_problem(images: slice) -> SelectionProblem:
 
 def facts(problem: SelectionProblem) -> dict:
     gradients = problem.gradients(problem.masked(problem.weights(), [0]), apart=None)
-    selection = LCP(greedy_steps=2, inner_steps=2, inner_lr=0.1).select(problem, 2)
+    selection = LCP(greedy_steps=2, inner_passes=2, inner_lr=0.1).select(problem, 2)
     weights, history = problem.descend(problem.weights(), selection.keep, 0.1, 3)
     # A ridge of one's own: which images are held out depends on the number of ranks.
     elimination = BackwardElimination(ridge=1e-3, metric='identity').select(problem, 2)

@@ -67,7 +67,7 @@ def test_selections(criterion):
         assert one.log[key] == pytest.approx(two.log[key], rel=1e-6)
 
 
-@pytest.mark.parametrize('update', [SGDUpdate(steps=4), ExactUpdate(), ExactUpdate(ridge=1e-2)])
+@pytest.mark.parametrize('update', [SGDUpdate(passes=4), ExactUpdate(), ExactUpdate(ridge=1e-2)])
 def test_updates(update):
     problems = [made(cut) for cut in (False, True)]
     one, two = (update.apply(problem, [0, 2, 3]) for problem in problems)

@@ -21,7 +21,7 @@ FRAGMENT = Path(__file__).parents[2] / 'configs' / '_base_' / 'pruning' / 'lcp.p
 def given():
     return dict(
         criterion=dict(type='mmdet_lcp.LCP'),
-        update=dict(type='mmdet_lcp.SGDUpdate', steps=3),
+        update=dict(type='mmdet_lcp.SGDUpdate', passes=3),
         attachment=dict(type='mmdet_lcp.LocalizationAuxiliary'),
         objective=dict(alpha=2.0),
         selection=dict(num_images=5),
@@ -38,7 +38,7 @@ def test_defaults(given):
     config = read(given)
     assert isinstance(config.criterion, LCP)
     assert isinstance(config.update, SGDUpdate)
-    assert config.update.steps == 3
+    assert config.update.passes == 3
     assert isinstance(config.attachment, LocalizationAuxiliary)
     assert config.objective == Objective(reconstruction=1.0, alpha=2.0)
     assert config.selection == SelectionConfig(5, None, 2.0)
@@ -93,7 +93,7 @@ def test_ranges_that_are_right(given):
         (None, 'critereon', 'criterion'),
         ('criterion', 'greedy_step', 'greedy_steps'),
         ('criterion', 'inner_rl', 'inner_lr'),
-        ('update', 'step', 'steps'),
+        ('update', 'pass', 'passes'),
         ('attachment', 'contextural', 'contextual'),
         ('attachment', 'box_wieght', 'box_weight'),
         ('finetune', 'max_epoch', 'max_epochs'),

@@ -59,7 +59,7 @@ class Method:
 # Random weights leave activations large where nothing normalises them; DCP's own step diverges.
 SMALL_STEP = 1e-6
 CRITERIA: dict[str, Method] = {
-    'LCP': Method(LCP, lambda: SGDUpdate(steps=2), LocalizationAuxiliary),
+    'LCP': Method(LCP, lambda: SGDUpdate(passes=2), LocalizationAuxiliary),
     'LCP, exact': Method(BackwardElimination, ExactUpdate),
     'DCP': Method(
         lambda: DCP(channels_per_step=256, inner_steps=1, inner_lr=SMALL_STEP),
