@@ -14,16 +14,15 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     """Read a config.
 
     Args:
-        path: a file, or ``'package::path'``.
+        path: a file, or ``'package::folder/file.py'`` as in ``_base_``.
         changes: by dotted key.
 
     Raises:
         CompressionError: there is no such file, or it cannot be read.
     """
-    if not Path(path).is_file() and '::' not in path:
-        raise CompressionError(f'{path}: there is no such config')
+    file = _located(path)
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(file)
     except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
         raise CompressionError(f'{path} cannot be read: {error}') from error
     except ImportError as error:
@@ -35,3 +34,17 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     if changes:
         cfg.merge_from_dict(dict(changes))
     return cfg
+
+
+def _located(path: str) -> str:
+    """The file that a path names."""
+    file, hint = path, ''
+    if '::' in path:
+        hint = ": a package's config is named as in `_base_`, mmdet::ssd/ssd300_coco.py"
+        try:
+            file = Config._get_cfg_path(path, '')[0]
+        except (ValueError, AssertionError, ImportError, OSError, ConfigParsingError) as error:
+            raise CompressionError(f'{path}: there is no such config{hint}') from error
+    if not Path(file).is_file():
+        raise CompressionError(f'{path}: there is no such config{hint}')
+    return file

@@ -48,10 +48,8 @@ def load_teacher(config: TeacherConfig, where: str) -> tuple[nn.Module, dict[str
 
 
 def _read(path: str, where: str) -> Config:
-    # `package::path`, as in `_base_`
-    resolved = Config._get_cfg_path(path, '')[0] if '::' in path else path
     try:
-        cfg = read_config(resolved)
+        cfg = read_config(path)
     except CompressionError as error:
         raise CompressionError(f'{where}.config: {error}') from error
     if not isinstance(cfg.get('model'), dict):

@@ -45,10 +45,7 @@ class SupportedDetector:
 
     def read(self) -> Config:
         """The whole config, with a model that is built from nothing and trains on few regions."""
-        if '::' in self.config:
-            cfg = Config.fromstring(f'_base_ = {self.config!r}', '.py')
-        else:
-            cfg = read_config(self.config)
+        cfg = read_config(self.config)
         cfg.model = few_regions(plain_model(cfg.model.to_dict()))
         return cfg
 
