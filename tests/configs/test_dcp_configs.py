@@ -36,7 +36,7 @@ def test_the_fragment():
     assert (config.method, config.attachment.count, config.objective.alpha) == ('DCP', 3, 1.0)
     base = load('_base_/pruning/lcp.py')[KEY]
     changed = {key for key in given[KEY] if given[KEY][key] != base.get(key)}
-    assert changed == {'method', 'attachment', 'criterion'}
+    assert changed == {'method', 'attachment', 'criterion', 'update'}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -45,7 +45,7 @@ def test_the_training_is_that_of_lcp(name):
     assert set(cfg) == set(base)
     assert all(cfg[key] == base[key] for key in cfg if key != KEY)
     changed = {key for key in cfg[KEY] if cfg[KEY][key] != base[KEY].get(key)}
-    assert changed == {'method', 'attachment', 'criterion'}
+    assert changed == {'method', 'attachment', 'criterion', 'update'}
 
 
 @pytest.mark.parametrize('name', NAMES)
