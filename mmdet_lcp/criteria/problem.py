@@ -36,8 +36,8 @@ from mmdet_lcp.losses import reconstruction_loss
 
 TERMS = ('reconstruction', 'classification', 'regression')
 _MOMENTUM = 0.9
-_EXPLODED = 100.0  # times L before the pass; one batch of many can be far above the mean
-_MOST_BROKEN_OFF = 30  # lr is then a thousand-millionth of what it was
+_DOUBLED = 2.0  # L of a batch over what it was before the first step
+_MOST_TRIES = 30  # lr is then a thousand-millionth of what it was
 
 
 @dataclass
@@ -234,8 +234,9 @@ class SelectionProblem:
 
         SGD with Nesterov's momentum. The paper says neither how long nor at which lr; our reading:
         a pass over the selection set behind which L is larger is taken back and the momentum
-        forgotten; if that happens again at once, lr is halved. One in which L explodes is broken
-        off, and is not counted.
+        forgotten; if that happens again at once, lr is halved. A pass in which L of a batch
+        doubles is broken off. Neither that nor what goes before the first pass that is kept is
+        counted, so that an lr which is far too large costs time only.
 
         Args:
             weights: kernels by path.
@@ -250,17 +251,14 @@ class SelectionProblem:
         best = self.masked(weights, channels)
         if passes == 0:
             return best, []
+        limits = [_DOUBLED * self.loss(best, [batch]) for batch in self.batches]
         history = [self.loss(best)]
-        done = broken_off = 0
         current, optimizer = _sgd(best, lr)
         restarted = True
-        while done < passes and broken_off < _MOST_BROKEN_OFF:
-            if self._pass(current, optimizer, channels, _EXPLODED * history[-1]):
-                done += 1
-                now = self.loss(current)
-            else:
-                broken_off += 1
-                now = math.nan
+        done = not_counted = 0
+        while done < passes and not_counted < _MOST_TRIES:
+            complete = self._pass(current, optimizer, channels, limits)
+            now = self.loss(current) if complete else math.nan
             if now < history[-1]:
                 best = {path: weight.clone() for path, weight in current.items()}
                 history.append(now)
@@ -269,6 +267,10 @@ class SelectionProblem:
                 lr = lr / 2 if restarted else lr
                 current, optimizer = _sgd(best, lr)
                 restarted = True
+            if complete and len(history) > 1:
+                done += 1
+            else:
+                not_counted += 1
         return best, history
 
     def _pass(
@@ -276,10 +278,10 @@ class SelectionProblem:
         weights: Weights,
         optimizer: torch.optim.Optimizer,
         channels: Sequence[int],
-        limit: float,
+        limits: Sequence[float],
     ) -> bool:
-        """One step a batch, in place; False once L of a batch is over the limit, or not finite."""
-        for batch in self.batches:
+        """One step a batch, in place; False once L of a batch is over its limit, or no number."""
+        for batch, limit in zip(self.batches, limits, strict=True):
             found = self.gradients(weights, batches=[batch])
             if not found.loss <= limit:
                 return False

@@ -79,9 +79,10 @@ class Made:
     def descent(self, weights, channels, lr, passes, momentum=0.9):
         """Nesterov's momentum batch by batch: v = m v + g, W = W - lr (g + m v).
 
-        A pass that ends higher is undone, one in which L exceeds 100 times what it was is left
-        and not counted; both forget v, and halve lr if that was just forgotten. Returns the
-        kernels and L behind each pass.
+        A pass that ends higher is undone; one in which L of a batch is over twice what it was at
+        first is left. Both forget v, and halve lr if that was just forgotten. Passes count if
+        they ran to their end and some pass has been kept. Returns the kernels and L behind each
+        pass that was kept.
         """
         single = [
             replace(self, inputs=[x], targets=[y])
@@ -89,23 +90,24 @@ class Made:
         ]
         best = self.zeroed(weights, channels)
         history = [float(self.loss(best))]
+        limits = [2 * float(batch.loss(best)) for batch in single]
         now, speed, left, fresh = best, {}, passes, True
         while left:
             broken_off = False
-            for batch in single:
-                if not float(batch.loss(now)) <= 100 * history[-1]:
+            for batch, limit in zip(single, limits, strict=True):
+                if not float(batch.loss(now)) <= limit:
                     broken_off = True
                     break
                 slope = self.zeroed(batch.grad(now), channels)
                 speed = {p: momentum * speed.get(p, 0.0) + g for p, g in slope.items()}
                 now = {p: now[p] - lr * (g + momentum * speed[p]) for p, g in slope.items()}
-            left -= not broken_off
             if not broken_off and (loss := float(self.loss(now))) < history[-1]:
                 best, fresh = now, False
                 history.append(loss)
             else:
                 lr = lr / 2 if fresh else lr
                 now, speed, fresh = best, {}, True
+            left -= not broken_off and len(history) > 1
         return best, history
 
     def sensitivity(self, weights, **kwargs):
