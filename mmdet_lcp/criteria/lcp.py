@@ -48,7 +48,7 @@ class LCP(Criterion):
         reference: Literal['selected', 'full'] = 'selected',
         greedy_steps: int = 1,
         inner_passes: int = 2,
-        inner_lr: float = 0.1,
+        inner_lr: float = 0.01,
         share_batches: int = 1,
     ) -> None:
         if reference not in ('selected', 'full'):

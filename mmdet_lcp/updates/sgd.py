@@ -16,14 +16,16 @@ class SGDUpdate(Update):
     Args:
         lr: first step size, > 0; the paper names none. It falls where it is too large
             (`SelectionProblem.descend`).
-        passes: over the selection set, >= 1. Many fit the kernels to an auxiliary network that has
-            been trained for a few iterations only.
+        passes: over the selection set, >= 1.
+
+    Both are small by default: long steps fit the kernels to an auxiliary network that may have
+    been trained for a few iterations only.
 
     Raises:
         CompressionError: a value is out of range.
     """
 
-    def __init__(self, lr: float = 0.1, passes: int = 2) -> None:
+    def __init__(self, lr: float = 0.01, passes: int = 2) -> None:
         check_positive('pruning.update.lr', lr)
         check_integer('pruning.update.passes', passes, least=1)
         self.lr = lr

@@ -7,5 +7,5 @@ pruning = dict(
     attachment=dict(_delete_=True, type='mmdet_lcp.DiscriminationAuxiliary', losses=3),
     # The paper adds one channel a step; four at once are four times as fast.
     criterion=dict(_delete_=True, type='mmdet_lcp.DCP', channels_per_step=4),
-    update=dict(passes=10),
+    update=dict(lr=0.1, passes=10),
 )
