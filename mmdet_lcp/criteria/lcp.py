@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmdet_lcp.criteria.base import Criterion, Selection, largest, shares_of_the_rest
 from mmdet_lcp.criteria.checks import check_integer, check_positive
+from mmdet_lcp.criteria.descent import descend
 from mmdet_lcp.criteria.gradients import Gradients
 from mmdet_lcp.criteria.problem import TERMS, SelectionProblem
 from mmdet_lcp.criteria.ranking import check_finite
@@ -35,7 +36,7 @@ class LCP(Criterion):
             ranking; more take the gradient anew after each portion (``'selected'`` only).
         inner_passes: passes over the selection images that train the kernels selected so far,
             after each portion but the last (DCP, algorithm 2), >= 0.
-        inner_lr: first step size of these, > 0 (`SelectionProblem.descend`).
+        inner_lr: first step size of these, > 0 (`descend`).
         share_batches: on so many batches of a rank each term's share of the gradient is measured,
             for the log, >= 0; each costs a backward pass a term.
 
@@ -100,7 +101,7 @@ class LCP(Criterion):
                 seen = problem.masked(current, selected)
                 # Newly selected channels start from their original kernels.
                 start = {p: torch.where(seen[p] == 0, fresh[p], seen[p]) for p in fresh}
-                current, _ = problem.descend(start, selected, self.inner_lr, self.inner_passes)
+                current, _ = descend(problem, start, selected, self.inner_lr, self.inner_passes)
         return Selection(selected, scores.tolist(), log)
 
     def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:

@@ -12,7 +12,6 @@ consumers is computed without gradients and never past the last consumer. DCP (Z
 NeurIPS 2018) has in the place of L_a a loss read further down, for which the detector runs on.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -35,9 +34,6 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
 
 TERMS = ('reconstruction', 'classification', 'regression')
-_MOMENTUM = 0.9
-_DOUBLED = 2.0  # L of a batch over what it was before the first step
-_MOST_TRIES = 30  # lr is then a thousand-millionth of what it was
 
 
 @dataclass
@@ -227,78 +223,8 @@ class SelectionProblem:
         chosen = self.batches if batches is None else batches
         return mean_gradients(self.terms, chosen, weights, apart)
 
-    def descend(
-        self, weights: Weights, channels: Iterable[int], lr: float, passes: int
-    ) -> tuple[Weights, list[float]]:
-        """W_C <- W_C - lr dL/dW_C, batch by batch; never ends at a larger L than it began with.
-
-        SGD with Nesterov's momentum. The paper says neither how long nor at which lr; our reading:
-        a pass over the selection set behind which L is larger is taken back and the momentum
-        forgotten; if that happens again at once, lr is halved. A pass in which L of a batch
-        doubles is broken off. Neither that nor what goes before the first pass that is kept is
-        counted, so that an lr which is far too large costs time only.
-
-        Args:
-            weights: kernels by path.
-            channels: C; the kernels of all others are zero and stay zero.
-            lr: first step size, > 0.
-            passes: over the selection set, >= 0.
-
-        Returns:
-            The new kernels, and L behind each pass that was kept, the initial one first.
-        """
-        channels = list(channels)
-        best = self.masked(weights, channels)
-        if passes == 0:
-            return best, []
-        limits = [_DOUBLED * self.loss(best, [batch]) for batch in self.batches]
-        history = [self.loss(best)]
-        current, optimizer = _sgd(best, lr)
-        restarted = True
-        done = not_counted = 0
-        while done < passes and not_counted < _MOST_TRIES:
-            complete = self._pass(current, optimizer, channels, limits)
-            now = self.loss(current) if complete else math.nan
-            if now < history[-1]:
-                best = {path: weight.clone() for path, weight in current.items()}
-                history.append(now)
-                restarted = False
-            else:
-                lr = lr / 2 if restarted else lr
-                current, optimizer = _sgd(best, lr)
-                restarted = True
-            if complete and len(history) > 1:
-                done += 1
-            else:
-                not_counted += 1
-        return best, history
-
-    def _pass(
-        self,
-        weights: Weights,
-        optimizer: torch.optim.Optimizer,
-        channels: Sequence[int],
-        limits: Sequence[float],
-    ) -> bool:
-        """One step a batch, in place; False once L of a batch is over its limit, or no number."""
-        for batch, limit in zip(self.batches, limits, strict=True):
-            found = self.gradients(weights, batches=[batch])
-            if not found.loss <= limit:
-                return False
-            gradient = self.masked(found.total, channels)
-            for path, weight in weights.items():
-                weight.grad = gradient[path]
-            optimizer.step()
-        return True
-
     @torch.no_grad()
     def write(self, weights: Weights) -> None:
         """Put kernels into the consumers."""
         for path, weight in weights.items():
             self.consumers[path].module.weight.copy_(weight)
-
-
-def _sgd(weights: Weights, lr: float) -> tuple[Weights, torch.optim.SGD]:
-    """Copies of kernels, and what takes steps on them."""
-    copies = {path: weight.clone() for path, weight in weights.items()}
-    return copies, torch.optim.SGD(copies.values(), lr, momentum=_MOMENTUM, nesterov=True)

@@ -5,6 +5,7 @@ W_C <- W_C - lr dL/dW_C (LCP, Xie et al., arXiv 1911.02237, algorithm 1).
 
 from mmdet_lcp.criteria import SelectionProblem
 from mmdet_lcp.criteria.checks import check_integer, check_positive
+from mmdet_lcp.criteria.descent import descend
 from mmdet_lcp.registry import UPDATES
 from mmdet_lcp.updates.base import Update
 
@@ -13,13 +14,13 @@ from mmdet_lcp.updates.base import Update
 class SGDUpdate(Update):
     """SGD with momentum, batch by batch, some passes over the selection set.
 
+    Few and short steps by default: more fit the kernels to an auxiliary network that may have been
+    trained for a few iterations only.
+
     Args:
         lr: first step size, > 0; the paper names none. It falls where it is too large
-            (`SelectionProblem.descend`).
+            (`mmdet_lcp.criteria.descent.descend`).
         passes: over the selection set, >= 1.
-
-    Both are small by default: long steps fit the kernels to an auxiliary network that may have
-    been trained for a few iterations only.
 
     Raises:
         CompressionError: a value is out of range.
@@ -33,6 +34,6 @@ class SGDUpdate(Update):
 
     def apply(self, problem: SelectionProblem, keep: list[int]) -> dict[str, float]:
         """Train; returns L before and after."""
-        weights, history = problem.descend(problem.weights(), keep, self.lr, self.passes)
+        weights, history = descend(problem, problem.weights(), keep, self.lr, self.passes)
         problem.write(weights)
         return {'loss_before': history[0], 'loss_after': history[-1]}

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from closeness import close
 from torch import nn
 
 from mmdet_lcp.criteria import LCP, Objective, SelectionBatch, SelectionProblem
@@ -11,15 +12,6 @@ from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.lcp import gradient_shares
 from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
-
-
-def close(found, expected, tolerance=1e-10):
-    torch.testing.assert_close(
-        torch.tensor(found, dtype=torch.float64),
-        torch.tensor(expected, dtype=torch.float64),
-        rtol=tolerance,
-        atol=tolerance,
-    )
 
 
 def best(scores, count):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from closeness import close
 from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
@@ -16,6 +17,7 @@ from mmdet_lcp.criteria import (
     SelectionBatch,
     SelectionProblem,
 )
+from mmdet_lcp.criteria.descent import descend
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.selection_batch import BatchCache
 from mmdet_lcp.errors import CompressionError
@@ -24,15 +26,6 @@ from mmdet_lcp.updates import ExactUpdate
 CODER = dict(
     type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]
 )
-
-
-def close(found, expected, tolerance=1e-10):
-    torch.testing.assert_close(
-        torch.as_tensor(found, dtype=torch.float64),
-        torch.as_tensor(expected, dtype=torch.float64),
-        rtol=tolerance,
-        atol=tolerance,
-    )
 
 
 # ------------------------------------------------------------------ gradients
@@ -215,76 +208,6 @@ def test_objectives_out_of_range(make_problem):
         made.problem.gradients(made.problem.weights())
 
 
-# ------------------------------------------------------------------ descent
-
-
-def test_descent_never_ends_higher(make_problem, quadratic):
-    made = make_problem(auxiliary=quadratic())
-    start = made.problem.weights()
-    for lr in (1e-3, 1.0, 1e4):
-        weights, history = made.problem.descend(start, [0, 3], lr, 8)
-        assert history == sorted(history, reverse=True)
-        assert 1 <= len(history) <= 9
-        close(history[0], float(made.loss(made.zeroed(start, [0, 3]))))
-        close(history[-1], float(made.loss(weights)))
-        stay = made.zeroed(weights, [0, 3])
-        assert all(torch.equal(weights[path], stay[path]) for path in weights)
-        assert history[-1] < history[0] or lr == 1e4
-
-
-@pytest.mark.parametrize('lr', [0.05, 1.0, 30.0, 1e6])
-def test_descent_is_momentum_with_steps_taken_back(make_problem, quadratic, lr):
-    made = make_problem(auxiliary=quadratic())
-    start = made.problem.weights()
-    weights, history = made.problem.descend(start, [1, 2], lr, 5)
-    expected, course = made.descent(start, [1, 2], lr, 5)
-    assert len(history) == len(course) > 1
-    close(history, course)
-    for path, weight in weights.items():
-        close(weight, expected[path])
-
-
-def test_a_descent_that_explodes_on_and_on_ends(make_problem):
-    made = make_problem()
-    start = made.problem.weights()
-    weights, history = made.problem.descend(start, [1, 2], 1e300, 5)
-    assert len(history) == 1
-    stay = made.zeroed(start, [1, 2])
-    assert all(torch.equal(weights[path], stay[path]) for path in weights)
-
-
-def test_no_passes(make_problem):
-    made = make_problem()
-    weights, history = made.problem.descend(made.problem.weights(), [4], 1.0, 0)
-    expected = made.zeroed(made.problem.weights(), [4])
-    assert history == []
-    assert all(torch.equal(weights[path], expected[path]) for path in weights)
-
-
-def test_descent_finds_the_least_squares_solution():
-    generator = torch.Generator().manual_seed(2)
-    x = torch.randn(40, 6, generator=generator, dtype=torch.float64)
-    y = torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    layer = nn.Linear(6, 3).double()
-    # Several batches would each pull to a solution of their own.
-    batches = [SelectionBatch({'fc': x}, {'fc': y}, None)]
-    problem = SelectionProblem(
-        'g',
-        6,
-        {'fc': Layer(layer, torch.arange(6), torch.arange(6))},
-        {},
-        BatchCache(lambda: batches),
-        Objective(),
-    )
-    keep = [0, 2, 5]
-    weights, history = problem.descend(problem.weights(), keep, 0.3, 2000)
-    target = (y - layer.bias.detach()).numpy()
-    solution, *_ = np.linalg.lstsq(x[:, keep].numpy(), target, rcond=None)
-    np.testing.assert_allclose(weights['fc'][:, keep].numpy(), solution.T, atol=1e-7)
-    least = ((x[:, keep].numpy() @ solution - target) ** 2).mean() / 2
-    np.testing.assert_allclose(history[-1], least, rtol=1e-12)
-
-
 def test_a_cache_that_recomputes_gives_the_same_gradients(make_problem):
     kept, recomputed = make_problem(), make_problem(limit=0)
     for _ in range(2):
@@ -344,7 +267,7 @@ def real_problem(images: slice) -> SelectionProblem:
 def facts(problem: SelectionProblem) -> dict:
     gradients = problem.gradients(problem.masked(problem.weights(), [0]), apart=None)
     selection = LCP(greedy_steps=2, inner_passes=2, inner_lr=0.1).select(problem, 2)
-    weights, history = problem.descend(problem.weights(), selection.keep, 0.1, 3)
+    weights, history = descend(problem, problem.weights(), selection.keep, 0.1, 3)
     # A ridge of one's own: which images are held out depends on the number of ranks.
     elimination = BackwardElimination(ridge=1e-3, metric='identity').select(problem, 2)
     ExactUpdate(ridge=1e-3).apply(problem, elimination.keep)
