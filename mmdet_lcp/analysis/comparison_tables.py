@@ -1,14 +1,12 @@
-"""The tables of a comparison: every cell as CSV, and methods over their seeds as Markdown."""
+"""The table of a comparison as Markdown: a section a ratio, methods over their seeds."""
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..files import write_text
 from .comparison import FAILED_STATE, FINISHED, CellResult, Comparison, Spread, over_seeds
+from .comparison_csv import TABLE_CSV, comparison_csv
 from .removal_amount import amount_title
 from .tables import (
     MISSING,
@@ -20,7 +18,6 @@ from .tables import (
     metric_name,
 )
 
-TABLE_CSV = 'table.csv'
 TABLE_MD = 'table.md'
 MAP_PNG = 'map_vs_macs.png'
 STEPS_PNG = 'map_by_group.png'
@@ -31,35 +28,6 @@ def write_tables(comparison: Comparison, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     write_text(folder / TABLE_CSV, comparison_csv(comparison))
     write_text(folder / TABLE_MD, comparison_markdown(comparison, folder))
-
-
-def comparison_csv(comparison: Comparison) -> str:
-    """One row a cell; a cell that has not finished has its name and state only.
-
-    Metrics stand in columns ``dense KEY``, ``selected KEY`` (before the retraining) and
-    ``final KEY``; ``params_ratio`` and ``macs_ratio`` are relations to the dense detector.
-    """
-    dense = comparison.dense()
-    groups = ('dense', 'selected', 'final')
-    metrics = {
-        group: list(dict.fromkeys(k for c in comparison.cells for k in getattr(c, group)))
-        for group in groups
-    }
-    columns = ['method', 'update', 'ratio', 'seed', 'state', 'iterations']
-    columns += [f'{group} {key}' for group in groups for key in metrics[group]]
-    columns += ['params', 'params_ratio', 'macs', 'macs_ratio', 'seconds_selection', 'seconds']
-    rows: list[list[Any]] = []
-    for cell in comparison.cells:
-        row: list[Any] = [cell.method, cell.update, cell.ratio, cell.seed, cell.state]
-        row.append(cell.iterations)
-        row += [getattr(cell, group).get(key) for group in groups for key in metrics[group]]
-        row += [cell.params, _relation(cell.params, dense and dense.dense_params)]
-        row += [cell.macs, _relation(cell.macs, dense and dense.dense_macs)]
-        rows.append([*row, cell.seconds_selection, cell.seconds])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerows([columns, *rows])
-    return text.getvalue()
 
 
 def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.') -> str:
@@ -176,7 +144,3 @@ def _seeds(cells: Sequence[CellResult]) -> str:
 
 def _same(cells: Sequence[CellResult]) -> str:
     return next(c.same_as for c in cells if c.same_as).rpartition('_r')[0]
-
-
-def _relation(after: float | None, before: float | None) -> float | None:
-    return None if after is None or not before else round(after / before, 6)

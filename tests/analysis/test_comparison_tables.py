@@ -1,72 +1,18 @@
 """The tables of a comparison, cell by cell, against values found by hand."""
 
-import csv
-
 import pytest
+from made_comparisons import COCO, control, metrics, of, pruned, three_methods
 
 from mmdet_lcp.analysis.comparison import CellResult, Comparison
 from mmdet_lcp.analysis.comparison_tables import (
-    comparison_csv,
     comparison_markdown,
     write_tables,
 )
 
-MAP, AP50, AP75 = 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'
-COCO = 'coco/bbox_mAP'
-
-
-def metrics(value: float) -> dict:
-    return {MAP: value, AP50: value + 0.2, AP75: value - 0.1}
-
-
-def pruned(method: str, seed: int, value: float, ratio=0.5, **changes) -> CellResult:
-    """A run that has ended, with a quarter of the dense detector's cost."""
-    facts = dict(
-        update='NoUpdate',
-        state='finished',
-        iterations='6',
-        dense=metrics(0.6),
-        selected=metrics(value - 0.1),
-        final=metrics(value),
-        params=500_000,
-        macs=150_000_000,
-        dense_params=2_000_000,
-        dense_macs=600_000_000,
-        seconds_selection=2.0,
-        seconds=100.0,
-    )
-    return CellResult(method, ratio, seed, **(facts | changes))
-
-
-def control(method: str, seed: int = 0, **changes) -> CellResult:
-    facts = dict(
-        state='finished',
-        iterations='6',
-        final=metrics(0.3),
-        params=500_000,
-        macs=150_000_000,
-        seconds=7.0,
-    )
-    return CellResult(method, 0.5, seed, **(facts | changes))
-
-
-def of(*cells: CellResult, **about) -> Comparison:
-    return Comparison(list(cells), list(dict.fromkeys(cell.method for cell in cells)), **about)
-
 
 @pytest.fixture
 def comparison() -> Comparison:
-    """lcp with 3 seeds, l1 with 2 of 3 (the third failed), a control that is shared."""
-    return of(
-        *(pruned('lcp', seed, value) for seed, value in enumerate((0.40, 0.42, 0.47))),
-        *(pruned('l1', seed, value, seconds=50.0) for seed, value in enumerate((0.50, 0.44))),
-        CellResult('l1', 0.5, 2, 'NoUpdate', 'failed', '6'),
-        control('scratch'),
-        CellResult('scratch', 0.5, 1, iterations='6'),
-        control('uniform', same_as='scratch_r0.5_s0'),
-        command='compare',
-        config='c.py',
-    )
+    return three_methods()
 
 
 def table_of(text: str) -> dict[str, list[str]]:
@@ -219,65 +165,6 @@ class TestMarkdown:
         text = comparison_markdown(comparison, tmp_path)
         places = [text.index(f'({name}.png)') for name in ('map_vs_macs', 'map_by_group')]
         assert places == sorted(places)
-
-
-class TestCsv:
-    def rows(self, *cells: CellResult) -> list[dict[str, str]]:
-        return list(csv.DictReader(comparison_csv(of(*cells)).splitlines()))
-
-    def test_columns(self):
-        header = comparison_csv(of(pruned('lcp', 0, 0.4))).splitlines()[0]
-        assert header.split(',') == [
-            *('method', 'update', 'ratio', 'seed', 'state', 'iterations'),
-            *(f'{when} {key}' for when in ('dense', 'selected', 'final') for key in metrics(0)),
-            *('params', 'params_ratio', 'macs', 'macs_ratio', 'seconds_selection', 'seconds'),
-        ]
-
-    def test_a_row(self):
-        (row,) = self.rows(pruned('lcp', 3, 0.4, 'macs0.25', iterations='2 x 5, 6'))
-        assert [row[key] for key in ('method', 'update', 'ratio', 'seed', 'state')] == [
-            'lcp',
-            'NoUpdate',
-            'macs0.25',
-            '3',
-            'finished',
-        ]
-        assert row['iterations'] == '2 x 5, 6'
-        assert float(row[f'final {MAP}']) == 0.4
-        assert float(row[f'selected {MAP}']) == pytest.approx(0.3)
-        assert float(row[f'dense {AP50}']) == pytest.approx(0.8)
-        costs = [row[key] for key in ('params', 'params_ratio', 'macs', 'macs_ratio')]
-        assert costs == ['500000', '0.25', '150000000', '0.25']
-        assert (row['seconds_selection'], row['seconds']) == ('2.0', '100.0')
-
-    def test_a_row_for_each_cell(self, comparison):
-        rows = list(csv.DictReader(comparison_csv(comparison).splitlines()))
-        assert [(row['method'], row['seed'], row['state']) for row in rows] == [
-            (cell.method, str(cell.seed), cell.state) for cell in comparison.cells
-        ]
-        failed = rows[5]
-        assert failed['state'] == 'failed'
-        assert not any(value for key, value in failed.items() if ' ' in key or 'macs' in key)
-        assert rows[6]['update'] == '' and rows[6][f'dense {MAP}'] == ''
-
-    def test_controls_are_compared_with_the_dense_detector_of_the_others(self):
-        _, row = self.rows(pruned('lcp', 0, 0.4), control('scratch', params=3_000_000))
-        assert (row['params_ratio'], row['macs_ratio']) == ('1.5', '0.25')
-
-    def test_no_dense_detector_no_relation(self):
-        (row,) = self.rows(control('scratch'))
-        assert (row['params'], row['params_ratio'], row['macs_ratio']) == ('500000', '', '')
-
-    def test_relations_have_six_decimals(self):
-        (row,) = self.rows(pruned('lcp', 0, 0.4, params=1, dense_params=3))
-        assert row['params_ratio'] == '0.333333'
-
-    def test_columns_are_those_of_all_cells(self):
-        first, second = self.rows(
-            pruned('lcp', 0, 0.4, final={MAP: 0.4}), pruned('lcp', 1, 0.4, final={COCO: 0.5})
-        )
-        assert (first[f'final {MAP}'], first[f'final {COCO}']) == ('0.4', '')
-        assert (second[f'final {MAP}'], second[f'final {COCO}']) == ('', '0.5')
 
 
 def test_tables_are_written(comparison, tmp_path):
