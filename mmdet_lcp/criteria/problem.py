@@ -23,13 +23,14 @@ from torch.func import functional_call
 from mmdet_lcp.attachments import Attachment, AuxiliaryNetwork
 from mmdet_lcp.criteria.checks import check_not_negative
 from mmdet_lcp.criteria.gradients import Gradients, Weights, mean_gradients
-from mmdet_lcp.criteria.images import SelectionImages, attached_losses
+from mmdet_lcp.criteria.images import SelectionImages, attached_losses, upstream_of
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.moments import Moments
 from mmdet_lcp.criteria.parts import Part, parts_of
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.second_moments import second_moments
 from mmdet_lcp.criteria.selection_batch import BatchCache, SelectionBatch
+from mmdet_lcp.criteria.upstream import Upstream
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses import reconstruction_loss
 
@@ -181,7 +182,9 @@ class SelectionProblem:
             if self.auxiliary.loss.box_weight:
                 losses['regression'] = self.objective.alpha * auxiliary['loss_aux_box']
         if self.objective.alpha and self.attached is not None:
-            found = attached_losses(self.detector, self.attached, batch.images, weights)
+            found = attached_losses(
+                self.detector, self.attached, batch.images, weights, self._upstream(batch)
+            )
             for name, value in found.items():
                 losses[name.removeprefix('loss_')] = self.objective.alpha * value
         if not losses:
@@ -228,3 +231,13 @@ class SelectionProblem:
         """Put kernels into the consumers."""
         for path, weight in weights.items():
             self.consumers[path].module.weight.copy_(weight)
+
+    def _upstream(self, batch: SelectionBatch) -> Upstream:
+        """What runs before the consumers, kept with the batch where there is room for it."""
+        if batch.upstream is None:
+            if not self.batches.room_for(0):
+                return Upstream({})
+            found = upstream_of(self.detector, self.attached, batch.images, self.consumers)
+            fits = self.batches.room_for(found.size)
+            batch.upstream = found if fits else Upstream({})
+        return batch.upstream

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmdet_lcp.attachments import RoISamples
 from mmdet_lcp.criteria.images import SelectionImages
+from mmdet_lcp.criteria.upstream import Upstream
 
 # One entry a run of the layer: a head that is shared by five levels runs five times.
 Calls = dict[str, list[Tensor]]
@@ -29,6 +30,8 @@ class SelectionBatch:
         images: the images themselves, for losses that run the detector.
         owners: the image in the batch that each item belongs to, (N,) by path, one entry a run;
             ``None`` in the place of one whose items are the images themselves.
+        upstream: what runs before the consumers, for losses that run the detector; ``None`` until
+            it is known, empty where there is no room for it.
     """
 
     inputs: Calls
@@ -39,6 +42,7 @@ class SelectionBatch:
     sensitivity: Calls | None = None
     images: SelectionImages | None = None
     owners: dict[str, list[Tensor | None]] = field(default_factory=dict)
+    upstream: Upstream | None = None
 
     def __post_init__(self) -> None:
         self.inputs, self.targets = (
@@ -83,10 +87,18 @@ class BatchCache:
     ) -> None:
         self._compute, self._limit = compute, limit
         self._kept: list[SelectionBatch] | None = None
+        self._size = 0
 
     def clear(self) -> None:
         """Forget the batches: the detector before the consumers has changed."""
         self._kept = None
+
+    def room_for(self, size: int) -> bool:
+        """Whether so many bytes more may be kept with the batches; if so, they are booked."""
+        if self._kept is None or self._size + size > self._limit:
+            return False
+        self._size += size
+        return True
 
     def __iter__(self) -> Iterator[SelectionBatch]:
         """One pass over all batches of this rank."""
@@ -102,4 +114,4 @@ class BatchCache:
             if kept is not None:
                 kept.append(batch)
             yield batch
-        self._kept = kept
+        self._kept, self._size = kept, size

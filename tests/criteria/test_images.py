@@ -15,7 +15,7 @@ from torch import nn
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.attachments import Attachment
-from mmdet_lcp.criteria.images import SelectionImages, attached_losses, detection_loss
+from mmdet_lcp.criteria.images import SelectionImages, attached_losses, detection_loss, upstream_of
 from mmdet_lcp.structure.regions import Regions
 
 SIZE = 64
@@ -241,6 +241,27 @@ def test_the_detector_stays_as_it_is(net, few):
     found = attached_losses(net, Mean(), few, {})['loss_mean']
     torch.testing.assert_close(found, expected)
     assert not found.requires_grad  # of no other kernel
+
+
+@pytest.mark.parametrize(('changed', 'kept'), [('shared', ['stem']), ('stem', [])])
+def test_what_runs_before_the_kernels_is_run_once(net, few, changed, kept):
+    upstream = upstream_of(net, Mean(), few, [changed])
+    assert [net.get_submodule(path) for path in kept] == list(upstream.outputs)
+    runs, convolve = [], net.stem._conv_forward
+    net.stem._conv_forward = lambda *args: runs.append(1) or convolve(*args)
+    for seed in range(2):
+        generator = torch.Generator().manual_seed(seed)
+        weight = net.get_submodule(changed).weight
+        kernel = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+        results = []
+        for given in (upstream, None):
+            leaf = kernel.clone().requires_grad_()
+            found = attached_losses(net, Mean(), few, {changed: leaf}, given)['loss_mean']
+            results.append((found, torch.autograd.grad(found, leaf)[0]))
+        assert torch.equal(results[0][0], results[1][0])
+        assert torch.equal(results[0][1], results[1][1])
+    assert len(runs) == (2 if kept else 4)
+    assert net.training
 
 
 @pytest.mark.parametrize(

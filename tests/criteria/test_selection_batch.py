@@ -60,6 +60,29 @@ def test_the_cache_keeps_what_fits(limit, passes):
     assert compute.passes == passes
 
 
+def test_room_for_what_belongs_to_the_batches():
+    cache = BatchCache(Counted(3), 500)
+    assert not cache.room_for(0)  # nothing is kept yet
+    numbers(cache)
+    assert [cache.room_for(size) for size in (117, 100, 17, 16, 0)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+    cache.clear()
+    assert not cache.room_for(0)
+    numbers(cache)
+    assert cache.room_for(116)
+
+
+def test_no_room_where_batches_do_not_fit():
+    cache = BatchCache(Counted(3), 383)
+    numbers(cache)
+    assert not cache.room_for(0)
+
+
 def test_the_cache_forgets():
     compute = Counted(2)
     cache = BatchCache(compute, 1000)

@@ -1,0 +1,105 @@
+"""What runs before some layers gives the same while only their kernels change: run it once."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Outputs of the modules that a forward pass ends before the first of some layers begins.
+
+    Attributes:
+        outputs: by module, one entry a run; of a module inside another one that is here, nothing.
+    """
+
+    outputs: dict[nn.Module, list[Any]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(
+            tensor.numel() * tensor.element_size()
+            for runs in self.outputs.values()
+            for tensor in _tensors(runs)
+        )
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """While open, the modules give what they have given, without running.
+
+        What is read out of them is a copy, since others may change it in place. Open it anew for
+        each forward pass.
+        """
+        with ExitStack() as stack:
+            for module, runs in self.outputs.items():
+                left = iter(runs)
+                # An attribute of the object hides its class's method.
+                module.forward = lambda *_, left=left, **__: _copied(next(left))
+                stack.callback(delattr, module, 'forward')
+            yield
+
+
+@torch.no_grad()
+def record_upstream(
+    model: nn.Module, run: Callable[[], Any], layers: Collection[nn.Module]
+) -> Upstream:
+    """Run a model once and keep what comes before some of its layers.
+
+    Args:
+        model: in eval mode; it has to do the same in each forward pass.
+        run: called without arguments; runs the model, completely or not.
+        layers: modules of it whose weights will change.
+
+    Returns:
+        Nothing that runs again once a layer has begun is in it.
+    """
+    layers = set(layers)
+    outputs: dict[nn.Module, list[Any]] = {}
+    inside = {module: list(module.modules())[1:] for module in model.modules()}
+    begun = False
+
+    def before(module: nn.Module, *_: Any) -> None:
+        nonlocal begun
+        begun = begun or module in layers
+        if begun:
+            outputs.pop(module, None)
+
+    def after(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        if begun:
+            return
+        for part in inside[module]:
+            outputs.pop(part, None)
+        outputs.setdefault(module, []).append(_copied(output))
+
+    with ExitStack() as stack:
+        for module in inside:
+            for hook in (
+                module.register_forward_pre_hook(before),
+                module.register_forward_hook(after, with_kwargs=True),
+            ):
+                stack.callback(hook.remove)
+        run()
+    return Upstream(outputs)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return value
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
