@@ -1,6 +1,5 @@
 """From a target to numbers of channels: what is reached, and what cannot be."""
 
-import itertools
 import re
 
 import numpy as np
@@ -150,29 +149,3 @@ def test_priced_or_not_is_not_the_same(vgg, tmp_path):
     found = [plan(vgg, tmp_path, Target(macs=0.4), priced=priced) for priced in (False, True)]
     assert found[0].counts != found[1].counts
     assert all(0.39 < allocation.predicted <= 0.4 for allocation in found)
-
-
-@pytest.mark.parametrize(
-    ('keys', 'message'),
-    [
-        (dict(), 'exactly one of macs, params and latency .*none'),
-        (dict(macs=0.5, params=0.5), r'exactly one .*macs=0\.5 and params=0\.5'),
-        (dict(macs=1.0), r'target\.macs=1\.0 .* multiply-accumulates that may remain.*between 0'),
-        (dict(params=0), r'target\.params=0 .*parameters that may remain'),
-        (dict(latency='0.5'), r"target\.latency='0\.5'"),
-        (dict(macs=True), r'target\.macs=True'),
-        (dict(macs=float('nan')), r'target\.macs=nan'),
-        (dict(macs=5e9), r'target\.macs=5000000000\.0 .*share'),
-        (dict(macs=0.5, max_ratio=1), r'target\.max_ratio=1 .*largest part'),
-        (dict(macs=0.5, latency_table='t.json'), r'latency_table=.*for pruning\.target\.latency'),
-    ],
-)
-def test_bad_targets(keys, message):
-    with pytest.raises(CompressionError, match=message):
-        Target(**keys)
-
-
-def test_which_cost():
-    for cost, share in itertools.product(('macs', 'params', 'latency'), (0.2, 0.7)):
-        target = Target(**{cost: share})
-        assert (target.cost, target.share) == (cost, share)

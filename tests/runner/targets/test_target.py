@@ -16,6 +16,7 @@ def test_one_cost(cost):
         ({}, 'exactly one of macs, params and latency .there is none'),
         (dict(macs=0.5, params=0.4), r'there is macs=0\.5 and params=0\.4'),
         (dict(macs=1), r'target\.macs=1 is the share .* multiply-accumulates'),
+        (dict(macs=5e9), r'target\.macs=5000000000\.0 is the share'),
         (dict(params=0), r'target\.params=0 '),
         (dict(latency=True), r'target\.latency=True '),
         (dict(macs='half'), r"target\.macs='half' "),
