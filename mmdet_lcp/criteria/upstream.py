@@ -15,9 +15,11 @@ class Upstream:
 
     Attributes:
         outputs: by module, one entry a run; of a module inside another one that is here, nothing.
+        written: those of the modules whose outputs somebody changes in place later on.
     """
 
     outputs: dict[nn.Module, list[Any]]
+    written: frozenset[nn.Module] = frozenset()
 
     @property
     def size(self) -> int:
@@ -32,14 +34,13 @@ class Upstream:
     def replayed(self) -> Iterator[None]:
         """While open, the modules give what they have given, without running.
 
-        What is read out of them is a copy, since others may change it in place. Open it anew for
-        each forward pass.
+        Open it anew for each forward pass.
         """
         with ExitStack() as stack:
             for module, runs in self.outputs.items():
-                left = iter(runs)
+                left = map(_copied, runs) if module in self.written else iter(runs)
                 # An attribute of the object hides its class's method.
-                module.forward = lambda *_, left=left, **__: _copied(next(left))
+                module.forward = lambda *_, left=left, **__: next(left)
                 stack.callback(delattr, module, 'forward')
             yield
 
@@ -60,6 +61,7 @@ def record_upstream(
     """
     layers = set(layers)
     outputs: dict[nn.Module, list[Any]] = {}
+    versions: list[tuple[nn.Module, Tensor, int]] = []
     inside = {module: list(module.modules())[1:] for module in model.modules()}
     begun = False
 
@@ -75,6 +77,7 @@ def record_upstream(
         for part in inside[module]:
             outputs.pop(part, None)
         outputs.setdefault(module, []).append(_copied(output))
+        versions.extend((module, tensor, tensor._version) for tensor in _tensors(output))
 
     with ExitStack() as stack:
         for module in inside:
@@ -84,7 +87,8 @@ def record_upstream(
             ):
                 stack.callback(hook.remove)
         run()
-    return Upstream(outputs)
+    written = {module for module, tensor, before in versions if tensor._version != before}
+    return Upstream(outputs, frozenset(written & outputs.keys()))
 
 
 def _copied(value: Any) -> Any:

@@ -95,6 +95,19 @@ def test_the_outermost_modules_alone_are_kept(model, images):
     assert upstream.size == 3 * 2 * 4 * 6 * 5 * 4  # maps, images, channels, height, width, bytes
 
 
+def test_what_is_written_over(model, images):
+    """The first block's output is read alone; the last one's becomes its own ReLU's."""
+    upstream = record_upstream(model, lambda: model(images), [model.often])
+    assert upstream.written == set()
+    upstream = record_upstream(model, lambda: model(images), [model.blocks[1].relu])
+    assert set(upstream.outputs) == {model.stem, model.blocks[0], model.blocks[1].one}
+    assert upstream.written == {model.blocks[1].one}
+    expected = model(images)
+    for _ in range(2):
+        with upstream.replayed():
+            assert torch.equal(model(images), expected)
+
+
 def test_inside_a_block(model, images):
     """What has begun and not ended runs again, around what is kept."""
     block = model.blocks[1]
