@@ -7,6 +7,7 @@ TensorBoard and the like ascending, and gives every epoch its own shuffle.
 from dataclasses import dataclass
 
 from mmengine.dist import all_reduce_params
+from mmengine.hooks import IterTimerHook
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
@@ -80,6 +81,10 @@ class PhaseTrainLoop(EpochBasedTrainLoop):
         """Train from where the counters stand to the end of a phase."""
         runner = self.runner
         runner.call_hook('before_train')
+        for hook in runner.hooks:
+            if isinstance(hook, IterTimerHook):
+                # It counts iterations from here on, but goes on adding up the seconds.
+                hook.time_sec_tot = 0
         while self._epoch < phase.end_epoch and not self.stop_training:
             # The last epoch of a phase may be a part of one.
             self._stop_at = phase.end_iter
