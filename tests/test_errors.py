@@ -17,6 +17,7 @@ MISTAKES = {
     'compare_students': (['nowhere.py', '--out', 'out'], 'nowhere.py: there is no such config'),
     'export': (['nowhere.py', 'x.pth', '--out', 'x.bin'], '--out x.bin: '),
     'make_digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
+    'merge_comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
     'pack': (['info', 'nothing.lcp'], 'nothing.lcp: there is no such file'),
     'sensitivity': (['nowhere.py'], 'nowhere.py: there is no such config'),
     'support_table': (['--detectors', 'nothing'], '--detectors nothing: '),
