@@ -57,37 +57,40 @@ def record_upstream(
         layers: modules of it whose weights will change.
 
     Returns:
-        Nothing that runs again once a layer has begun is in it.
+        Nothing that runs again once a layer has begun is in it, and nothing that changes what it
+        reads: others may read that too.
     """
     layers = set(layers)
     outputs: dict[nn.Module, list[Any]] = {}
-    versions: list[tuple[nn.Module, Tensor, int]] = []
+    given: list[tuple[nn.Module, Tensor, int]] = []  # outputs and their versions
+    read: list[list[tuple[Tensor, int]]] = []  # the same of the inputs of what is running
     inside = {module: list(module.modules())[1:] for module in model.modules()}
     begun = False
 
-    def before(module: nn.Module, *_: Any) -> None:
+    def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
         nonlocal begun
         begun = begun or module in layers
         if begun:
             outputs.pop(module, None)
+        read.append([(tensor, tensor._version) for tensor in _tensors((args, kwargs))])
 
     def after(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        if begun:
+        if any(tensor._version != version for tensor, version in read.pop()) or begun:
             return
         for part in inside[module]:
             outputs.pop(part, None)
         outputs.setdefault(module, []).append(_copied(output))
-        versions.extend((module, tensor, tensor._version) for tensor in _tensors(output))
+        given.extend((module, tensor, tensor._version) for tensor in _tensors(output))
 
     with ExitStack() as stack:
         for module in inside:
             for hook in (
-                module.register_forward_pre_hook(before),
+                module.register_forward_pre_hook(before, with_kwargs=True),
                 module.register_forward_hook(after, with_kwargs=True),
             ):
                 stack.callback(hook.remove)
         run()
-    written = {module for module, tensor, before in versions if tensor._version != before}
+    written = {module for module, tensor, version in given if tensor._version != version}
     return Upstream(outputs, frozenset(written & outputs.keys()))
 
 

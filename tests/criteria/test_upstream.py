@@ -148,6 +148,33 @@ def test_the_model_stays_as_it_is(model, images):
     assert torch.equal(model(images), expected)
 
 
+class PreActivated(nn.Module):
+    """Its shortcut begins at what the ReLU has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.relu = Count(nn.Conv2d(3, 4, 1)), nn.ReLU(inplace=True)
+        self.two, self.changes = Count(nn.Conv2d(4, 4, 1)), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        shortcut = x = self.one(x)
+        x = self.two(self.relu(x))
+        return self.changes(x + shortcut)
+
+
+def test_what_changes_its_input_runs_again(images):
+    torch.manual_seed(0)
+    model = PreActivated().eval()
+    upstream = record_upstream(model, lambda: model(images), [model.changes])
+    assert set(upstream.outputs) == {model.one, model.two}
+    assert upstream.written == {model.one}
+    expected = model(images)
+    for _ in range(2):
+        with upstream.replayed():
+            assert torch.equal(model(images), expected)
+    assert (model.one.runs, model.two.runs) == (2, 2)
+
+
 class Named(nn.Module):
     """Writes a mapping and a tuple."""
 
