@@ -1,6 +1,6 @@
 """All ratios of a comparison in one table, the best method of each ratio first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ def comparison_summary(comparison: Comparison) -> str:
         whole += [row for row in rows if _as_large(row, dense_macs)]
         rows = [row for row in rows if not _as_large(row, dense_macs)]
         rows.sort(key=lambda row: -row.mean)
-        best = [max((m for m in means if m is not None), default=None) for means in _means(rows)]
+        best = [_best(row.spreads[column].mean for row in rows) for column in (0, 1)]
         for row in rows:
             lines.append([_size(ratio, row.macs, dense_macs), *_texts(row, best)])
     top = [['', *_texts(row, ())] for row in whole]
@@ -69,9 +69,8 @@ def _rows(comparison: Comparison, ratio: float | str, keys: Sequence[str]) -> li
     return rows
 
 
-def _means(rows: Sequence[_Row]) -> list[list[float | None]]:
-    """Of the two columns whose best is bold."""
-    return [[row.spreads[column].mean for row in rows] for column in (0, 1)]
+def _best(means: Iterable[float | None]) -> float | None:
+    return max((mean for mean in means if mean is not None), default=None)
 
 
 def _texts(row: _Row, best: Sequence[float | None]) -> list[str]:
