@@ -30,6 +30,11 @@ def weights(width: int = 4):
     }
 
 
+def save(path) -> str:
+    torch.save({'state_dict': weights()}, path)
+    return str(path)
+
+
 def values(detector):
     return {key: value.clone() for key, value in detector.state_dict().items()}
 
@@ -129,10 +134,39 @@ def test_code_in_a_checkpoint_is_not_run(path, tmp_path, way):
         assert target.exists()
 
 
-def test_a_training_begins_where_it_was_told_and_goes_on_where_it_was(tmp_path):
-    assert begin_or_resume(tmp_path, 'dense.pth') == (False, 'dense.pth')
-    assert begin_or_resume(tmp_path, None) == (False, None)
-    newest = str(tmp_path / 'epoch_2.pth')
-    (tmp_path / 'last_checkpoint').write_text(newest)
-    for load_from in ('dense.pth', None):
+class TestBeginOrResume:
+    def test_begins_where_it_was_told(self, tmp_path):
+        assert begin_or_resume(tmp_path, 'dense.pth') == (False, 'dense.pth')
+        assert begin_or_resume(tmp_path, None) == (False, None)
+        (tmp_path / 'epoch_1.pth').write_bytes(b'PK')  # killed while the first one was written
+        assert begin_or_resume(tmp_path, 'dense.pth') == (False, 'dense.pth')
+
+    @pytest.mark.parametrize('load_from', ['dense.pth', None])
+    def test_goes_on_where_it_was(self, tmp_path, load_from):
+        newest = save(tmp_path / 'epoch_2.pth')
+        save(tmp_path / 'epoch_3.pth')  # not named: killed before
+        (tmp_path / 'last_checkpoint').write_text(newest)
         assert begin_or_resume(tmp_path, load_from) == (True, newest)
+        (tmp_path / 'last_checkpoint').write_text(str(tmp_path))  # DeepSpeed's are folders
+        assert begin_or_resume(tmp_path, load_from) == (True, str(tmp_path))
+
+    @pytest.mark.parametrize('kind', ['epoch', 'iter'])
+    @pytest.mark.parametrize('killed', ['name', 'removed', 'empty', 'half'])
+    def test_killed_while_mmengine_wrote(self, tmp_path, capsys, kind, killed):
+        older, newest = (save(tmp_path / f'{kind}_{number}.pth') for number in (9, 10))
+        os.utime(older, (1e9, 1e9))
+        (tmp_path / 'last_checkpoint').write_text('' if killed == 'name' else newest)
+        expected = newest if killed == 'name' else older
+        whole = (tmp_path / f'{kind}_10.pth').read_bytes()
+        if killed == 'removed':
+            os.remove(newest)
+        elif killed in ('empty', 'half'):
+            size = len(whole) // 2 if killed == 'half' else 0
+            (tmp_path / f'{kind}_10.pth').write_bytes(whole[:size])
+        assert begin_or_resume(tmp_path, 'dense.pth') == (True, expected)
+        printed = capsys.readouterr()
+        assert f'goes on from {expected}' in printed.out + printed.err
+
+    def test_nothing_whole_begins_again(self, tmp_path):
+        (tmp_path / 'last_checkpoint').write_text('')
+        assert begin_or_resume(tmp_path, 'dense.pth') == (False, 'dense.pth')
