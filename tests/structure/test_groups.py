@@ -6,15 +6,11 @@ import detectors
 import pytest
 import torch
 from torch import nn
+from toys import Toy, by_name, paths
 
-from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.structure import Member, find_groups
 
 VGG_CONVS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28, 31, 33]
-
-
-def paths(members) -> list[str]:
-    return [member.path for member in members]
 
 
 def heads(level: int) -> list[str]:
@@ -162,75 +158,6 @@ def test_in_basic_blocks_only_the_inner_channels_are_single(small_r18):
     assert paths(stem.producers) == writers
 
 
-@pytest.mark.parametrize('training', [True, False])
-def test_the_detector_is_left_as_it_was(narrow_r50, training):
-    detector = narrow_r50.detector
-    detector.train(training)
-    detector.backbone.bn1.eval()  # one module differs from its parent
-    frozen = {
-        'backbone.conv1.weight',
-        'backbone.layer1.0.bn1.bias',
-        'neck.extra_layers.0.0.bn.bias',
-    }
-    for name, parameter in detector.named_parameters():
-        parameter.requires_grad_(name not in frozen)
-    modes = {path: module.training for path, module in detector.named_modules()}
-    values = {key: value.clone() for key, value in detector.state_dict().items()}
-    try:
-        groups = find_groups(detector, (96, 96))
-        assert {p: m.training for p, m in detector.named_modules()} == modes
-        assert {n for n, p in detector.named_parameters() if not p.requires_grad} == frozen
-        assert all(torch.equal(v, values[k]) for k, v in detector.state_dict().items())
-        assert all(p.grad is None for p in detector.parameters())
-        assert not any(m._forward_hooks or m._forward_pre_hooks for m in detector.modules())
-        assert groups == narrow_r50.groups  # frozen layers are found like all others
-    finally:
-        detector.requires_grad_(True).eval()
-
-
-class Toy(nn.Module):
-    """Calls a function in the place of mmdet's forward."""
-
-    def __init__(self, forward, **modules) -> None:
-        super().__init__()
-        self._forward = forward
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        return self._forward(self, inputs)
-
-
-def broken(model, x):
-    raise IndexError('nothing there')
-
-
-UNTRACEABLE = {
-    'raises': broken,
-    'too small an image': lambda m, x: m.a(x[..., :2, :2]),
-    'no layer runs': lambda m, x: m.b(m.a.weight[:, :1].sum() + x[:, [0, 0, 1, 2]]),
-}
-
-
-@pytest.mark.parametrize('forward', UNTRACEABLE.values(), ids=UNTRACEABLE)
-def test_a_model_that_cannot_be_traced(forward):
-    model = Toy(forward, a=nn.Conv2d(3, 4, 3), b=nn.BatchNorm2d(4))
-    model.a.weight.requires_grad_(False)
-    model.b.eval()
-    with pytest.raises(CompressionError, match=r'Toy could not be traced at image size \(8, 9\)'):
-        find_groups(model, (8, 9))
-    assert not model.a.weight.requires_grad
-    assert model.a.bias.requires_grad
-    assert model.training
-    assert model.a.training
-    assert not model.b.training
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def by_name(model, size=(8, 8)):
-    return {group.name: group for group in find_groups(model, size)}
-
-
 def test_channels_after_a_flatten_map_to_all_their_features():
     def forward(m, x):
         return m.fc2(torch.relu(m.fc1(torch.relu(m.conv(x)).flatten(1))))
@@ -276,83 +203,6 @@ def test_a_concatenation_of_a_map_with_itself_reads_each_channel_twice():
     assert member.map([1]) == [1, 5]
 
 
-def test_a_depth_wise_convolution_is_a_norm():
-    model = Toy(
-        lambda m, x: m.point(m.depth(m.a(x))),
-        a=nn.Conv2d(3, 8, 1),
-        depth=nn.Conv2d(8, 8, 3, padding=1, groups=8),
-        point=nn.Conv2d(8, 4, 1),
-    )
-    group = by_name(model)['a']
-    assert paths(group.norms) == ['depth']
-    assert group.norms[0].axis == 'out_channels'
-    assert paths(group.consumers) == ['point']
-    assert (group.obstacle, group.unit, group.kinds) == (None, 1, ('single',))
-
-
-def test_a_grouped_convolution_loses_whole_groups():
-    model = Toy(
-        lambda m, x: m.out(m.norm(m.grouped(m.a(x)))),
-        a=nn.Conv2d(3, 8, 1),
-        grouped=nn.Conv2d(8, 12, 1, groups=4),
-        norm=nn.BatchNorm2d(12),
-        out=nn.Conv2d(12, 2, 1),
-    )
-    groups = by_name(model)
-    assert set(groups) == {'a', 'out'}
-    group = groups['a']
-    assert (group.channels, group.unit, group.obstacle, group.kinds) == (4, 2, None, ('single',))
-    assert group.producers[0].root == (0, 0, 1, 1, 2, 2, 3, 3)
-    assert paths(group.norms) == ['grouped', 'norm']
-    by_threes = tuple(i // 3 for i in range(12))
-    assert all(m.root == by_threes and m.axis == 'out_channels' for m in group.norms)
-    assert [(m.path, m.root) for m in group.consumers] == [('out', by_threes)]
-    assert group.producers[0].map([1, 3]) == [2, 3, 6, 7]
-
-
-def test_a_group_norm_loses_whole_groups():
-    model = Toy(
-        lambda m, x: m.out(m.norm(m.a(x))),
-        a=nn.Conv2d(3, 12, 1), norm=nn.GroupNorm(3, 12), out=nn.Conv2d(12, 2, 1),
-    )  # fmt: skip
-    group = by_name(model)['a']
-    assert (group.channels, group.unit, group.obstacle) == (3, 4, None)
-    assert all(m.root == tuple(i // 4 for i in range(12)) for m in group.members)
-
-
-def test_of_several_blocks_the_coarsest_counts():
-    model = Toy(
-        lambda m, x: m.out(m.norm(m.grouped(m.a(x)))),
-        a=nn.Conv2d(3, 8, 1),
-        grouped=nn.Conv2d(8, 8, 1, groups=4),
-        norm=nn.GroupNorm(2, 8),
-        out=nn.Conv2d(8, 2, 1),
-    )
-    group = by_name(model)['a']
-    assert (group.channels, group.unit) == (2, 4)
-    model.norm = nn.GroupNorm(1, 8)
-    groups = by_name(model)
-    assert groups['grouped'].obstacle == 'its 8 channels can only go all together (norm)'
-    # What the grouped convolution reads may go all the same, one channel of each of its groups.
-    assert (groups['a'].obstacle, groups['a'].channels) == (None, 2)
-    assert groups['a'].consumers[0].root == (0, 1, 0, 1, 0, 1, 0, 1)
-
-
-def test_a_transposed_convolution_reads_and_writes():
-    model = Toy(
-        lambda m, x: m.out(m.up(m.a(x))),
-        a=nn.Conv2d(3, 4, 1),
-        up=nn.ConvTranspose2d(4, 6, 2, stride=2),
-        out=nn.Conv2d(6, 2, 1),
-    )
-    groups = by_name(model)
-    assert paths(groups['a'].consumers) == ['up']
-    assert same_channels(groups['a'].consumers[0], 4)
-    assert paths(groups['up'].consumers) == ['out']
-    assert groups['up'].channels == 6
-    assert groups['a'].obstacle is groups['up'].obstacle is None
-
-
 def test_a_sum_couples_two_layers():
     model = Toy(
         lambda m, x: m.out(torch.relu(m.a(x) + m.b(x))),
@@ -389,41 +239,6 @@ def test_halves_that_meet_again_are_two_groups():
     assert first.kinds == second.kinds == ('coupled',)
 
 
-def test_a_shared_head_ties_its_levels():
-    """Two levels, a tower that runs on both, a norm for each: by hand."""
-    model = Toy(
-        lambda m, x: [
-            m.out(norm(m.tower(level)).relu())
-            for level, norm in ((m.fine(x), m.first), (m.coarse(x[..., ::2]), m.second))
-        ],
-        fine=nn.Conv2d(3, 4, 1),
-        coarse=nn.Conv2d(3, 4, 1),
-        tower=nn.Conv2d(4, 6, 1),
-        first=nn.BatchNorm2d(6),
-        second=nn.BatchNorm2d(6),
-        out=nn.Conv2d(6, 2, 1),
-    )
-    groups = by_name(model)
-    assert set(groups) == {'fine', 'tower', 'out'}
-    levels, tower = groups['fine'], groups['tower']
-    assert paths(levels.producers) == ['fine', 'coarse']
-    assert [(m.path, m.calls) for m in levels.consumers] == [('tower', 2)]
-    assert levels.kinds == ('coupled', 'shared')
-    assert [(m.path, m.calls) for m in tower.members] == [
-        ('tower', 2), ('first', 1), ('second', 1), ('out', 2),
-    ]  # fmt: skip
-    assert tower.kinds == ('shared',)
-    assert 'outputs' in groups['out'].obstacle
-
-
-def test_a_layer_that_reads_other_things_in_its_second_run():
-    model = Toy(
-        lambda m, x: m.out(m.a(m.a(x))),
-        a=nn.Conv2d(3, 3, 1), out=nn.Conv2d(3, 2, 1),
-    )  # fmt: skip
-    assert 'a runs several times, and reads other things' in by_name(model)['a'].obstacle
-
-
 def test_groups_that_share_a_producer_have_names_of_their_own():
     model = Toy(
         lambda m, x: (lambda y: (m.left(y[:, :4]), m.right(y[:, 4:])))(m.a(x)),
@@ -438,27 +253,9 @@ def test_groups_that_share_a_producer_have_names_of_their_own():
     assert groups['a[4:10]'].obstacle is None
 
 
-def test_what_nobody_reads():
-    model = Toy(
-        lambda m, x: (m.a(x), m.out(x))[1], a=nn.Conv2d(3, 4, 1), out=nn.Conv2d(3, 2, 1)
-    )  # fmt: skip
-    assert by_name(model)['a'].obstacle == 'no layer reads its channels'
-
-
-def test_an_affine_free_norm_and_a_channel_wise_activation():
-    model = Toy(
-        lambda m, x: m.out(m.act(m.norm(m.a(x)))),
-        a=nn.Conv2d(3, 4, 1),
-        norm=nn.InstanceNorm2d(4),
-        act=nn.PReLU(4),
-        out=nn.Conv2d(4, 2, 1),
-    )
-    group = by_name(model)['a']
-    assert paths(group.norms) == ['norm', 'act']
-    assert group.obstacle is None
-
-
 FPN = [f'neck.fpn_convs.{level}.conv' for level in range(4)]
+
+
 LATERALS = [f'neck.lateral_convs.{level}.conv' for level in range(4)]
 
 
