@@ -6,6 +6,7 @@ mmdet_lcp itself is not imported before the script does it.
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import runpy
@@ -40,7 +41,6 @@ class Script:
         args: its arguments.
         output: folder for what it prints.
         env: changes to the environment; PYTHONPATH only if it is among them.
-        format_configs: whether configs are written nicely, which takes mmengine seconds.
     """
 
     def __init__(
@@ -49,14 +49,13 @@ class Script:
         args: list,
         output: Path,
         env: dict | None = None,
-        format_configs: bool = False,
     ) -> None:
         output.mkdir(parents=True, exist_ok=True)
         self.files = [output / 'stdout.txt', output / 'stderr.txt']
         args = [str(arg) for arg in args]
         self.process = _context.Process(
             target=_main,
-            args=(str(path), args, [str(f) for f in self.files], env or {}, format_configs),
+            args=(str(path), args, [str(f) for f in self.files], env or {}),
         )
         self.process.start()
 
@@ -95,12 +94,11 @@ class Script:
         assert self.wait() == -signal.SIGKILL
 
 
-def _main(
-    path: str, args: list[str], files: list[str], env: dict[str, str], format_configs: bool
-) -> None:
+def _main(path: str, args: list[str], files: list[str], env: dict[str, str]) -> None:
     for file, stream in zip(files, (1, 2), strict=True):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, stream)
+    gc.freeze()  # for each data set mmengine collects garbage: not among all objects of PyTorch
     sys.stdout = open(1, 'w', buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, 'w', buffering=1, closefd=False)  # noqa: SIM115
     os.environ.update(env)
@@ -108,9 +106,9 @@ def _main(
     sys.path = [p for p in sys.path if not p.startswith(str(Path(__file__).parent))]
     sys.path[:0] = filter(None, env.get('PYTHONPATH', '').split(os.pathsep))
     assert 'mmdet_lcp' not in sys.modules
-    if not format_configs:
-        import mmengine.config.config
+    import mmengine.config.config
 
-        mmengine.config.config.FormatCode = lambda text, **_: (text, True)
+    # Laying configs out nicely takes mmengine seconds.
+    mmengine.config.config.FormatCode = lambda text, **_: (text, True)
     with contextlib.suppress(KeyboardInterrupt):
         runpy.run_path(path, run_name='__main__')

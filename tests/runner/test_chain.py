@@ -69,7 +69,6 @@ class TestThreeLinks:
         config.write_text(text + extra)
         began = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
             patch.setattr('mmdet_lcp.runner.finish.detections_side_by_side', lambda *_: None)
             for kind in (PruningRunner, MimicRunner, WeightCompressionRunner):
                 patch.setattr(kind, 'train', _told(kind, began))

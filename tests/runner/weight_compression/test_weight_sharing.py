@@ -215,7 +215,6 @@ class TestRun:
         config = write_compression('deep_compression', DEEP_COMPRESSION)
         killed = tmp_path_factory.mktemp('killed') / 'out'
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
             patch.setattr('mmdet_lcp.runner.finish.detections_side_by_side', lambda *_: None)
             runner = build(config)
             run_stage = WeightCompressionRunner._run_stage
