@@ -35,7 +35,7 @@ def lasting(
 
     Args:
         schedulers: configs as in `param_scheduler`.
-        epochs: length of the training.
+        epochs: length of the training, a begun one counted whole.
         iters: the same in iterations.
 
     Returns:
@@ -43,9 +43,15 @@ def lasting(
     """
     if schedulers is None:
         return None
-    return [
-        {'end': epochs if s.get('by_epoch', True) else iters, **s} for s in _listed(schedulers)
-    ]
+    return [_lasting(dict(scheduler), epochs, iters) for scheduler in _listed(schedulers)]
+
+
+def _lasting(scheduler: dict[str, Any], epochs: int, iters: int) -> dict[str, Any]:
+    if scheduler.get('convert_to_iter_based') and not any(key in scheduler for key in _TIMES):
+        # It counts iterations in the end, so it may end within an epoch.
+        del scheduler['convert_to_iter_based']
+        scheduler['by_epoch'] = False
+    return {'end': epochs if scheduler.get('by_epoch', True) else iters, **scheduler}
 
 
 def _listed(
