@@ -78,6 +78,14 @@ class PhasedRunner(PlainCheckpoints, Runner):
         """Lay out all training of the run."""
         self.phases = schedule_phases(configs, len(self.train_dataloader))
         self._train_loop.plan(self.phases)
+        rates = {phase.config.lr for phase in self.phases if phase.iters}
+        unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
+        if unread is not None and rates and not rates & {None, unread}:
+            shown = ', '.join(f'{rate:g}' for rate in sorted(rates))
+            self.logger.info(
+                f'optim_wrapper.optimizer.lr={unread} is not used: all training here has a rate '
+                f'of its own ({shown})'
+            )
 
     def train_phase(self, number: int, model: nn.Module) -> None:
         """Train a model through phase ``number``, from where an earlier process left it."""

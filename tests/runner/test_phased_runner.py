@@ -1,5 +1,7 @@
 """What PruningRunner does not show: the loop's data loader and the small helpers."""
 
+from dataclasses import replace
+
 import torch
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
@@ -42,3 +44,20 @@ def test_phases_are_laid_end_to_end(build, write_config, plain_output):
     # 6 images in batches of 2: 3 iterations an epoch; 1 and 2 epochs
     assert [(p.first_iter, p.iters) for p in runner.phases] == [(0, 3), (3, 6)]
     assert (runner.max_epochs, runner.max_iters) == (3, 9)
+
+
+def test_a_rate_that_nothing_trains_at_is_told(build, write_config, plain_output, monkeypatch):
+    runner = build(write_config('rates'))
+    runner.build_phase_loop()
+    told = []
+    monkeypatch.setattr(runner.logger, 'info', told.append)
+    retrain = runner.pruning.retrain
+    own = runner.cfg.optim_wrapper.optimizer.lr
+    for rate in (None, own):  # the others are no training, or have a rate of their own
+        others = [replace(retrain, max_epochs=0), replace(retrain, lr=own / 4)]
+        runner.plan_phases([*others, replace(retrain, lr=rate)])
+    assert told == []
+    runner.plan_phases([replace(retrain, lr=0.004), replace(retrain, lr=0.003)])
+    (line,) = told
+    assert line.startswith(f'optim_wrapper.optimizer.lr={own} is not used')
+    assert line.endswith('(0.003, 0.004)')
