@@ -79,7 +79,9 @@ def test_help():
     assert 'work_dirs/compare_dcp --out' in done.stdout
 
 
-RESULTS_SHOWN = ['bccd', 'digits', 'bccd_4_epochs', 'faster_rcnn_bccd', 'faster_rcnn_digits']
+RESULTS_SHOWN = [
+    *('bccd', 'digits', 'digits_more', 'bccd_4_epochs', 'faster_rcnn_bccd', 'faster_rcnn_digits'),
+]
 RESULTS = TOOL.parents[1] / 'configs' / 'lcp' / 'results'
 
 
