@@ -38,7 +38,7 @@ def _newest_checkpoint(work_dir: Path) -> str | None:
     named = find_latest_checkpoint(str(work_dir))
     if named is None:  # the first one has not been written to its end
         return None
-    if named and _is_whole(Path(named)):
+    if '://' in named or (named and _is_whole(Path(named))):  # a store writes whole objects
         return named
     numbered = [path for kind in ('epoch', 'iter') for path in work_dir.glob(f'{kind}_*.pth')]
     whole = [path for path in numbered if _is_whole(path)]

@@ -148,8 +148,10 @@ class TestBeginOrResume:
         save(tmp_path / 'epoch_3.pth')  # not named: killed before
         (tmp_path / 'last_checkpoint').write_text(newest)
         assert begin_or_resume(tmp_path, load_from) == (True, newest)
-        (tmp_path / 'last_checkpoint').write_text(str(tmp_path))  # DeepSpeed's are folders
-        assert begin_or_resume(tmp_path, load_from) == (True, str(tmp_path))
+        # DeepSpeed's are folders; others may be in a store.
+        for elsewhere in (str(tmp_path), 's3://bucket/epoch_2.pth'):
+            (tmp_path / 'last_checkpoint').write_text(elsewhere)
+            assert begin_or_resume(tmp_path, load_from) == (True, elsewhere)
 
     @pytest.mark.parametrize('kind', ['epoch', 'iter'])
     @pytest.mark.parametrize('killed', ['name', 'removed', 'empty', 'half'])
