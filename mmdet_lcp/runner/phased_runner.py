@@ -78,6 +78,9 @@ class PhasedRunner(PlainCheckpoints, Runner):
         """Lay out all training of the run."""
         self.phases = schedule_phases(configs, len(self.train_dataloader))
         self._train_loop.plan(self.phases)
+        self._tell_unread_rate()
+
+    def _tell_unread_rate(self) -> None:
         rates = {phase.config.lr for phase in self.phases if phase.iters}
         unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
         if unread is not None and rates and not rates & {None, unread}:

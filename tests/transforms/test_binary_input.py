@@ -1,25 +1,15 @@
-"""Binary inputs against explicit loops, and what an input transform has to survive."""
+"""Binary inputs against explicit loops."""
 
-import copy
-import io
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.transforms import (
     BinaryInput,
-    XNORWeight,
-    attach,
     attach_input,
-    describe,
-    fold,
     input_scales,
-    input_transforms,
-    rebuild,
-    rebuild_inputs,
 )
 
 LAYERS = {
@@ -149,83 +139,3 @@ def test_too_few_values_for_statistics(shape):
     out = layer(torch.randn(shape))
     assert out.shape == (shape[0], 2, *shape[2:])
     assert torch.isfinite(layer.input_transform.norm.running_var).all()
-
-
-def net() -> nn.Module:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
-    attach(model[2], XNORWeight())
-    attach_input(model[2], BinaryInput.for_layer(model[2], scaling=True))
-    return model
-
-
-def test_the_gradient_reaches_what_is_below():
-    model = net()
-    model(torch.randn(2, 3, 8, 8)).square().sum().backward()
-    for name, value in model.named_parameters():
-        assert value.grad is not None and float(value.grad.abs().sum()) > 0, name
-
-
-def test_copies_have_transforms_of_their_own():
-    model = net()
-    x = torch.randn(2, 3, 8, 8)
-    model(x)  # leaves no graph behind that could not be copied
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        twin[2].input_transform.norm.bias += 1
-    model.eval(), twin.eval()
-    assert not torch.equal(model(x), twin(x))
-    assert torch.equal(model[2].input_transform.norm.bias, torch.zeros(4))
-
-
-def test_folding_a_copy_leaves_the_original():
-    model = net().eval()
-    x = torch.randn(2, 3, 8, 8)
-    expected = model(x)
-    folded = fold(copy.deepcopy(model))
-    assert torch.equal(folded(x), expected)
-    assert torch.equal(model(x), expected)
-    assert 'parametrizations' not in ''.join(folded.state_dict())
-    assert list(input_transforms(folded)) == ['2']
-    # A folded one is plain but for its input transform: rebuilt from that alone.
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)).eval()
-    rebuild_inputs(plain, {'2': {'type': 'BinaryInput', 'scaling': True}})
-    plain.load_state_dict(folded.state_dict())
-    assert torch.equal(plain.eval()(x), expected)
-
-
-def test_described_and_rebuilt_through_a_file():
-    model = net()
-    model(torch.randn(2, 3, 8, 8))  # moves the statistics
-    model[2].bias.requires_grad_(False)
-    file = io.BytesIO()
-    torch.save([describe(model), model.state_dict()], file)
-    file.seek(0)
-    described, weights = torch.load(file, weights_only=True)
-    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
-    rebuild(other, described, weights)
-    x = torch.randn(2, 3, 8, 8)
-    assert torch.equal(other.eval()(x), model.eval()(x))
-    assert describe(other) == described
-    assert not other[2].bias.requires_grad and other[2].input_transform.norm.bias.requires_grad
-
-
-@pytest.mark.parametrize(
-    ('specs', 'words'),
-    [
-        ({'9': {'type': 'BinaryInput', 'scaling': True}}, "no layer '9'"),
-        ({'1': {'type': 'BinaryInput', 'scaling': True}}, '1: the input of ReLU cannot be binary'),
-        ({'0': {'type': 'BinaryInput'}}, '0: .*needs scaling'),
-        ({'0': {'type': 'LowBitWeight'}}, '0: .*no input transform'),
-        ({'0': {}}, '0: .*no input transform'),
-    ],
-)
-def test_specs_that_do_not_fit(specs, words):
-    with pytest.raises(CompressionError, match=words):
-        rebuild_inputs(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), specs)
-
-
-def test_one_layer_has_one_input_transform():
-    model = net()
-    with pytest.raises(CompressionError, match='already'):
-        attach_input(model[2], BinaryInput.for_layer(model[2], scaling=False))

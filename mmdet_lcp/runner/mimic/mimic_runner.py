@@ -15,7 +15,6 @@ from mmdet_lcp import compat
 from mmdet_lcp.attachments import MimicDetector
 from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.runner.checkpoint import begin_or_resume
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.runner.mimic.config import KEY, read_mimic_of
@@ -25,6 +24,7 @@ from mmdet_lcp.runner.mimic.teacher_count import TeacherCountHook
 from mmdet_lcp.runner.phased_runner import on_cpu, unwrap
 from mmdet_lcp.runner.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.runner.ranks import on_main
+from mmdet_lcp.runner.resuming import begin_or_resume
 from mmdet_lcp.runner.selection_set import SelectionSet
 
 STUDENT_CONFIG = 'student_config.py'
