@@ -1,4 +1,4 @@
-"""What stays at full precision, on mmdet's own detectors."""
+"""What stays at full precision: in mmdet's own detectors, and of layers that share weights."""
 
 import pytest
 from detectors import tiny_detector
@@ -52,3 +52,22 @@ def test_layers_that_do_not_run_or_share_their_weights():
         'two': 'it shares its weights with one',
         'idle': "it does not run in the detector's forward pass",
     }
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+        self.never = nn.Linear(2, 2)
+        self.b.weight = self.a.weight
+
+
+def test_tied_and_idle_layers_are_left_alone():
+    """A transform on one of two layers with the same weights would part them."""
+    order = RunOrder(['a', 'b', 'c'], frozenset({'c'}), {})
+    assert full_precision(Shared(), order, ()) == {
+        'a': 'it shares its weights with b',
+        'b': 'it shares its weights with a',
+        'never': "it does not run in the detector's forward pass",
+    }
+    assert full_precision(Shared(), order)['c'].startswith('it makes predictions')
