@@ -2,7 +2,8 @@
 
 BDNN (Pattern Recognition Letters, 2019) has it that with all layers changed at once the errors add
 up and the training hardly converges. So the lowest block is changed and fine-tuned, then frozen,
-and the next one learns on what this one gives. What we saw of both stands in configs/bdnn/README.md.
+and the next one learns on what this one gives. What was measured of both stands in
+configs/bdnn/README.md.
 """
 
 import difflib
