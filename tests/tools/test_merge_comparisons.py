@@ -87,5 +87,5 @@ RESULTS = TOOL.parents[1] / 'configs' / 'lcp' / 'results'
 
 @pytest.mark.parametrize('name', RESULTS_SHOWN)
 def test_the_tables_in_the_readme_are_those_of_the_results(name):
-    readme = (RESULTS.parent / 'README.md').read_text(encoding='utf-8')
+    readme = (RESULTS / 'README.md').read_text(encoding='utf-8')
     assert comparison_summary(read_comparison_csv(RESULTS / f'{name}.csv')) in readme
