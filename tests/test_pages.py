@@ -8,8 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    [*ROOT.glob('*.md'), *ROOT.glob('configs/**/*.md'), *ROOT.glob('docs/*.md')]
-    + [*ROOT.glob('benchmarks/*.md')]
+    page
+    for pattern in ('*.md', 'configs/**/*.md', 'docs/*.md', 'benchmarks/*.md')
+    for page in ROOT.glob(pattern)
 )
 
 
