@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import CompressionError
 from ..files import write_json, write_text
-from .report import DetectorFacts, main_metric, number
+from .report import AT_HALF, DetectorFacts, main_metric, number
 from .tables import (
     MISSING,
     format_bytes,
@@ -133,14 +133,15 @@ def _table(report: ChainReport) -> tuple[list[str], list[list[str]]]:
 
 
 def _metrics(links: Sequence[LinkFacts]) -> list[str]:
-    """The metrics shown: the main one, and the mean over thresholds if there is one."""
+    """The metrics shown: the main one, and that at IoU 0.5 if there is one."""
     known = next((link.detector.metrics for link in links if link.detector.metrics), {})
     try:
         main = main_metric(known)
     except CompressionError:
         return []
-    mean = [key for key in known if key.endswith('mAP') and key != main]
-    return [*mean[:1], main]
+    at_half = [key for key in known if key.endswith(AT_HALF) and key != main]
+    at_half.sort(key=lambda key: 'segm' in key)  # stable: boxes first
+    return [main, *at_half[:1]]
 
 
 def _times(before: float | None, after: float | None) -> str:

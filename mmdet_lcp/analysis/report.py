@@ -24,6 +24,7 @@ REPORT_MD = 'report.md'
 STEPS_PNG = 'steps.png'
 SHARES_PNG = 'shares.png'
 DETECTIONS_PNG = 'detections.png'
+AT_HALF = ('AP50', 'AP_50')  # how keys of the AP at IoU 0.5 end
 
 # How a criterion's log names a loss term's share of the gradient.
 SHARE = 'share_'
@@ -283,8 +284,8 @@ def hardware() -> dict[str, Any]:
 def main_metric(metrics: dict[str, Any]) -> str:
     """Pick the key by which detectors are compared.
 
-    The mean AP at IoU 0.5 comes first (``*AP50``, ``*mAP_50``), then ``*mAP``; boxes before
-    masks; else the first number.
+    The mean over IoU thresholds comes first (``*mAP``), then AP at IoU 0.5 (``*AP50``,
+    ``*mAP_50``); boxes before masks; else the first number.
 
     Args:
         metrics: An evaluator's result.
@@ -297,7 +298,7 @@ def main_metric(metrics: dict[str, Any]) -> str:
     """
     keys = [key for key, value in metrics.items() if is_number(value)]
     keys.sort(key=lambda key: 'segm' in key)  # stable: boxes first, the evaluator's order else
-    for endings in (('AP50', 'AP_50'), ('mAP', 'AP')):
+    for endings in (('mAP', 'AP'), AT_HALF):
         for key in keys:
             if key.endswith(endings):
                 return key

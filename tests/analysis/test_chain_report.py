@@ -109,6 +109,7 @@ class TestPrinted:
         ('metrics', 'shown'),
         [
             ({'coco/bbox_mAP_75': 0.3, **METRICS}, SHOWN),
+            ({'coco/segm_mAP_50': 0.7, **METRICS}, SHOWN),
             ({'pascal_voc/AP50': 0.8}, ['pascal_voc/AP50']),
             ({'pascal_voc/mAP': 0.5}, ['pascal_voc/mAP']),
             ({'x/recall': 0.9, 'x/precision': 0.7}, ['x/recall']),
@@ -116,7 +117,7 @@ class TestPrinted:
             ({}, []),
         ],
     )
-    def test_the_main_metric_and_the_mean_over_thresholds(self, metrics, shown):
+    def test_the_main_metric_and_that_at_half(self, metrics, shown):
         header, row = rows_of(chain_text(ChainReport([LinkFacts('dense', facts(metrics))])))
         assert header[1:-5] == shown
         assert row[1:-5] == [f'{metrics[key]:.3f}' for key in shown]

@@ -47,8 +47,10 @@ def test_json_has_the_promised_keys_and_comes_back(tmp_path):
 @pytest.mark.parametrize(
     'keys, expected',
     [
-        (['pascal_voc/mAP', 'pascal_voc/AP50'], 'pascal_voc/AP50'),
-        (['coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP_75'], 'coco/bbox_mAP_50'),
+        (['pascal_voc/AP50', 'pascal_voc/mAP'], 'pascal_voc/mAP'),
+        (['coco/bbox_mAP_50', 'coco/bbox_mAP_75', 'coco/bbox_mAP'], 'coco/bbox_mAP'),
+        (['coco/segm_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP'], 'coco/bbox_mAP'),
+        (['pascal_voc/AP75', 'pascal_voc/AP50'], 'pascal_voc/AP50'),
         (['coco/segm_mAP_50', 'coco/bbox_mAP_50'], 'coco/bbox_mAP_50'),
         (['loss', 'x/mAP'], 'x/mAP'),
         (['x/recall'], 'x/recall'),

@@ -39,4 +39,4 @@ def test_each_kind_of_step_has_its_entry():
     (axes,) = steps_figure(report()).axes
     entries = [text.get_text() for text in axes.get_legend().get_texts()]
     assert entries == ['dense', 'selected', 'finetuned', 'final']
-    assert axes.get_ylabel() == 'pascal_voc/AP50'
+    assert axes.get_ylabel() == 'pascal_voc/mAP'
