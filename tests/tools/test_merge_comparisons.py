@@ -80,7 +80,8 @@ def test_help():
 
 
 RESULTS_SHOWN = [
-    *('bccd', 'digits', 'digits_more', 'bccd_4_epochs', 'faster_rcnn_bccd', 'faster_rcnn_digits'),
+    *('bccd', 'bccd_more', 'digits', 'digits_more', 'bccd_4_epochs'),
+    *('faster_rcnn_bccd', 'faster_rcnn_digits'),
 ]
 RESULTS = TOOL.parents[1] / 'configs' / 'lcp' / 'results'
 
