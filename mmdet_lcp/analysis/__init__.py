@@ -8,6 +8,7 @@ from .cost import (
     module_macs,
     paired_latency_ms,
 )
+from .metrics import main_metric
 from .pictures import detections_side_by_side
 from .report import (
     DetectorFacts,
@@ -17,7 +18,6 @@ from .report import (
     StepFacts,
     TargetFacts,
     hardware,
-    main_metric,
     read_report,
     versions,
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..errors import CompressionError
 from ..files import write_json, write_text
-from .report import AT_HALF, DetectorFacts, main_metric, number
+from .metrics import main_metric, metric_at_half, number
+from .report import DetectorFacts
 from .tables import (
     MISSING,
     format_bytes,
@@ -139,9 +140,8 @@ def _metrics(links: Sequence[LinkFacts]) -> list[str]:
         main = main_metric(known)
     except CompressionError:
         return []
-    at_half = [key for key in known if key.endswith(AT_HALF) and key != main]
-    at_half.sort(key=lambda key: 'segm' in key)  # stable: boxes first
-    return [main, *at_half[:1]]
+    at_half = metric_at_half(known)
+    return [main] if at_half in (None, main) else [main, at_half]
 
 
 def _times(before: float | None, after: float | None) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CompressionError
+from .metrics import is_number
 from .removal_amount import amount_order
-from .report import REPORT_JSON, Report, is_number, read_report
+from .report import REPORT_JSON, Report, read_report
 
 COMPARISON_JSON = 'comparison.json'
 CELLS = 'cells'

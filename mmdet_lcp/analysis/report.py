@@ -7,11 +7,9 @@ import dataclasses
 import importlib
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ REPORT_MD = 'report.md'
 STEPS_PNG = 'steps.png'
 SHARES_PNG = 'shares.png'
 DETECTIONS_PNG = 'detections.png'
-AT_HALF = ('AP50', 'AP_50')  # how keys of the AP at IoU 0.5 end
 
 # How a criterion's log names a loss term's share of the gradient.
 SHARE = 'share_'
@@ -281,35 +278,6 @@ def hardware() -> dict[str, Any]:
     return dict(cpu=cpu, cores=cores, threads=torch.get_num_threads(), gpus=gpus)
 
 
-def main_metric(metrics: dict[str, Any]) -> str:
-    """Pick the key by which detectors are compared.
-
-    The mean over IoU thresholds comes first (``*mAP``), then AP at IoU 0.5 (``*AP50``,
-    ``*mAP_50``); boxes before masks; else the first number.
-
-    Args:
-        metrics: An evaluator's result.
-
-    Returns:
-        The key.
-
-    Raises:
-        CompressionError: There is no number in ``metrics``.
-    """
-    keys = [key for key, value in metrics.items() if is_number(value)]
-    keys.sort(key=lambda key: 'segm' in key)  # stable: boxes first, the evaluator's order else
-    for endings in (('mAP', 'AP'), AT_HALF):
-        for key in keys:
-            if key.endswith(endings):
-                return key
-    if not keys:
-        raise CompressionError(
-            'the evaluator returned no number; set val_evaluator or test_evaluator in the config '
-            "(type='VOCMetric' or 'CocoMetric')."
-        )
-    return keys[0]
-
-
 def read_report(path: str | os.PathLike) -> Report:
     """Read a ``report.json``, named itself or by its folder.
 
@@ -331,13 +299,3 @@ def read_report(path: str | os.PathLike) -> Report:
         return Report.from_dict(data)
     except CompressionError as error:
         raise CompressionError(f'{path}: {error}') from error
-
-
-def is_number(value: Any) -> bool:
-    """Whether a metric is a number that can be shown or drawn."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def number(value: Any, default: float | None = math.nan) -> float | None:
-    """A metric as a float, or a default for what is no number."""
-    return float(value) if is_number(value) else default

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from ..files import write_json, write_text
+from .metrics import number
 from .report import (
     DETECTIONS_PNG,
     REPORT_JSON,
@@ -13,7 +14,6 @@ from .report import (
     Report,
     TargetFacts,
     WeightFacts,
-    number,
 )
 from .share_picture import draw_shares
 from .steps_picture import draw_steps, step_metric

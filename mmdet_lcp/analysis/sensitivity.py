@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import CompressionError
 from ..files import write_json, write_text
-from .report import is_number, main_metric
+from .metrics import is_number, main_metric
 from .tables import format_difference, format_metric, metric_name, text_table
 
 SENSITIVITY_JSON = 'sensitivity.json'

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CompressionError
 from .figures import new_figure, save_figure, width_for, write_names
-from .report import Report, is_number, main_metric, number
+from .metrics import is_number, main_metric, number
+from .report import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

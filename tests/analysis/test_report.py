@@ -9,7 +9,6 @@ from mmdet_lcp.analysis.report import (
     StepFacts,
     WeightFacts,
     hardware,
-    main_metric,
     read_report,
     versions,
 )
@@ -42,27 +41,6 @@ def test_json_has_the_promised_keys_and_comes_back(tmp_path):
     again = read_report(tmp_path)
     assert again == read_report(tmp_path / 'report.json')
     assert again.groups == report().groups and again.steps == report().steps
-
-
-@pytest.mark.parametrize(
-    'keys, expected',
-    [
-        (['pascal_voc/AP50', 'pascal_voc/mAP'], 'pascal_voc/mAP'),
-        (['coco/bbox_mAP_50', 'coco/bbox_mAP_75', 'coco/bbox_mAP'], 'coco/bbox_mAP'),
-        (['coco/segm_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP'], 'coco/bbox_mAP'),
-        (['pascal_voc/AP75', 'pascal_voc/AP50'], 'pascal_voc/AP50'),
-        (['coco/segm_mAP_50', 'coco/bbox_mAP_50'], 'coco/bbox_mAP_50'),
-        (['loss', 'x/mAP'], 'x/mAP'),
-        (['x/recall'], 'x/recall'),
-    ],
-)
-def test_main_metric(keys, expected):
-    assert main_metric(dict.fromkeys(keys, 0.5) | {'text': 'AP50'}) == expected
-
-
-def test_no_metric():
-    with pytest.raises(CompressionError, match='val_evaluator'):
-        main_metric({'a': 'text'})
 
 
 def test_unreadable_reports(tmp_path):

@@ -3,56 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from connections import PATHS, TRAINING, WHERE, Detector, build, smallest_gone, weight
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.attachments import AttachedDetector
 from mmdet_lcp.runner.phase_config import PhaseConfig
-from mmdet_lcp.runner.weight_compression import ConnectionPruning
 from mmdet_lcp.runner.weight_compression.penalty import PenaltyStage
-from mmdet_lcp.runner.weight_compression.pruning_round import share_after
 from mmdet_lcp.transforms import ElementMask, transforms_of
-
-WHERE = 'weight_compression.methods.mask'
-TRAINING = dict(max_epochs=1)
-
-
-class Detector(nn.Module):
-    """Three convolutions and a linear layer; `data_preprocessor` as a detector has one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.data_preprocessor = nn.Identity()
-        self.backbone = nn.ModuleDict(
-            dict(stem=nn.Conv2d(3, 8, 3), body=nn.Conv2d(8, 16, 3), norm=nn.BatchNorm2d(16))
-        )
-        self.head = nn.ModuleDict(dict(cls=nn.Conv2d(16, 4, 1), fc=nn.Linear(16, 10)))
-        nn.init.normal_(self.head['fc'].weight, std=3)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        return {'loss_cls': (self.backbone['body'](inputs)).square().mean()}
-
-
-PATHS = ['backbone.body', 'head.cls', 'head.fc']
-
-
-def build(**keys):
-    method = ConnectionPruning(**{'training': TRAINING, **keys})
-    method.check(WHERE)
-    return method
-
-
-def weight(detector: nn.Module, path: str) -> np.ndarray:
-    return detector.get_submodule(path).weight.detach().numpy().copy()
-
-
-def smallest_gone(values: np.ndarray, sparsity: float) -> np.ndarray:
-    """What stays, by NumPy's order of magnitudes."""
-    order = np.argsort(np.abs(values.ravel()), kind='stable')
-    stays = np.ones(values.size, bool)
-    stays[order[: int(np.floor(sparsity * values.size + 0.5))]] = False
-    return stays.reshape(values.shape)
 
 
 def begin_all(stages, detector):
@@ -60,14 +17,6 @@ def begin_all(stages, detector):
 
 
 class TestRounds:
-    def test_the_schedule_is_cubic(self):
-        # equation 1 of Zhu and Gupta with s_i = 0: s_f + (0 - s_f)(1 - t/n)^3
-        for rounds in (1, 3, 5):
-            found = [share_after(number, rounds) for number in range(1, rounds + 1)]
-            expected = [1 - (1 - t / rounds) ** 3 for t in range(1, rounds + 1)]
-            assert found == pytest.approx(expected)
-            assert found[-1] == 1.0 and found == sorted(found)
-
     def test_sparsity_round_by_round(self):
         detector = Detector()
         stages, skipped = build(sparsity=0.9, rounds=3).stages(detector, WHERE)
@@ -126,82 +75,6 @@ class TestRounds:
             'pruning round 2 of 2',
         ]
         assert isinstance(stages[0], PenaltyStage)
-
-
-class TestThresholds:
-    def test_quality_times_sigma(self):
-        detector = Detector()
-        quality = {'fc': 1.5, 'backbone': 0.5}
-        (stage,), skipped = build(quality=quality, rounds=1).stages(detector, WHERE)
-        assert stage.layers == ['backbone.body', 'head.fc']
-        assert ('head.cls', f'{WHERE}.quality has no pattern that matches it') in [
-            (item.name, item.reason) for item in skipped
-        ]
-        before = {path: weight(detector, path) for path in stage.layers}
-        stage.begin(detector, 0)
-        for path, q in (('backbone.body', 0.5), ('head.fc', 1.5)):
-            kept = np.abs(before[path]) >= q * before[path].std()
-            np.testing.assert_array_equal(weight(detector, path), before[path] * kept)
-
-    def test_sparsity_by_layer(self):
-        detector = Detector()
-        sparsity = {'_delete_': True, r'fc$': 0.5, '': 0.25}
-        (stage,), _ = build(sparsity=sparsity, rounds=1, keep=[]).stages(detector, WHERE)
-        stage.begin(detector, 0)
-        for path in ('backbone.stem', *PATHS):
-            gone = 1 - (weight(detector, path) != 0).mean()
-            assert gone == pytest.approx(0.5 if path == 'head.fc' else 0.25, abs=0.01)
-
-    def test_one_threshold_for_all(self):
-        detector = Detector()
-        before = {path: weight(detector, path) for path in PATHS}
-        (stage,), _ = build(sparsity=0.6, rounds=1, scope='global').stages(detector, WHERE)
-        log = stage.begin(detector, 0)
-        every = np.concatenate([values.ravel() for values in before.values()])
-        stays = np.split(
-            smallest_gone(every, 0.6), np.cumsum([v.size for v in before.values()])[:-1]
-        )
-        for path, kept in zip(PATHS, stays, strict=True):
-            kept = kept.reshape(before[path].shape)
-            np.testing.assert_array_equal(weight(detector, path), before[path] * kept)
-        assert log['sparsity'] == pytest.approx(0.6, abs=0.001)
-        assert log['largest_layer_sparsity'] > 0.6 > log['smallest_layer_sparsity']
-
-    @pytest.mark.parametrize('scope', ['global', 'lamp'])
-    def test_a_layer_of_tiny_weights_does_not_die(self, scope):
-        detector = Detector()
-        with torch.no_grad():
-            detector.head['cls'].weight *= 1e-6
-        (stage,), _ = build(sparsity=0.5, rounds=1, scope=scope, most=0.9).stages(detector, WHERE)
-        log = stage.begin(detector, 0)
-        left = int((weight(detector, 'head.cls') != 0).sum())
-        if scope == 'global':
-            assert left == 7 and log['layers_held_at_most'] == 1  # of 64, a tenth rounded up
-        else:
-            assert left > 7
-        assert log['sparsity'] == pytest.approx(0.5, abs=0.001)
-
-    def test_a_quality_that_would_take_a_whole_layer(self):
-        detector = Detector()
-        (stage,), _ = build(quality=100, rounds=1, most=0.75).stages(detector, WHERE)
-        log = stage.begin(detector, 0)
-        assert log['layers_held_at_most'] == 3 and 'asked_sparsity' not in log
-        assert [int((weight(detector, p) != 0).sum()) for p in PATHS] == [288, 16, 40]
-
-    def test_a_layer_that_is_dead_already(self):
-        detector = Detector()
-        nn.init.zeros_(detector.head['cls'].weight)
-        (stage,), _ = build(rounds=1).stages(detector, WHERE)
-        with pytest.raises(CompressionError, match=r'head\.cls: every weight .* is zero'):
-            stage.begin(detector, 0)
-
-    def test_a_layer_that_has_diverged(self):
-        detector = Detector()
-        with torch.no_grad():
-            detector.head['cls'].weight[0, 0] = float('inf')
-        (stage,), _ = build(rounds=1).stages(detector, WHERE)
-        with pytest.raises(CompressionError, match=r'head\.cls: 1 of 64 weights are infinite'):
-            stage.begin(detector, 0)
 
 
 class TestPenalty:
