@@ -1,7 +1,7 @@
 """A tiny comparison: two groups, 3 iterations an epoch, 2 x 1 + 4 x 3 = 14 in all."""
 
-from mmdet_lcp.runner.comparison import ComparisonPlan
-from mmdet_lcp.runner.comparison.cells import Cell
+from mmdet_lcp.comparison import ComparisonPlan
+from mmdet_lcp.comparison.cells import Cell
 
 GROUND = r"""
 pruning.update(

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmdet_lcp.runner.comparison import (
+from mmdet_lcp.comparison import (
     CONTROLS,
     ComparisonPlan,
     Request,
@@ -46,7 +46,7 @@ from mmdet_lcp.runner.comparison import (
     plan_comparison,
     start_process,
 )
-from mmdet_lcp.runner.comparison.command_line import add_common_arguments, exit_status, run_plan
+from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status, run_plan
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdet_lcp.runner.comparison import Start, start_process
-from mmdet_lcp.runner.comparison.command_line import add_common_arguments, exit_status, run_plan
-from mmdet_lcp.runner.comparison.students import plan_students
+from mmdet_lcp.comparison import Start, start_process
+from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status, run_plan
+from mmdet_lcp.comparison.students import plan_students
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

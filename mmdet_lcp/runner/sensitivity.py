@@ -20,8 +20,8 @@ from mmdet_lcp.analysis.tables import format_seconds
 from mmdet_lcp.criteria import LCP, Objective
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.runner.comparison.config_text import changes, fingerprint
 from mmdet_lcp.runner.config import KEY
+from mmdet_lcp.runner.config_text import changes, fingerprint
 from mmdet_lcp.runner.norm_statistics import mean_loss
 from mmdet_lcp.runner.pace import Pace
 from mmdet_lcp.runner.pruning_runner import PruningRunner

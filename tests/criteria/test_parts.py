@@ -38,11 +38,11 @@ from mmdet_lcp.runner.config import PruningConfig
 from mmdet_lcp.runner.phase_config import PhaseConfig
 from mmdet_lcp.runner.removal import remove_channels
 from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.support.synthetic import synthetic_batch
 from mmdet_lcp.structure import Plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.structure.following_norms import following_norms
 from mmdet_lcp.structure.forward import tensor_forward
 from mmdet_lcp.structure.stage import Stage
+from mmdet_lcp.support.synthetic import synthetic_batch
 from mmdet_lcp.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate
 
 GROUPS, INS, OUTS = 3, 4, 2

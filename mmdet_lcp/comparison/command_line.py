@@ -1,0 +1,97 @@
+"""What the tools that compare runs have in common: arguments, running a plan, the exit status."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmdet_lcp.comparison.jobs import Start
+from mmdet_lcp.comparison.plan import ComparisonPlan
+from mmdet_lcp.comparison.run import run_comparison
+from mmdet_lcp.errors import CompressionError
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, options_help: str) -> None:
+    """Add ``--seeds``, ``--jobs``, ``--cfg-options`` and ``--dry-run``.
+
+    Args:
+        parser: of a tool.
+        options_help: what ``--cfg-options`` sets keys of, with an example.
+    """
+    add = parser.add_argument
+    add('--seeds', nargs='+', type=int, default=[0], metavar='S', help='default: 0')
+    add(
+        '--jobs',
+        type=_count,
+        default=1,
+        metavar='N',
+        help='runs at a time (default: 1); they share the cores, unless OMP_NUM_THREADS says how '
+        'many threads each gets',
+    )
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help=options_help,
+    )
+    add('--dry-run', action='store_true', help='print the runs and which of them exist, and end')
+
+
+def run_plan(
+    plan: ComparisonPlan,
+    out: Path,
+    jobs: int,
+    tool: Path,
+    argv: Sequence[str] | None,
+    start: Start,
+) -> int:
+    """Run what is left of a plan, telling of each run that ends and of the tables.
+
+    Args:
+        plan: what to run.
+        out: folder for everything.
+        jobs: runs at a time, >= 1.
+        tool: the script that was called; ``train.py`` stands beside it.
+        argv: its command line; this process's unless given.
+        start: starts a run in a process of its own.
+
+    Returns:
+        The exit status: 1 if a run has failed.
+
+    Raises:
+        CompressionError: the folder holds something else.
+    """
+    words = ['python', f'tools/{tool.name}', *(sys.argv[1:] if argv is None else argv)]
+    command = shlex.join(map(str, words))
+    train = tool.resolve().with_name('train.py')
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    ended_well = run_comparison(plan, out, train, jobs, command, start, tell)
+    print(f'Tables: {out / "table.md"}, {out / "table.csv"}')
+    return 0 if ended_well else 1
+
+
+def exit_status(work: Callable[[], int]) -> int:
+    """What ``work`` returns; 1 with a message if something is wrong, 130 if interrupted."""
+    try:
+        return work()
+    except CompressionError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
+        return 130
+
+
+def _count(text: str) -> int:
+    """An integer of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} must be an integer of at least 1')
+    return int(text)

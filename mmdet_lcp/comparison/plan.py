@@ -1,0 +1,284 @@
+"""What a comparison will run, checked as a whole before anything runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdet_lcp.analysis.removal_amount import OWN, amount_name, macs_amount
+from mmdet_lcp.comparison.budget import Budget, share_out, total_iterations
+from mmdet_lcp.comparison.cells import Cell, pruning_cell
+from mmdet_lcp.comparison.controls import (
+    CONTROLS,
+    FROM_SCRATCH,
+    dense_retrained_cell,
+    pruned_structure,
+    scratch_cell,
+    uniform_structure,
+)
+from mmdet_lcp.comparison.ground import Ground, prepare_ground
+from mmdet_lcp.comparison.methods import Method, find_method, without_method
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.runner.config_text import fingerprint
+from mmdet_lcp.structure.stage import Stage
+
+
+@dataclass
+class Request:
+    """What was asked for.
+
+    Attributes:
+        config: path of a pruning config.
+        methods: names of methods, fragments and controls.
+        ratios: fractions of the channels that go, each in (0, 1).
+        seeds: one run for each.
+        checkpoint: the dense detector; ``None`` takes the config's `load_from`.
+        finetune_iters: iterations before each group, for methods that train something along.
+        cfg_options: changes to the config, by dotted key.
+        scratch_options: further changes for the controls that are trained from scratch, by dotted
+            key; none of `pruning` or `model`. A small network may want another learning rate than
+            the dense one.
+        macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
+            shares the removal out over the groups by its own scores. Without these and ratios:
+            the config's own ratios.
+    """
+
+    config: str
+    methods: Sequence[str]
+    ratios: Sequence[float] = ()
+    seeds: Sequence[int] = (0,)
+    checkpoint: str | None = None
+    finetune_iters: int = 8
+    cfg_options: Mapping[str, Any] = field(default_factory=dict)
+    scratch_options: Mapping[str, Any] = field(default_factory=dict)
+    macs: Sequence[float] = ()
+
+
+@dataclass
+class ComparisonPlan:
+    """What will be run.
+
+    Attributes:
+        config: path of the config.
+        cells: in order of execution: the first seed of everything comes first.
+        methods: their names, in the order that was asked for.
+        shared: fingerprint of what all cells have in common.
+        notes: what the user should know.
+    """
+
+    config: str
+    cells: list[Cell]
+    methods: list[str]
+    shared: dict[str, str]
+    notes: list[str]
+
+
+def plan_comparison(request: Request) -> ComparisonPlan:
+    """Lay out all cells.
+
+    Raises:
+        CompressionError: something in the request, the config or a fragment has to be mended.
+    """
+    _check(request)
+    methods = {}
+    for name in request.methods:
+        found = name if name in CONTROLS else find_method(name, CONTROLS)
+        methods[name if name in CONTROLS else found.name] = found
+    if len(methods) < len(request.methods):
+        raise CompressionError(f'--criteria names a method twice: {", ".join(request.methods)}')
+    base = _load(request)
+    by_amount = _amounts(base, request)
+    for cfg in by_amount.values():
+        PruningConfig.from_cfg(cfg)
+        for method in methods.values():
+            if isinstance(method, Method):  # misspelt keys, before data sets are read
+                PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])})
+    ground = prepare_ground(Config(base))
+    notes: list[str] = []
+    cells = [
+        cell
+        for amount, cfg in by_amount.items()
+        for cell in _cells_of(amount, cfg, methods, request, ground, notes)
+    ]
+    order = {seed: number for number, seed in enumerate(request.seeds)}
+    cells.sort(key=lambda cell: order[cell.seed])
+    shared = _shared(base, request.finetune_iters)
+    return ComparisonPlan(request.config, cells, list(methods), shared, notes)
+
+
+def _cells_of(
+    ratio: float | str,
+    cfg: dict[str, Any],
+    methods: Mapping[str, Method | str],
+    request: Request,
+    ground: Ground,
+    notes: list[str],
+) -> list[Cell]:
+    pruning = PruningConfig.from_cfg(cfg)
+    stages = ground.stages(pruning)
+    if pruning.target is not None:
+        ground.check_target(pruning.target, stages)
+    total = total_iterations(pruning, len(stages), ground.epoch_length)
+    cells = []
+    for name, method in methods.items():
+        if isinstance(method, Method):
+            finetune = request.finetune_iters if method.trains_along else 0
+            budget: Budget = share_out(total, len(stages), finetune, name)
+            if finetune and pruning.target is not None:
+                notes.append(
+                    f'{name} at {amount_name(ratio)}: trains {finetune} iterations less for each '
+                    'group that it leaves whole'
+                )
+            cells += [
+                pruning_cell(cfg, method, ratio, seed, budget, ground.epoch_length)
+                for seed in request.seeds
+            ]
+        else:
+            cells += _control_cells(name, ratio, cfg, methods, request, ground, stages, notes)
+    return cells
+
+
+def _dense_cells(
+    ratio: float | str, cfg: dict[str, Any], request: Request, ground: Ground, total: int
+) -> list[Cell]:
+    first = [*request.ratios, *map(macs_amount, request.macs), ratio][0]
+    cells = [dense_retrained_cell(cfg, ground, ratio, seed, total) for seed in request.seeds]
+    for cell in cells:
+        if ratio != first:  # what is removed from others makes no difference to it
+            cell.same_as = replace(cell, ratio=first).name
+    return cells
+
+
+def _control_cells(
+    name: str,
+    ratio: float | str,
+    cfg: dict[str, Any],
+    methods: Mapping[str, Any],
+    request: Request,
+    ground: Ground,
+    stages: list[Stage],
+    notes: list[str],
+) -> list[Cell]:
+    total = total_iterations(PruningConfig.from_cfg(cfg), len(stages), ground.epoch_length)
+    if name not in FROM_SCRATCH:
+        return _dense_cells(ratio, cfg, request, ground, total)
+    plan = pruned_structure(ground, stages)
+    same = False
+    if name == 'uniform' and not isinstance(cfg[KEY].get('ratio', 0.5), Mapping):
+        same = 'scratch' in methods
+        notes.append(
+            f'uniform at {ratio:g}: one ratio for all layers narrows them uniformly already, so '
+            'its architecture is that of scratch' + (', whose result it shares' if same else '')
+        )
+    elif name == 'uniform':
+        plan, difference = uniform_structure(ground, stages)
+        if abs(difference) > 0.01:
+            notes.append(
+                f'uniform: whole channels come no nearer to the pruned MACs than '
+                f'{100 * difference:+.1f} %'
+            )
+    if request.scratch_options:
+        own = {**request.cfg_options, **request.scratch_options}
+        cfg = {**read_config(request.config, own).to_dict(), KEY: cfg[KEY]}
+    cells = []
+    for seed in request.seeds:
+        cell = scratch_cell(name, cfg, plan, ground, ratio, seed, total)
+        if same:
+            cell.same_as = cell.name.replace('uniform', 'scratch', 1)
+        cells.append(cell)
+    return cells
+
+
+def _check(request: Request) -> None:
+    """What can be told from the request alone."""
+    if not request.methods:
+        raise CompressionError('--criteria names no method')
+    for name, values, what in (
+        ('--ratios', request.ratios, 'fraction of the channels that is removed'),
+        ('--macs', request.macs, 'share of the multiply-accumulates that may remain'),
+    ):
+        for value in values:
+            if not 0 < value < 1:
+                raise CompressionError(
+                    f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
+                )
+    from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
+    if request.macs and from_scratch:
+        raise CompressionError(
+            f'{from_scratch[0]} has the architecture that pruning leaves, and with --macs every '
+            'method leaves another one: compare it at --ratios, in a call of its own'
+        )
+    if request.scratch_options and not from_scratch:
+        raise CompressionError(
+            f'--scratch-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
+        )
+    for key in request.scratch_options:
+        if key.partition('.')[0] in (KEY, 'model'):
+            raise CompressionError(
+                f"--scratch-options {key}: a control has the pruned detector's architecture; "
+                'only its training may differ'
+            )
+    for name, values in (
+        ('--ratios', request.ratios),
+        ('--macs', request.macs),
+        ('--seeds', request.seeds),
+    ):
+        if len(set(values)) < len(values):
+            raise CompressionError(f'{name} names a value twice: {" ".join(map(str, values))}')
+    if not request.seeds or min(request.seeds) < 0:
+        raise CompressionError('--seeds must be integers, 0 or above')
+    if request.finetune_iters < 1:
+        raise CompressionError('--finetune-iters must be at least 1')
+
+
+def _load(request: Request) -> dict[str, Any]:
+    """The config as plain data, with the checkpoint's full path in it."""
+    base = read_config(request.config, request.cfg_options).to_dict()
+    pruning = PruningConfig.from_cfg(base)
+    if pruning.target is not None:
+        raise CompressionError(
+            f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
+            f'each group, and set {KEY}.target=None'
+        )
+    if is_ratio_file(base[KEY].get('ratio')):
+        base[KEY]['ratio'] = pruning.ratio
+    checkpoint = request.checkpoint or base.get('load_from')
+    if not checkpoint:
+        raise CompressionError(
+            'all methods start from one trained detector: name its checkpoint with --checkpoint '
+            'FILE, or set `load_from` in the config'
+        )
+    if not Path(checkpoint).is_file():
+        where = '--checkpoint' if request.checkpoint else 'load_from'
+        raise CompressionError(
+            f'{where}={checkpoint!r}: there is no such file; train the dense detector first, or '
+            'name another one with --checkpoint FILE'
+        )
+    base['load_from'] = str(Path(checkpoint).resolve())
+    for key in ('resume', 'work_dir'):
+        base.pop(key, None)
+    return base
+
+
+def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[str, Any]]:
+    """The config for every amount that is removed, by its name in the tables."""
+    changes: dict[float | str, dict[str, Any]] = {r: dict(ratio=r) for r in request.ratios}
+    for share in request.macs:
+        changes[macs_amount(share)] = dict(ratio=None, target=dict(macs=share))
+    if not changes:
+        own = base[KEY].get('ratio', 0.5)
+        changes = {OWN if isinstance(own, Mapping) else own: {}}
+    return {amount: {**base, KEY: {**base[KEY], **more}} for amount, more in changes.items()}
+
+
+def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, str]:
+    """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
+    pruning = without_method(base[KEY])
+    for key in ('ratio', 'evaluate'):
+        pruning.pop(key, None)
+    rest = {k: v for k, v in base.items() if k != 'randomness'}
+    return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

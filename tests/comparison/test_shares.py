@@ -1,0 +1,50 @@
+"""Amounts that are told as what may remain of the multiply-accumulates."""
+
+import pytest
+
+from mmdet_lcp.comparison import Request, plan_comparison
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.runner.config import PruningConfig
+
+
+def test_every_method_has_the_target(config):
+    request = Request(config, ['lcp_exact', 'l1_norm+exact'], macs=[0.97], seeds=[4])
+    plan = plan_comparison(request)
+    assert [cell.name for cell in plan.cells] == [
+        'lcp_exact_rmacs0.97_s4',
+        'l1_norm+exact_rmacs0.97_s4',
+    ]
+    for cell in plan.cells:
+        pruning = PruningConfig.from_cfg(cell.cfg)
+        assert (pruning.ratio, pruning.target.macs) == (None, 0.97)
+        assert cell.total == 14
+    assert plan.notes == []
+
+
+def test_beside_ratios_in_one_folder(config):
+    both = plan_comparison(Request(config, ['lcp_exact'], [0.5], macs=[0.97]))
+    assert [cell.ratio for cell in both.cells] == [0.5, 'macs0.97']
+    assert both.cells[0].cfg['pruning'].get('target') is None
+    assert both.shared == plan_comparison(Request(config, ['lcp_exact'], [0.5])).shared
+
+
+def test_groups_left_whole_are_told(config):
+    (note,) = plan_comparison(Request(config, ['lcp'], macs=[0.97], finetune_iters=2)).notes
+    assert note.startswith('lcp at macs0.97: trains 2 iterations less for each group')
+
+
+def test_out_of_reach(config):
+    with pytest.raises(CompressionError, match=r'target\.macs=0\.01 cannot be reached'):
+        plan_comparison(Request(config, ['lcp_exact'], macs=[0.01]))
+
+
+@pytest.mark.parametrize('name', ['scratch', 'uniform'])
+def test_controls_have_no_architecture(config, name):
+    with pytest.raises(CompressionError, match=f'{name} has the architecture .* --ratios'):
+        plan_comparison(Request(config, ['lcp_exact', name], macs=[0.97]))
+
+
+@pytest.mark.parametrize('share', [0.0, 1.0, 40])
+def test_out_of_range(config, share):
+    with pytest.raises(CompressionError, match=f'--macs {share:g} is the share'):
+        plan_comparison(Request(config, ['lcp_exact'], macs=[share]))
