@@ -17,12 +17,12 @@ from mmdet_lcp.attachments import (
     runs_until,
 )
 from mmdet_lcp.criteria import Objective, SelectionBatch, SelectionProblem
-from mmdet_lcp.criteria.images import SelectionImages, detection_loss
+from mmdet_lcp.criteria.images import SelectionImages
 from mmdet_lcp.criteria.layer import Layer
 from mmdet_lcp.criteria.positions import Positions
 from mmdet_lcp.criteria.selection_batch import BatchCache, Calls
-from mmdet_lcp.modes import in_eval
 from mmdet_lcp.runner.config import SelectionConfig
+from mmdet_lcp.runner.loss_sensitivity import LossSensitivity
 from mmdet_lcp.runner.proposals import proposed_regions
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.structure import ChannelGroup, Plan
@@ -54,8 +54,7 @@ class SelectionSet:
         self.cache_bytes = cache_bytes
         self.positions = positions or Positions()
         self._norms = norms or {}
-        self._sensitivities: list[Calls] | None = None
-        self._metrics: dict[str, Tensor] = {}
+        self._sensitivity = LossSensitivity()
         self._targets: list[Calls] = [{} for _ in batches]
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
@@ -203,8 +202,10 @@ class SelectionSet:
         self._runs.update({member.path: member.calls for member in group.consumers})
         metrics = None
         if self.positions.saliency or needs_metrics:
-            self._measure_sensitivities(list(consumers), dense)
-            metrics = {path: self._metrics[path] for path in consumers if path in self._metrics}
+            paths = list(dict.fromkeys([*self._coming, *consumers]))  # for all groups to come
+            self._sensitivity.measure(dense, self.batches, paths, self._runs)
+            known = self._sensitivity.metrics
+            metrics = {path: known[path] for path in consumers if path in known}
         present = _present_outputs(list(consumers), dense, plan)
         for path, outputs in present.items():
             if metrics and path in metrics:
@@ -236,54 +237,6 @@ class SelectionSet:
             round_up=round_up,
         )
 
-    def _measure_sensitivities(self, paths: list[str], dense: nn.Module) -> None:
-        """One backward pass of the original detector's own loss, for all groups to come.
-
-        Keeps at each consumer's output the squared gradient by position, and E[g g'], which is
-        left out where the loss does not reach.
-        """
-        if self._sensitivities is not None and all(p in self._sensitivities[0] for p in paths):
-            return
-        paths = list(dict.fromkeys([*self._coming, *paths]))
-        self._sensitivities, sums = [], {}
-        count: dict[str, float] = {}
-        with in_eval(dense), torch.enable_grad():
-            for images in self.batches:
-                inputs = images.inputs.detach().requires_grad_(True)
-                leaf = SelectionImages(inputs, None, images.data_samples)
-                with Taps(dense, paths, all_calls=True) as taps:
-                    loss = detection_loss(dense, leaf)
-                # A head on objects alone does not run on images without any.
-                places = [(path, run) for path in paths for run in range(len(taps.get(path, ())))]
-                outputs = [taps[path][run] for path, run in places]
-                found = [torch.zeros_like(output) for output in outputs]
-                if loss.requires_grad:  # not on images without objects, for some heads
-                    found = torch.autograd.grad(loss, outputs, materialize_grads=True)
-                squares: Calls = {path: [] for path in paths}
-                for (path, _), gradient in zip(places, found, strict=True):
-                    # Channels last, as in the output of a linear layer.
-                    if isinstance(dense.get_submodule(path), nn.Linear):
-                        rows = gradient
-                    else:
-                        rows = gradient.flatten(2).transpose(1, 2)
-                    squares[path].append(rows.square().sum(-1))
-                    rows = rows.flatten(0, -2).double()
-                    sums[path] = sums.get(path, 0) + rows.T @ rows
-                    count[path] = count.get(path, 0.0) + len(rows)
-                for path, runs in squares.items():
-                    if len(runs) != self._runs[path]:  # runs of the loss alone
-                        squares[path] = []
-                self._sensitivities.append(squares)
-        for path in paths:  # on every rank, whichever layers have run on it
-            size = axis_size(dense.get_submodule(path), 'out_channels', path)
-            nothing = self.batches[0].inputs.new_zeros(size, size, dtype=torch.float64)
-            total = sums.get(path, nothing)
-            rows = torch.tensor(count.get(path, 0.0), dtype=torch.float64)
-            dist.all_reduce(total)
-            dist.all_reduce(rows)
-            if total.any():
-                self._metrics[path] = total / float(rows)
-
     @torch.no_grad()
     def _batches(
         self,
@@ -303,14 +256,14 @@ class SelectionSet:
                         run.index_select(dim, outputs.to(run.device)) for run in targets[path]
                     ]
                 inputs = self._tapped(number, paths, detector, 'input')
-                sensitivity = self._sensitivities
+                squares = self._sensitivity.squares
                 yield SelectionBatch(
                     inputs,
                     targets,
                     images.samples,
                     images.boxes or None,
                     tuple(images.inputs.shape[-2:]),
-                    None if sensitivity is None else sensitivity[number],
+                    None if squares is None else squares[number],
                     images,
                     self._owners(images, inputs),
                 )

@@ -6,106 +6,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_ssd
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
-from mmdet.utils import register_all_modules
-from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
+from small_ssd import MODEL, SIZE, Images, draw
 
 from mmdet_lcp.attachments import LocalizationAuxiliary
 from mmdet_lcp.criteria import LCP, BackwardElimination, Objective
-from mmdet_lcp.runner import selection_set
+from mmdet_lcp.criteria.images import SelectionImages
+from mmdet_lcp.runner import loss_sensitivity, selection_set
 from mmdet_lcp.runner.config import SelectionConfig
 from mmdet_lcp.runner.selection_set import SelectionSet
 from mmdet_lcp.structure import Kept, Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.updates import ExactUpdate
 
-register_all_modules()
-
-SIZE = 64
-MODEL = ConfigDict(
-    type='SingleStageDetector',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor', mean=[100.0] * 3, std=[50.0] * 3, bgr_to_rgb=True
-    ),
-    backbone=dict(type='mmdet_lcp.NarrowVGG', width_mult=0.125, out_stages=(3, 4)),
-    neck=dict(
-        type='SSDNeck',
-        in_channels=(32, 64),
-        out_channels=(32, 64, 32),
-        level_strides=(2,),
-        level_paddings=(1,),
-        l2_norm_scale=None,
-        norm_cfg=dict(type='BN'),
-    ),
-    bbox_head=dict(
-        type='SSDHead',
-        in_channels=(32, 64, 32),
-        num_classes=3,
-        anchor_generator=dict(
-            type='SSDAnchorGenerator',
-            scale_major=False,
-            input_size=SIZE,
-            min_sizes=[8, 16, 32],
-            max_sizes=[16, 32, 56],
-            strides=[4, 8, 16],
-            ratios=[[2], [2], [2]],
-        ),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
-    ),
-    train_cfg=dict(
-        assigner=dict(
-            type='MaxIoUAssigner',
-            pos_iou_thr=0.5,
-            neg_iou_thr=0.5,
-            min_pos_iou=0.0,
-            ignore_iof_thr=-1,
-            gt_max_assign_all=False,
-        ),
-        sampler=dict(type='PseudoSampler'),
-        smoothl1_beta=1.0,
-        allowed_border=-1,
-        pos_weight=-1,
-        neg_pos_ratio=3,
-    ),
-)
-
-
-class Images:
-    """Ten images; each carries its number, and an augmentation out of three generators."""
-
-    def __len__(self):
-        return 10
-
-    def __getitem__(self, index):
-        image = torch.full((3, SIZE, SIZE), 10 * index, dtype=torch.uint8)
-        noise = int(random.random() * 3) + np.random.randint(3) + int(torch.randint(3, ()))
-        image[:, :8] += noise
-        sample = DetDataSample(metainfo=dict(img_shape=(SIZE, SIZE), ori_shape=(SIZE, SIZE)))
-        box = [4.0 + index, 6, 30 + index, 40]
-        sample.gt_instances = InstanceData(
-            bboxes=torch.tensor([box]), labels=torch.tensor([index % 3])
-        )
-        return dict(inputs=image, data_samples=sample)
-
 
 @pytest.fixture(scope='module')
 def dense():
-    torch.manual_seed(0)
-    detector = MODELS.build(MODEL)
-    detector.init_weights()
-    for module in detector.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.bias, std=0.3)
-            torch.nn.init.normal_(module.running_mean, std=0.3)
-    return detector.eval().requires_grad_(False)
-
-
-def draw(dense, seed=0, sampler=None, **config) -> SelectionSet:
-    return SelectionSet.draw(
-        Images(), dense, SelectionConfig(**config), batch_size=4, seed=seed, sampler=sampler
-    )
+    return small_ssd.build()
 
 
 def numbers(selection) -> list[int]:
@@ -329,7 +247,7 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
     dense = MODELS.build(copy.deepcopy(MODEL)).eval()
     groups = [g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None][:4]
     paths = [member.path for group in groups for member in group.consumers]
-    images = [selection_set.SelectionImages(torch.randn(n, 3, SIZE, SIZE), None) for n in (2, 1)]
+    images = [SelectionImages(torch.randn(n, 3, SIZE, SIZE), None) for n in (2, 1)]
     runs = []
     real = selection_set.runs_until
 
@@ -362,37 +280,6 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
                 assert x.keys() == y.keys()
                 for path in x:
                     torch.testing.assert_close(x[path], y[path])
-
-
-def test_sensitivities_are_the_gradients_of_the_detectors_own_loss(dense):
-    """Per image and position, and E[g g'], against one gradient a tensor by hand."""
-    group = next(g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None)
-    path = group.consumers[0].path
-    selection = draw(dense, num_images=6)
-    problem = selection.problem(
-        group, dense, copy.deepcopy(dense), Plan(), Objective(), None, 0, needs_metrics=True
-    )
-    metric, rows = 0, 0
-    detector = copy.deepcopy(dense).requires_grad_(True).eval()
-    for batch, seen in zip(selection.batches, problem.batches, strict=True):
-        kept = []
-        hook = detector.get_submodule(path).register_forward_hook(
-            lambda module, args, output, kept=kept: kept.append(output.clone()) or kept[0]
-        )
-        losses = detector.loss(batch.inputs, batch.data_samples)
-        hook.remove()
-        total = sum(value for values in losses.values() for value in values)
-        (gradient,) = torch.autograd.grad(total, kept)
-        torch.testing.assert_close(
-            seen.sensitivity[path][0], gradient.square().sum(1).flatten(1), rtol=1e-3, atol=1e-12
-        )
-        metric = metric + torch.einsum('nchw,ndhw->cd', gradient, gradient)
-        rows += gradient[:, 0].numel()
-    expected = (metric / rows).double()
-    torch.testing.assert_close(
-        problem.metrics[path], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())
-    )
-    assert not any(p.requires_grad for p in dense.parameters())
 
 
 def test_layers_carry_their_maps_and_norms(dense):
@@ -428,7 +315,7 @@ def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeyp
         scores = detector(images.inputs, images.data_samples, mode='tensor')[0]
         return scores[-1].square().mean() if reaches else torch.zeros(())
 
-    monkeypatch.setattr(selection_set, 'detection_loss', loss)
+    monkeypatch.setattr(loss_sensitivity, 'detection_loss', loss)
     selection = draw(dense, num_images=2)
     problem = selection.problem(
         groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), None, 0, needs_metrics=True
