@@ -121,11 +121,10 @@ class SelectionProblem:
     def moments(self) -> dict[str, tuple[Moments, Moments]]:
         """Second moments of each consumer's inputs and original outputs, by name of `parts`.
 
-        Two sets: three quarters of the images to fit on, and the others to try the fit on (the
-        same ones twice, if a rank has fewer than four). All ranks add theirs up.
+        To fit on and to try the fit on; see `second_moments`.
         """
         if self._moments is None:
-            self._moments = second_moments(self)
+            self._moments = second_moments(self.parts(), self.batches, self.positions, self.seed)
         return self._moments
 
     def weights(self) -> Weights:

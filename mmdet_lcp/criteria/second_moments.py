@@ -1,37 +1,44 @@
 """One pass over the selection set that fills the second moments of a group's consumers."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from mmdet_lcp.criteria.moments import Moments, patches
 from mmdet_lcp.criteria.parts import Part
-
-if TYPE_CHECKING:
-    from mmdet_lcp.criteria.problem import SelectionProblem
-    from mmdet_lcp.criteria.selection_batch import SelectionBatch
+from mmdet_lcp.criteria.positions import Positions
+from mmdet_lcp.criteria.selection_batch import SelectionBatch
 
 
 @torch.no_grad()
-def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Moments]]:
-    """See `SelectionProblem.moments`.
+def second_moments(
+    parts: Mapping[str, Part], batches: Iterable[SelectionBatch], positions: Positions, seed: int
+) -> dict[str, tuple[Moments, Moments]]:
+    """Second moments of each part's inputs and original outputs, by the part's name.
 
-    Of a layer that runs several times the rows of all runs are added up, each run with its share
-    of the layer's outputs.
+    Two sets: three quarters of the images to fit on, and the others to try the fit on (the same
+    ones twice, if a rank has fewer than four). All ranks add theirs up. Of a layer that runs
+    several times the rows of all runs are added up, each run with its share of the layer's
+    outputs.
+
+    Args:
+        parts: of the consumers.
+        batches: of this rank.
+        positions: where to look.
+        seed: for drawing positions.
     """
-    parts = problem.parts()
-    generator = torch.Generator().manual_seed(problem.seed)
+    generator = torch.Generator().manual_seed(seed)
     fit: dict[str, Moments] = {}
     held: dict[str, Moments] = {}
     seen = 0
-    for batch in problem.batches:
+    for batch in batches:
         numbers = torch.arange(seen, seen + batch.num_images)
         seen += batch.num_images
         for name, part in parts.items():
             dtype = part.layer.module.weight.dtype
             for run, share in enumerate(batch.shares(part.path)):
-                x, y, weights = _rows(problem, batch, part, run, generator)
+                x, y, weights = _rows(positions, batch, part, run, generator)
                 x, y = x.to(dtype), y.to(dtype)
                 if name not in fit:
                     fit[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
@@ -53,7 +60,7 @@ def second_moments(problem: 'SelectionProblem') -> dict[str, tuple[Moments, Mome
     return {name: (fit[name], held[name]) for name in parts}
 
 
-def _number(batch: 'SelectionBatch', path: str, run: int, numbers: Tensor, items: int) -> Tensor:
+def _number(batch: SelectionBatch, path: str, run: int, numbers: Tensor, items: int) -> Tensor:
     """The number of the image that each item belongs to; of items that do not say so, their own.
 
     Args:
@@ -70,8 +77,8 @@ def _number(batch: 'SelectionBatch', path: str, run: int, numbers: Tensor, items
 
 
 def _rows(
-    problem: 'SelectionProblem',
-    batch: 'SelectionBatch',
+    positions: Positions,
+    batch: SelectionBatch,
     part: Part,
     run: int,
     generator: torch.Generator,
@@ -83,7 +90,6 @@ def _rows(
         x, y = (v.flatten(1, -2) if v.dim() > 2 else v[:, None] for v in (inputs, target))
         return x, y, inputs.new_full(x.shape[:2], 1 / x.shape[1]).double()
     inputs, target = inputs[:, part.inputs], target[:, part.outputs]
-    positions = problem.positions
     boxes, sensitivity = batch.boxes, None
     if batch.sensitivity is not None and batch.sensitivity.get(path):
         sensitivity = batch.sensitivity[path][run]
