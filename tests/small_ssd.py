@@ -1,13 +1,14 @@
 """A small SSD, and ten images that carry their number."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -17,6 +18,8 @@ from mmdet_lcp.runner.selection_set import SelectionSet
 register_all_modules()
 
 SIZE = 64
+NARROW = Path(__file__).parents[1] / 'configs' / '_base_' / 'models' / 'ssd_narrow_vgg.py'
+TRAIN_CFG = Config.fromfile(NARROW).model.train_cfg
 MODEL = ConfigDict(
     type='SingleStageDetector',
     data_preprocessor=dict(
@@ -47,21 +50,7 @@ MODEL = ConfigDict(
         ),
         bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
     ),
-    train_cfg=dict(
-        assigner=dict(
-            type='MaxIoUAssigner',
-            pos_iou_thr=0.5,
-            neg_iou_thr=0.5,
-            min_pos_iou=0.0,
-            ignore_iof_thr=-1,
-            gt_max_assign_all=False,
-        ),
-        sampler=dict(type='PseudoSampler'),
-        smoothl1_beta=1.0,
-        allowed_border=-1,
-        pos_weight=-1,
-        neg_pos_ratio=3,
-    ),
+    train_cfg=TRAIN_CFG,
 )
 
 

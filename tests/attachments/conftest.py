@@ -9,6 +9,7 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from small_ssd import TRAIN_CFG
 
 SIZE = 64
 
@@ -52,21 +53,7 @@ def ssd_config(**head):
             ),
         )
         | head,
-        train_cfg=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.5,
-                neg_iou_thr=0.5,
-                min_pos_iou=0.0,
-                ignore_iof_thr=-1,
-                gt_max_assign_all=False,
-            ),
-            sampler=dict(type='PseudoSampler'),
-            smoothl1_beta=1.0,
-            allowed_border=-1,
-            pos_weight=-1,
-            neg_pos_ratio=3,
-        ),
+        train_cfg=TRAIN_CFG,
     )
 
 
