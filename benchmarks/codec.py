@@ -33,7 +33,6 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import Tensor
 
-from mmdet_lcp.analysis.tables import format_bytes, text_table
 from mmdet_lcp.codec import (
     PackedReader,
     init_packed_detector,
@@ -43,6 +42,7 @@ from mmdet_lcp.codec import (
 )
 from mmdet_lcp.codec.codebook import distinct, indices
 from mmdet_lcp.codec.patterns import to_patterns
+from mmdet_lcp.report.tables import format_bytes, text_table
 
 CONFIG = ROOT / 'configs' / 'ssd' / 'ssd300_vgg16_voc0712.py'
 CENTROIDS = {'conv': 256, 'fc': 32}

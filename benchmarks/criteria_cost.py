@@ -28,15 +28,15 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_lcp.analysis.tables import text_table
-from mmdet_lcp.criteria.images import detection_loss
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.graph.following_norms import following_norms
+from mmdet_lcp.graph.surgery import needs_fresh_inputs
 from mmdet_lcp.modes import in_eval
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups, mask_plan
-from mmdet_lcp.structure.following_norms import following_norms
-from mmdet_lcp.structure.surgery import needs_fresh_inputs
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.report.tables import text_table
+from mmdet_lcp.selection.images import detection_loss
 
 CONFIG = ROOT / 'configs' / 'lcp' / 'compare_bccd.py'
 FRAGMENTS = ROOT / 'configs' / '_base_' / 'pruning'

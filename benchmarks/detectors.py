@@ -18,7 +18,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from side_by_side import cost_table
 
-from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.config.file import read_config
 
 
 def parse_args() -> argparse.Namespace:

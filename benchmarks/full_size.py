@@ -30,11 +30,11 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import Tensor
 
-from mmdet_lcp.analysis.report import read_report
-from mmdet_lcp.analysis.tables import format_count, text_table
 from mmdet_lcp.files import write_text
+from mmdet_lcp.pruning.runner import PruningRunner
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.runner import PruningRunner
+from mmdet_lcp.report.report import read_report
+from mmdet_lcp.report.tables import format_count, text_table
 
 ITERATIONS = 2
 TOLERANCE = 1e-5  # relative, between the run's detector and the one read back

@@ -31,11 +31,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmdet_lcp.analysis.tables import text_table
-from mmdet_lcp.attachments import AttachedDetector
-from mmdet_lcp.attachments.mimic_inputs import scaled_batch
-from mmdet_lcp.runner.mimic.config import TeacherConfig, read_mimic_of
-from mmdet_lcp.runner.mimic.setup import MimicSetup
+from mmdet_lcp.auxiliary.attached_detector import AttachedDetector
+from mmdet_lcp.distillation.config import TeacherConfig, read_mimic_of
+from mmdet_lcp.distillation.mimic_inputs import scaled_batch
+from mmdet_lcp.distillation.setup import MimicSetup
+from mmdet_lcp.report.tables import text_table
 
 CONFIGS = [
     'configs/mimic/ssd_half_width_bccd_mimic.py',

@@ -18,9 +18,9 @@ import torch
 from mmcv.ops import roi_align as mmcv_roi_align
 from torch import Tensor
 
-from mmdet_lcp.analysis.cost import undisturbed_clock
-from mmdet_lcp.analysis.tables import text_table
+from mmdet_lcp.measure.cost import undisturbed_clock
 from mmdet_lcp.ops import roi_align
+from mmdet_lcp.report.tables import text_table
 
 IMAGE_SIZE, BATCH, REGIONS, BINS = 192, 8, 150, 3
 MAPS = [(16, 192), (32, 96), (64, 48), (128, 24), (128, 12)]  # channels, side

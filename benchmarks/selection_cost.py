@@ -42,14 +42,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmdet_lcp.analysis.tables import text_table
 from mmdet_lcp.files import write_text
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.selection_set import SelectionSet
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.structure import Plan, find_groups
-from mmdet_lcp.structure.blocks import stage_of
-from mmdet_lcp.structure.stage import Stage
+from mmdet_lcp.graph import Plan, find_groups
+from mmdet_lcp.graph.blocks import stage_of
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.report.tables import text_table
 
 CONFIG = ROOT / 'configs' / 'lcp' / 'ssd300_vgg16_prune_bccd.py'
 AIM = 0.4

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mmdet_lcp.analysis.cost import detector_cost, latency_ms, undisturbed_clock
-from mmdet_lcp.analysis.latency_table import device_name
-from mmdet_lcp.analysis.tables import text_table
+from mmdet_lcp.measure.cost import detector_cost, latency_ms, undisturbed_clock
+from mmdet_lcp.measure.latency_table import device_name
+from mmdet_lcp.report.tables import text_table
 
 Sizes = dict[str, tuple[int, int]]
 

@@ -22,10 +22,10 @@ from common import ROOT, random_detector, use_images
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp.analysis.report import TargetFacts, read_report
-from mmdet_lcp.analysis.tables import text_table
+from mmdet_lcp.config.file import read_config
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.report.report import TargetFacts, read_report
+from mmdet_lcp.report.tables import text_table
 
 # name -> its config in configs/, and the layers that are pruned
 DETECTORS = {

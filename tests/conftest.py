@@ -12,6 +12,9 @@ from mmengine.registry import DefaultScope
 
 register_all_modules(init_default_scope=False)
 
+# Fixtures that several folders share, a file each.
+pytest_plugins = ['made_detectors', 'made_problems', 'runs']
+
 
 @pytest.fixture(autouse=True)
 def mmdet_scope() -> Iterator[None]:

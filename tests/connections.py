@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmdet_lcp.runner.weight_compression import ConnectionPruning
+from mmdet_lcp.weight_compression import ConnectionPruning
 
 WHERE = 'weight_compression.methods.mask'
 TRAINING = dict(max_epochs=1)

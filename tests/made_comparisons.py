@@ -1,6 +1,6 @@
 """Comparisons that were never run, for the tables and pictures of them."""
 
-from mmdet_lcp.analysis.comparison import CellResult, Comparison
+from mmdet_lcp.comparison.results.comparison import CellResult, Comparison
 
 MAP, AP50, AP75 = 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'
 COCO = 'coco/bbox_mAP'

@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from mmdet_lcp.analysis.report import (
-    DetectorFacts,
-    GroupFacts,
-    Report,
-    SkippedLayer,
-    StepFacts,
-)
+from mmdet_lcp.report.report import DetectorFacts, GroupFacts, Report, SkippedLayer, StepFacts
 
 
 def report(**changes):

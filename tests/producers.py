@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmdet_lcp.criteria import Objective, SelectionProblem
-from mmdet_lcp.criteria.layer import Layer
-from mmdet_lcp.criteria.selection_batch import BatchCache
+from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.selection_batch import BatchCache
 
 Maps = dict[str, tuple[nn.Module, list[int], list[int]]]
 

@@ -12,8 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmdet_lcp.runner.config import SelectionConfig
-from mmdet_lcp.runner.selection_set import SelectionSet
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.selection.config import SelectionConfig
 
 register_all_modules()
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mmdet_lcp.structure import ChannelGroup, Member, find_groups
+from mmdet_lcp.graph import ChannelGroup, Member, find_groups
 
 
 class Toy(nn.Module):

@@ -26,8 +26,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.cost import paired_latency_ms
-from mmdet_lcp.analysis.tables import format_bytes, text_table
+from mmdet_lcp.config.file import read_config
+from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.export import (
     calibration_images,
     export_onnx,
@@ -37,8 +37,8 @@ from mmdet_lcp.export import (
     session_latency_ms,
 )
 from mmdet_lcp.export.int8 import METHODS
-from mmdet_lcp.runner.checkpoint import load_detector
-from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.measure.cost import paired_latency_ms
+from mmdet_lcp.report.tables import format_bytes, text_table
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

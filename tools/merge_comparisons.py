@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.comparison import CELLS, Comparison, read_comparison
-from mmdet_lcp.analysis.comparison_csv import read_comparison_csv
-from mmdet_lcp.analysis.comparison_merge import merged
-from mmdet_lcp.analysis.comparison_pictures import draw_comparison
-from mmdet_lcp.analysis.comparison_summary import SUMMARY_MD, comparison_summary
-from mmdet_lcp.analysis.comparison_tables import write_tables
+from mmdet_lcp.comparison.results.comparison import CELLS, Comparison, read_comparison
+from mmdet_lcp.comparison.results.csv_table import read_comparison_csv
+from mmdet_lcp.comparison.results.merge import merged
+from mmdet_lcp.comparison.results.pictures import draw_comparison
+from mmdet_lcp.comparison.results.summary import SUMMARY_MD, comparison_summary
+from mmdet_lcp.comparison.results.tables import write_tables
 from mmdet_lcp.files import write_text
 
 

@@ -24,7 +24,6 @@ from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.tables import format_bytes, text_table
 from mmdet_lcp.codec import (
     PackedReader,
     PackSettings,
@@ -33,6 +32,7 @@ from mmdet_lcp.codec import (
     tensor_facts,
     unpack_detector,
 )
+from mmdet_lcp.report.tables import format_bytes, text_table
 
 SHARE_OF_ZEROS = 0.001  # of all values, that are worth a note
 

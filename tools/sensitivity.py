@@ -21,10 +21,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 
 from mmdet_lcp import CompressionError, compat
-from mmdet_lcp.analysis.sensitivity import RATIOS_JSON, SENSITIVITY_CSV, SENSITIVITY_PNG
-from mmdet_lcp.runner.config_file import read_config
-from mmdet_lcp.runner.keys import parse
-from mmdet_lcp.runner.targets.target import KEY, Target
+from mmdet_lcp.config.file import read_config
+from mmdet_lcp.config.keys import parse
+from mmdet_lcp.pruning.targets.target import KEY, Target
+from mmdet_lcp.report.sensitivity import RATIOS_JSON, SENSITIVITY_CSV, SENSITIVITY_PNG
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -23,10 +23,10 @@ from pathlib import Path
 from mmdet.utils import register_all_modules
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.tables import format_seconds
+from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, TrialFacts, support_page
+from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts
 from mmdet_lcp.files import write_json, write_text
-from mmdet_lcp.support import DETECTORS, SupportedDetector, Trial, TrialFacts, support_page
-from mmdet_lcp.support.criteria import CRITERIA, CriterionFacts
+from mmdet_lcp.report.tables import format_seconds
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.analysis.run_table import find_reports, run_csv, run_table
-from mmdet_lcp.analysis.tables import markdown_table, text_table
+from mmdet_lcp.comparison.results.run_table import find_reports, run_csv, run_table
 from mmdet_lcp.files import write_text
+from mmdet_lcp.report.tables import markdown_table, text_table
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

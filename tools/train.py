@@ -17,8 +17,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdet_lcp import CompressionError, compat
-from mmdet_lcp.runner.config_file import read_config
-from mmdet_lcp.runner.resuming import begin_or_resume
+from mmdet_lcp.config.file import read_config
+from mmdet_lcp.engine.resuming import begin_or_resume
 
 
 def parse_args() -> argparse.Namespace:

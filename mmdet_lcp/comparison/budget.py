@@ -3,10 +3,10 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mmdet_lcp.engine.phase_config import PhaseConfig
+from mmdet_lcp.engine.schedules import stretched
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.phase_config import PhaseConfig
-from mmdet_lcp.runner.schedules import stretched
+from mmdet_lcp.pruning.config import KEY, PruningConfig
 
 # Keys of a phase that say how long and how it trains; others, such as `mimic`, stay.
 _LENGTHS = tuple(field.name for field in fields(PhaseConfig))

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdet_lcp.analysis.comparison import CELLS, REPORT, RUN
-from mmdet_lcp.analysis.removal_amount import amount_name
 from mmdet_lcp.comparison.budget import Budget, set_phases
 from mmdet_lcp.comparison.imports import with_imports
 from mmdet_lcp.comparison.methods import Method
-from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.config_text import fingerprint
+from mmdet_lcp.comparison.results.comparison import CELLS, REPORT, RUN
+from mmdet_lcp.comparison.results.removal_amount import amount_name
+from mmdet_lcp.config.text import fingerprint
+from mmdet_lcp.pruning.config import KEY, PruningConfig
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Cell:
     Attributes:
         method: its name, in the tables and in the folder's name.
         ratio: fraction of the channels that goes, or another amount; see
-            `mmdet_lcp.analysis.removal_amount`.
+            `mmdet_lcp.comparison.results.removal_amount`.
         seed: of all random numbers.
         cfg: its whole config.
         iterations: of training, in words and ...

@@ -6,14 +6,14 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from mmdet_lcp.analysis.comparison import CONTROL_RESULT
-from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.comparison.imports import with_imports
+from mmdet_lcp.comparison.results.comparison import CONTROL_RESULT
+from mmdet_lcp.engine.image_size import deployed_image_size
+from mmdet_lcp.engine.plain_checkpoints import plain_detector
+from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import write_json
+from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.registry import HOOKS, SCOPE
-from mmdet_lcp.runner.image_size import deployed_image_size
-from mmdet_lcp.runner.plain_checkpoints import plain_detector
-from mmdet_lcp.runner.ranks import on_main
 
 _SECONDS = 'seconds_of_training'
 

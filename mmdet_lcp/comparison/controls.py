@@ -13,18 +13,18 @@ from typing import Any
 
 from torch import nn
 
-from mmdet_lcp.analysis.comparison import CONTROL_RESULT
-from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.comparison.control_result import with_result
 from mmdet_lcp.comparison.ground import Ground
+from mmdet_lcp.comparison.results.comparison import CONTROL_RESULT
+from mmdet_lcp.engine.schedules import lasting, stretched
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
-from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.schedules import lasting, stretched
-from mmdet_lcp.runner.stages import round_half_up
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes
-from mmdet_lcp.structure.stage import Stage
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.stages import round_half_up
 
 CONTROLS = {
     'scratch': 'Control: the pruned architecture, trained from scratch for as long as dense '

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmdet_lcp.analysis.comparison import CELL_JSON, COMPARISON_JSON
 from mmdet_lcp.comparison.cells import Cell
 from mmdet_lcp.comparison.plan import ComparisonPlan
+from mmdet_lcp.comparison.results.comparison import CELL_JSON, COMPARISON_JSON
+from mmdet_lcp.config.text import changes
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
-from mmdet_lcp.runner.config_text import changes
 
 try:
     import fcntl

@@ -17,14 +17,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.preflight import readable
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.runner.targets.planner import TargetPlanner
-from mmdet_lcp.runner.targets.target import Target
-from mmdet_lcp.structure import ChannelGroup, find_groups
-from mmdet_lcp.structure.stage import Stage
+from mmdet_lcp.graph import ChannelGroup, find_groups
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.targets.planner import TargetPlanner
+from mmdet_lcp.pruning.targets.target import Target
 
 
 @dataclass

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.comparison.imports import imported_modules
+from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY
-from mmdet_lcp.runner.config_file import read_config
+from mmdet_lcp.pruning.config import KEY
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
 OWN_KEYS = ('criterion', 'update', 'attachment', 'objective', 'method')

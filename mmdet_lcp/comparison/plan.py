@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_lcp.analysis.removal_amount import OWN, amount_name, macs_amount
 from mmdet_lcp.comparison.budget import Budget, share_out, total_iterations
 from mmdet_lcp.comparison.cells import Cell, pruning_cell
 from mmdet_lcp.comparison.controls import (
@@ -20,11 +19,12 @@ from mmdet_lcp.comparison.controls import (
 )
 from mmdet_lcp.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.comparison.methods import Method, find_method, without_method
+from mmdet_lcp.comparison.results.removal_amount import OWN, amount_name, macs_amount
+from mmdet_lcp.config.file import read_config
+from mmdet_lcp.config.text import fingerprint
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PruningConfig, is_ratio_file
-from mmdet_lcp.runner.config_file import read_config
-from mmdet_lcp.runner.config_text import fingerprint
-from mmdet_lcp.structure.stage import Stage
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 
 
 @dataclass

@@ -6,7 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mmdet_lcp.analysis.comparison import (
+from mmdet_lcp.comparison.cell_pace import CellPace
+from mmdet_lcp.comparison.cells import Cell
+from mmdet_lcp.comparison.folder import check_folder, describe, locked
+from mmdet_lcp.comparison.jobs import Job, Start, run_jobs, start_process
+from mmdet_lcp.comparison.plan import ComparisonPlan
+from mmdet_lcp.comparison.results.comparison import (
     FAILED,
     FINISHED,
     LOG,
@@ -15,17 +20,12 @@ from mmdet_lcp.analysis.comparison import (
     Comparison,
     read_comparison,
 )
-from mmdet_lcp.analysis.comparison_pictures import draw_comparison
-from mmdet_lcp.analysis.comparison_tables import write_tables
-from mmdet_lcp.analysis.removal_amount import amount_name
-from mmdet_lcp.analysis.tables import format_metric, format_seconds
-from mmdet_lcp.comparison.cell_pace import CellPace
-from mmdet_lcp.comparison.cells import Cell
-from mmdet_lcp.comparison.folder import check_folder, describe, locked
-from mmdet_lcp.comparison.jobs import Job, Start, run_jobs, start_process
-from mmdet_lcp.comparison.plan import ComparisonPlan
+from mmdet_lcp.comparison.results.pictures import draw_comparison
+from mmdet_lcp.comparison.results.removal_amount import amount_name
+from mmdet_lcp.comparison.results.tables import write_tables
+from mmdet_lcp.config.text import config_text
 from mmdet_lcp.files import write_text
-from mmdet_lcp.runner.config_text import config_text
+from mmdet_lcp.report.tables import format_metric, format_seconds
 
 _CONFIG = 'cell.py'
 _THREADS = 'OMP_NUM_THREADS'

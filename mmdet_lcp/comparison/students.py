@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdet_lcp.analysis.comparison import CONTROL_RESULT
 from mmdet_lcp.comparison.cells import Cell, keep_one_checkpoint
 from mmdet_lcp.comparison.control_result import with_result
 from mmdet_lcp.comparison.plan import ComparisonPlan
+from mmdet_lcp.comparison.results.comparison import CONTROL_RESULT
+from mmdet_lcp.config.file import read_config
+from mmdet_lcp.distillation.config import KEY as MIMIC
+from mmdet_lcp.distillation.config import read_mimic_of
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY
-from mmdet_lcp.runner.config_file import read_config
-from mmdet_lcp.runner.mimic.config import KEY as MIMIC
-from mmdet_lcp.runner.mimic.config import read_mimic_of
+from mmdet_lcp.pruning.config import KEY
 
 _RUNNER = 'mmdet_lcp.MimicRunner'
 

@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from torch import nn
 
+from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.preflight import readable
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.files import atomic_path
+from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.modes import in_eval
-from mmdet_lcp.structure.forward import is_two_stage
 
 INPUT = 'images'
 OPSET = 17

@@ -6,8 +6,8 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.registry import MODELS
-from mmdet_lcp.structure import Plan, apply_plan
 
 TYPE = 'mmdet_lcp.PrunedDetector'
 

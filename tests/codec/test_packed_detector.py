@@ -18,8 +18,8 @@ from mmdet_lcp.codec import (
 )
 from mmdet_lcp.codec.patterns import to_patterns
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
+from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 
 CLASSES = tuple('0123456789')
 

@@ -4,7 +4,7 @@ import pytest
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.comparison.budget import Budget, set_phases, share_out, total_iterations
-from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.pruning.config import PruningConfig
 
 
 def config(finetune: dict, retrain: dict) -> PruningConfig:

@@ -9,9 +9,9 @@ from comparison_ground import GROUND, cell_of
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from mmdet_lcp.analysis.cost import detector_cost
 from mmdet_lcp.comparison import Request, plan_comparison
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.cost import detector_cost
 
 RATIOS = 'pruning.update(ratio={"_delete_": True, r"4\\.0": 0.75, r"4\\.1": 0.25})\n'
 

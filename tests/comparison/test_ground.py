@@ -5,8 +5,8 @@ from mmengine.config import Config
 
 from mmdet_lcp.comparison.ground import prepare_ground
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.targets.target import Target
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.targets.target import Target
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,7 @@ import pytest
 
 from mmdet_lcp.comparison import Request, plan_comparison
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import PruningConfig
+from mmdet_lcp.pruning.config import PruningConfig
 
 
 def test_every_method_has_the_target(config):

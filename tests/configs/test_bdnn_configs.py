@@ -8,9 +8,9 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp.runner.weight_compression import BinaryNet, LowBitWeights, XNORNet
-from mmdet_lcp.runner.weight_compression.blockwise import BlockwiseMethod
-from mmdet_lcp.runner.weight_compression.config import WeightCompressionConfig
+from mmdet_lcp.weight_compression import BinaryNet, LowBitWeights, XNORNet
+from mmdet_lcp.weight_compression.blockwise import BlockwiseMethod
+from mmdet_lcp.weight_compression.config import WeightCompressionConfig
 
 register_all_modules()
 

@@ -14,14 +14,15 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from mmdet_lcp import criteria
-from mmdet_lcp.analysis.cost import module_macs
-from mmdet_lcp.criteria import Objective
+from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.runner.config import KEY, PruningConfig, SelectionConfig
-from mmdet_lcp.runner.phase_config import PhaseConfig
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
-from mmdet_lcp.updates import NoUpdate
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
+from mmdet_lcp.measure.cost import module_macs
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.updates import NoUpdate
+from mmdet_lcp.selection.config import SelectionConfig
 
 register_all_modules()
 

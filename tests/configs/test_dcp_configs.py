@@ -10,12 +10,12 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp.attachments import DiscriminationAuxiliary
-from mmdet_lcp.criteria import DCP
-from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.structure import find_groups
-from mmdet_lcp.updates import SGDUpdate
+from mmdet_lcp.auxiliary.discrimination_auxiliary import DiscriminationAuxiliary
+from mmdet_lcp.graph import find_groups
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.criteria import DCP
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.updates import SGDUpdate
 
 register_all_modules()
 

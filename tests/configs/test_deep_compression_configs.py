@@ -12,16 +12,12 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
+from mmdet_lcp.chain.runner import ChainRunner
 from mmdet_lcp.codec import PackSettings
-from mmdet_lcp.runner.chain import ChainRunner
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.weight_compression import (
-    ConnectionPruning,
-    WeightCompressionRunner,
-    WeightSharing,
-)
-from mmdet_lcp.runner.weight_compression.config import KEY, WeightCompressionConfig
-from mmdet_lcp.runner.weight_compression.layers import weight_layers
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.weight_compression import ConnectionPruning, WeightCompressionRunner, WeightSharing
+from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
+from mmdet_lcp.weight_compression.layers import weight_layers
 
 register_all_modules()
 

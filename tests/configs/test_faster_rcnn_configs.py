@@ -12,12 +12,12 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp.analysis.cost import module_macs
-from mmdet_lcp.runner.config import KEY, PruningConfig
-from mmdet_lcp.runner.frozen_layers import frozen_layer_messages
-from mmdet_lcp.runner.preflight import check_runner_keys
-from mmdet_lcp.runner.stages import choose_stages
-from mmdet_lcp.structure import find_groups
+from mmdet_lcp.engine.preflight import check_runner_keys
+from mmdet_lcp.graph import find_groups
+from mmdet_lcp.measure.cost import module_macs
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
+from mmdet_lcp.pruning.stages import choose_stages
 
 register_all_modules()
 

@@ -12,10 +12,10 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp.analysis.cost import detector_cost
-from mmdet_lcp.runner.config import PruningConfig
-from mmdet_lcp.runner.mimic.config import MimicConfig, TapConfig, TeacherConfig, read_mimic_of
-from mmdet_lcp.runner.mimic.setup import MimicSetup
+from mmdet_lcp.distillation.config import MimicConfig, TapConfig, TeacherConfig, read_mimic_of
+from mmdet_lcp.distillation.setup import MimicSetup
+from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.pruning.config import PruningConfig
 
 register_all_modules()
 

@@ -10,9 +10,9 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Kept, Plan
 from mmdet_lcp.models.binary_input_detector import TYPE, binary_input_model_cfg
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
-from mmdet_lcp.structure import Kept, Plan
 from mmdet_lcp.transforms import BinaryInput, attach_input, input_transforms
 
 register_all_modules()

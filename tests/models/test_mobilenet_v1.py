@@ -6,8 +6,8 @@ from mmcv.cnn import DepthwiseSeparableConvModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdet_lcp.analysis.cost import module_macs
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.cost import module_macs
 from mmdet_lcp.models.mobilenet_v1 import MobileNetV1
 from mmdet_lcp.models.mobilenet_v1_timm import timm_name
 

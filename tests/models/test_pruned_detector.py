@@ -12,8 +12,8 @@ from mmengine.config import Config, ConfigDict
 
 import mmdet_lcp  # noqa: F401
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
-from mmdet_lcp.structure import Plan, apply_plan, axis_sizes, find_groups
 
 register_all_modules()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdet_lcp.analysis.cost import module_macs
+from mmdet_lcp.measure.cost import module_macs
 from mmdet_lcp.models.shufflenet_v1 import STAGE2_CHANNELS, ChannelShuffle, ShuffleNetV1
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from made_comparisons import metrics, of, pruned
 
-from mmdet_lcp.analysis.comparison_csv import comparison_csv, read_comparison_csv
-from mmdet_lcp.analysis.comparison_summary import comparison_summary
+from mmdet_lcp.comparison.results.csv_table import comparison_csv, read_comparison_csv
+from mmdet_lcp.comparison.results.summary import comparison_summary
 from mmdet_lcp.files import write_json
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'merge_comparisons.py'

@@ -11,9 +11,9 @@ import torch
 from comparisons import load_tool
 from mmengine.config import Config
 
-from mmdet_lcp.structure import ChannelGroup, Plan
-from mmdet_lcp.support import DETECTORS, SupportedDetector, Trial, criteria, trial
-from mmdet_lcp.support.detectors import few_regions, plain_model
+from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, criteria, trial
+from mmdet_lcp.coverage.detectors import few_regions, plain_model
+from mmdet_lcp.graph import ChannelGroup, Plan
 
 tool = load_tool('support_table')
 CRITERIA = ['LCP, exact', 'BN scale', 'L1']

@@ -14,8 +14,8 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
+from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.files import load_torch
-from mmdet_lcp.runner.checkpoint import load_detector
 
 
 def main(config: str, checkpoint: str, out: str) -> None:

@@ -1,0 +1,1 @@
+"""Networks that train along with a detector and leave no trace in what is deployed."""

@@ -1,0 +1,1 @@
+"""Several runs of compression, one after the other, in one config."""

@@ -1,0 +1,162 @@
+"""The support table as a page in Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts
+from mmdet_lcp.coverage.trial import RATIO, TOLERANCE, TrialFacts
+from mmdet_lcp.report.tables import format_bytes, format_count, markdown_table
+
+HEADERS = (
+    'detector', 'groups', 'parameters', 'masked = removed', 'reloaded', 'trained on',
+    'pruned again', 'exported',
+)  # fmt: skip
+INTRODUCTION = f"""# Which detectors can be pruned
+
+Written by `tools/support_table.py`, which builds each detector from its own config with random
+weights and does with it, on images of noise, what a user would. With `--detectors MY_CONFIG.py` it
+does the same with a detector of your own.
+
+- **groups**: how many groups of channels can be pruned, of how many there are. A group is channels
+  that can only go together. All kinds are tried: `single`, `coupled` (several layers write the
+  channels, which an addition joins, say) and `shared` (a layer runs several times, as heads do on
+  every level), in all layers: `pruning = dict(kinds=['single', 'coupled', 'shared'],
+  layers='.')`. The default is the backbone's single ones.
+- **parameters**: before, and when all of these groups have lost {RATIO:.0%} of their channels.
+- **masked = removed**: the detector without these channels computes what the one with zeros in
+  their place does; with the largest difference of an output, relative to its largest value. More
+  than {TOLERANCE:.0e} is a failure, here and in the next columns.
+- **reloaded**: mmdet's `init_detector` opens what was saved, and it computes the same.
+- **trained on**: an iteration of training on what was opened; loss and outputs stay finite.
+- **pruned again**: it loses half of its channels once more, masked = removed, and the two plans
+  together rebuild it.
+- **exported**: the size of the ONNX file of the network without post-processing (two-stage
+  detectors with fixed proposals), and its difference in ONNX Runtime.
+"""
+METHODS = f"""
+## With which criteria
+
+On how many of the groups above each of the {len(CRITERIA)} methods can select channels, with its
+own update of the next kernels. It is tried on one group of every make: the same classes of layers
+write, scale and read the channels. DCP takes smaller steps than its own, which diverge on random
+weights.
+"""
+SHOWN = 3  # names of groups in a list
+
+
+def support_page(facts: Sequence[TrialFacts]) -> str:
+    """Two tables, and below them what cannot be done, with the reasons.
+
+    Args:
+        facts: of each detector that has been tried.
+    """
+    names = list(dict.fromkeys(name for each in facts for name in each.criteria))
+    parts = [INTRODUCTION, markdown_table(HEADERS, [_row(each) for each in facts], words=1)]
+    if names:
+        rows = [[each.name, *(_criterion(each, name) for name in names)] for each in facts]
+        parts += [METHODS, markdown_table(['detector', *names], rows, words=1)]
+    parts.append('\n## What is left alone, and why\n')
+    for each in facts:
+        parts.append(f'### {each.name}\n\n`{each.config}`, images of {each.size} pixels\n')
+        parts.append('\n'.join(f'- {line}' for line in _reasons(each)) + '\n')
+    return '\n'.join(parts)
+
+
+def _row(facts: TrialFacts) -> list[str]:
+    if 'traced' in facts.failures:
+        return [facts.name, *['fails'] * (len(HEADERS) - 1)]
+    return [
+        facts.name,
+        f'{_open(facts)} of {facts.groups}',
+        ' → '.join(format_count(count) for count in facts.params[:2]),
+        _same(facts, 'pruned', 'masked'),
+        _same(facts, 'reloaded', 'reloaded'),
+        'fails' if 'trained' in facts.failures or facts.loss is None else 'yes',
+        _same(facts, 'again', 'again', 'again reloaded'),
+        _export(facts),
+    ]
+
+
+def _open(facts: TrialFacts) -> int:
+    return sum(facts.pruned.values())
+
+
+def _same(facts: TrialFacts, step: str, *keys: str) -> str:
+    """Whether a step went well, with the largest of its differences."""
+    if step in facts.failures or not all(key in facts.differences for key in keys):
+        return 'fails'
+    return f'yes, {_number(max(facts.differences[key] for key in keys))}'
+
+
+def _number(difference: float) -> str:
+    return f'{difference:.0e}' if difference else '0'
+
+
+def _export(facts: TrialFacts) -> str:
+    if isinstance(facts.exported, str) or 'exported' in facts.failures:
+        tested = not str(facts.exported).startswith('not tested')
+        return 'fails' if tested else 'not tested'
+    size = f'yes, {format_bytes(facts.exported)}'
+    run = facts.differences.get('exported')
+    return size if run is None else f'{size}, {_number(run)}'
+
+
+def _criterion(facts: TrialFacts, name: str) -> str:
+    """On how many groups a criterion works."""
+    found = facts.criteria.get(name)
+    if found is None:
+        return 'not tried'
+    if found.failures:
+        return 'fails'
+    if not (left_out := sum(len(groups) for groups in found.left_out.values())):
+        return 'all'
+    works = _open(facts) - left_out
+    return f'{works} of {_open(facts)}' if works else 'none'
+
+
+def _reasons(facts: TrialFacts) -> Iterable[str]:
+    for step, text in facts.failures.items():
+        yield f'**{step} fails**: {text}'
+    kinds = ', '.join(f'{count} {kind}' for kind, count in facts.pruned.items())
+    if kinds:
+        yield f'{_groups(_open(facts))} pruned: {kinds}'
+    for reason, names in facts.obstacles.items():
+        yield f'{_groups(len(names))} left alone, "{reason}": {_listed(names)}'
+    makes = max((found.groups - found.narrow for found in facts.criteria.values()), default=0)
+    if makes:
+        yield f'the criteria are tried on {makes} {"make" if makes == 1 else "makes"} of groups'
+    yield from _merged((name, line) for name, f in facts.criteria.items() for line in _told(f))
+    if isinstance(facts.exported, str) and facts.exported:
+        yield f'export {facts.exported}'
+
+
+def _told(found: CriterionFacts) -> Iterable[str]:
+    """What there is to say of a criterion."""
+    for reason, names in found.alone.items():
+        yield f'on {_groups(len(names))} without what trains along, "{reason}": {_listed(names)}'
+    if found.narrow:
+        makes = f'{found.narrow} of {found.groups} makes'
+        yield f'wide layers, {makes}, tried with fewer channels, which is faster'
+    for reason, names in found.left_out.items():
+        yield f'not on {_groups(len(names))}, "{reason}": {_listed(names)}'
+    for group, reason in found.failures.items():
+        yield f'**fails** on {group}, "{reason}"'
+
+
+def _merged(told: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """What is to be said of several criteria is said once."""
+    found: dict[str, list[str]] = {}
+    for name, line in told:
+        found.setdefault(line, []).append(name)
+    for line, names in found.items():
+        yield f'**{"**, **".join(names)}**: {line}'
+
+
+def _groups(count: int) -> str:
+    return '1 group' if count == 1 else f'{count} groups'
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ', '.join(f'`{name}`' for name in names[:SHOWN])
+    more = len(names) - SHOWN
+    return f'{shown} and {more} more' if more > 0 else shown

@@ -1,0 +1,327 @@
+"""Everything that a user does with a pruned detector, tried out on one detector.
+
+Traced, pruned with every criterion, saved, opened by mmdet's `init_detector`, trained on, pruned
+again, exported. All kinds of groups in all layers lose half of their channels.
+"""
+
+import copy
+import importlib.util
+import io
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.apis import init_detector
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts, try_criterion
+from mmdet_lcp.coverage.detectors import SupportedDetector, build
+from mmdet_lcp.coverage.synthetic import num_classes, synthetic_batch
+from mmdet_lcp.engine.checkpoint import load_detector
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.onnx_file import OPSET
+from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.models.pruned_detector import pruned_model_cfg
+from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
+from mmdet_lcp.selection.images import SelectionImages, detection_loss
+
+RATIO = 0.5
+TOLERANCE = 1e-5
+EXPORTED_ALIKE = 1e-3  # in float32, through kernels of other makers
+
+
+@dataclass
+class TrialFacts:
+    """What became of a detector.
+
+    Attributes:
+        name: see `SupportedDetector`.
+        config: see `SupportedDetector`.
+        size: see `SupportedDetector`.
+        groups: how many groups there are.
+        pruned: how many of them were pruned, by their kinds.
+        obstacles: names of those that were not, by reason.
+        params: parameters before, after, and after the second pruning.
+        criteria: what became of each criterion, by name.
+        differences: largest differences of any output relative to its largest value:
+            ``'masked'``, removed and zeroed channels; ``'reloaded'``, in memory and read back;
+            ``'again'`` and ``'again reloaded'``, the same of the second pruning; ``'exported'``,
+            PyTorch and ONNX Runtime, where that is installed.
+        loss: of the training iteration.
+        exported: how large the exported file is, in bytes; or why there is none.
+        failures: by step, what went wrong.
+        seconds: the whole trial took.
+    """
+
+    name: str
+    config: str
+    size: int
+    groups: int = 0
+    pruned: dict[str, int] = field(default_factory=dict)
+    obstacles: dict[str, list[str]] = field(default_factory=dict)
+    params: list[int] = field(default_factory=list)
+    criteria: dict[str, CriterionFacts] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+    loss: float | None = None
+    exported: int | str = ''
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Trial:
+    """Tries one detector out.
+
+    Args:
+        detector: which one.
+        criteria: names of `CRITERIA`; all unless told.
+        tell: called with a line before each step.
+    """
+
+    def __init__(
+        self,
+        detector: SupportedDetector,
+        criteria: Sequence[str] | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.spec = detector
+        self.criteria = list(CRITERIA) if criteria is None else list(criteria)
+        self.tell = tell
+        self.facts = TrialFacts(detector.name, detector.config, detector.size)
+
+    def run(self) -> TrialFacts:
+        """All steps; a step that fails is written down, and those that need it are left out."""
+        began = time.monotonic()
+        with (
+            DefaultScope.overwrite_default_scope('mmdet'),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            MessageHub.get_current_instance().update_info('epoch', 0)  # some heads match by it
+            self.folder = Path(folder)
+            for step in (
+                'traced',
+                'criteria',
+                'pruned',
+                'reloaded',
+                'trained',
+                'again',
+                'exported',
+            ):
+                self.tell(f'{self.spec.name}: {step}')
+                try:
+                    getattr(self, f'_{step}')()
+                except Exception as error:  # somebody else's detector may fail in any way
+                    self.facts.failures[step] = _message(error)
+                    if step in ('traced', 'pruned'):
+                        break
+        self.facts.seconds = time.monotonic() - began
+        return self.facts
+
+    # ------------------------------------------------------------------ steps
+
+    def _traced(self) -> None:
+        """Find the groups; with none to prune there is nothing to try."""
+        self.cfg = self.spec.read()
+        self.dense = build(self.cfg)
+        self.groups = self._find(self.dense)
+        self.open = [group for group in self.groups if group.obstacle is None]
+        self.facts.groups = len(self.groups)
+        self.facts.pruned = dict(Counter(' + '.join(group.kinds) for group in self.open))
+        for group in self.groups:
+            if group.obstacle is not None:
+                self.facts.obstacles.setdefault(group.obstacle, []).append(group.name)
+        self.facts.params = [_params(self.dense)]
+        if not self.open:
+            raise CompressionError('none of its groups can be pruned')
+
+    def _criteria(self) -> None:
+        """Select with every criterion; where the second moments are large, on less width."""
+        self.widths = [(self.dense, self.open)]
+        for name in self.criteria:
+            self.tell(f'{self.spec.name}: criterion {name}')
+            try:
+                self.facts.criteria[name] = try_criterion(name, self._width, self.spec.size)
+            except Exception as error:  # those that come after it may still work
+                failures = {'all groups': _message(error)}
+                self.facts.criteria[name] = CriterionFacts(failures=failures)
+
+    def _pruned(self) -> None:
+        """Half of every group by L1 norm; removed channels compute what zeroed ones do."""
+        self.pruned, self.plan = self._prune(self.dense, self.open, 'masked')
+        self.facts.params.append(_params(self.pruned))
+
+    def _reloaded(self) -> None:
+        """Save as a run does, and open with mmdet's own function."""
+        meta = {'dataset_meta': {'classes': [str(i) for i in range(num_classes(self.dense))]}}
+        deliver(self.cfg, self.pruned, self.plan, self.folder, meta)
+        self.reloaded = init_detector(
+            str(self.folder / PRUNED_CONFIG), str(self.folder / PRUNED_WEIGHTS), device='cpu'
+        )
+        if type(self.reloaded) is not type(self.dense):
+            raise TypeError(f'it is opened as a {type(self.reloaded).__name__}')
+        self._compare('reloaded', self.reloaded, self.pruned)
+
+    def _trained(self) -> None:
+        """One iteration of training on what was opened."""
+        detector = self.reloaded.train()
+        images, samples = synthetic_batch(2, self.spec.size, detector)
+        optimizer = torch.optim.SGD((p for p in detector.parameters() if p.requires_grad), lr=1e-6)
+        loss = detection_loss(detector, SelectionImages(images, None, samples))
+        loss.backward()
+        optimizer.step()
+        self.facts.loss = float(loss.detach())
+        detector.eval()
+        with torch.no_grad():
+            outputs = _tensors(tensor_forward(detector, images))
+        if not math.isfinite(self.facts.loss) or not all(o.isfinite().all() for o in outputs):
+            raise ValueError(f'loss or outputs are not finite after an iteration: {loss:.3g}')
+
+    def _again(self) -> None:
+        """Prune what was pruned; the two plans together rebuild it."""
+        self.reloaded.eval()  # whatever became of the training
+        groups = [group for group in self._find(self.reloaded) if group.obstacle is None]
+        twice, later = self._prune(self.reloaded, groups, 'again')
+        self.facts.params.append(_params(twice))
+        model = pruned_model_cfg(ConfigDict(self.cfg.model).to_dict(), self.plan)
+        rebuilt = MODELS.build(ConfigDict(pruned_model_cfg(model, later)))
+        path = self.folder / 'again.pth'
+        torch.save(twice.state_dict(), path)
+        load_detector(rebuilt, path)
+        self._compare('again reloaded', rebuilt.eval(), twice)
+
+    def _exported(self) -> None:
+        """The pruned detector without its post-processing, as ONNX; run by ONNX Runtime."""
+        if importlib.util.find_spec('onnx') is None:
+            self.facts.exported = 'not tested: the package onnx is not installed'
+            return
+        try:
+            self.facts.exported, difference = self._export(self.pruned)
+        except Exception as error:  # of mmdet's or torch's own code, pruned or not
+            self.facts.exported = f'fails: {" ".join(str(error).split())[:200]}'
+            return
+        if difference is None:
+            return
+        self.facts.differences['exported'] = difference
+        if difference > EXPORTED_ALIKE:
+            before = self._export(self.dense)[1]
+            raise ValueError(
+                f'in ONNX Runtime the outputs differ by {difference:.1e}; those of the detector '
+                f'before pruning by {before:.1e}'
+            )
+
+    def _export(self, detector: nn.Module) -> tuple[int, float | None]:
+        """Bytes of the ONNX file; and how its outputs differ where ONNX Runtime is installed."""
+        images, _ = synthetic_batch(1, self.spec.size, detector)
+        network, buffer = _Plain(detector).eval(), io.BytesIO()
+        with torch.no_grad():
+            torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=OPSET)
+        size = len(buffer.getvalue())
+        if importlib.util.find_spec('onnxruntime') is None:
+            return size, None
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(buffer.getvalue())
+        found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        with torch.no_grad():
+            expected = network(images)
+        return size, _difference(map(torch.from_numpy, found), expected)
+
+    # ------------------------------------------------------------------ small things
+
+    def _find(self, detector: nn.Module) -> list[ChannelGroup]:
+        return find_groups(detector, (self.spec.size, self.spec.size))
+
+    def _width(self, halvings: int) -> tuple[nn.Module, list[ChannelGroup]]:
+        """See `Widths`."""
+        while len(self.widths) <= halvings:
+            detector, groups = self.widths[-1]
+            narrow = apply_plan(copy.deepcopy(detector), _halved(detector, groups))
+            found = [group for group in self._find(narrow) if group.obstacle is None]
+            self.widths.append((narrow, found))
+        return self.widths[halvings]
+
+    def _prune(
+        self, detector: nn.Module, groups: Sequence[ChannelGroup], step: str
+    ) -> tuple[nn.Module, Plan]:
+        plan = _halved(detector, groups)
+        exact = copy.deepcopy(detector).double()
+        self._compare(
+            step,
+            apply_plan(copy.deepcopy(exact), plan),
+            mask_plan(exact, plan),
+        )
+        return apply_plan(copy.deepcopy(detector), plan), plan
+
+    @torch.no_grad()
+    def _compare(self, step: str, one: nn.Module, two: nn.Module) -> None:
+        images, _ = synthetic_batch(1, self.spec.size, one, seed=1)
+        images = images.to(next(one.parameters()).dtype)
+        found = [_tensors(tensor_forward(detector, images)) for detector in (one, two)]
+        self._differ(step, *found, TOLERANCE)
+
+    def _differ(
+        self, step: str, found: Iterable[Tensor], expected: Iterable[Tensor], most: float
+    ) -> None:
+        """Note the largest difference relative to an output's largest value; at most ``most``."""
+        difference = _difference(found, expected)
+        self.facts.differences[step] = difference
+        if not difference <= most:
+            raise ValueError(f'the outputs differ by {difference:.1e}')
+
+
+def _difference(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """The largest difference relative to an output's largest value."""
+    return max(
+        float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
+        for a, b in zip(found, expected, strict=True)
+        if b.numel()
+    )
+
+
+class _Plain(nn.Module):
+    """One tensor in, a tuple of tensors out."""
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_tensors(tensor_forward(self.detector, images)))
+
+
+def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
+    """Half of the channels of every group go: those with the smallest weights."""
+    totals, plan = axis_sizes(detector, groups), Plan()
+    for group in groups:
+        scores = torch.zeros(group.channels)
+        for member in group.producers:
+            module = detector.get_submodule(member.path)
+            dim = 1 if isinstance(module, nn.modules.conv._ConvTransposeNd) else 0
+            sums = module.weight.detach().movedim(dim, 0).flatten(1).abs().sum(1)
+            scores.index_add_(0, torch.tensor(member.root), sums[list(member.index)])
+        gone = scores.argsort()[: int(group.channels * RATIO)].tolist()
+        plan = plan.remove(group, gone, totals)
+    return plan
+
+
+def _message(error: Exception) -> str:
+    return ' '.join((str(error) or type(error).__name__).split())[:300]
+
+
+def _params(detector: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in detector.parameters())
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]

@@ -1,0 +1,1 @@
+"""Mimic: a small detector learns the features of a large one."""

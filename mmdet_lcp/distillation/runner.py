@@ -1,0 +1,114 @@
+"""MimicRunner: trains any detector as its config says, with a teacher beside it.
+
+Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdet_lcp import compat
+from mmdet_lcp.distillation.config import KEY, read_mimic_of
+from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
+from mmdet_lcp.distillation.mimic_detector import MimicDetector
+from mmdet_lcp.distillation.setup import MimicSetup
+from mmdet_lcp.distillation.teacher_count import TeacherCountHook
+from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
+from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.resuming import begin_or_resume
+from mmdet_lcp.files import atomic_path, write_text
+from mmdet_lcp.registry import RUNNERS
+from mmdet_lcp.selection.config import SelectionConfig
+from mmdet_lcp.selection.draw import draw_images
+
+STUDENT_CONFIG = 'student_config.py'
+STUDENT_WEIGHTS = 'student.pth'
+
+
+@RUNNERS.register_module()
+class MimicRunner(PlainCheckpoints, Runner):
+    """An mmengine `Runner` whose training has a teacher, as the config's `mimic` key says.
+
+    Takes what `Runner` takes, through ``runner_type='mmdet_lcp.MimicRunner'``. Everything but the
+    training is as without it: checkpoints hold the plain student (and beside it what resuming
+    needs), and validation and testing run it alone. When training ends it writes into
+    ``work_dir``: ``student.pth`` and ``student_config.py``, in which nothing of mimic is left.
+
+    Raises:
+        CompressionError: something in the config, or about the teacher, has to be mended first.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.mimic_config = read_mimic_of(kwargs.get('cfg') or {})
+        if kwargs.get('resume'):
+            resume, load_from = begin_or_resume(kwargs['work_dir'], kwargs.get('load_from'))
+            kwargs.update(resume=resume, load_from=load_from)
+        super().__init__(**kwargs)
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """As mmengine's, also for several ranks without CUDA."""
+        if self._launcher == 'pytorch':
+            compat.init_cpu_process_group()
+        super().setup_env(env_cfg)
+
+    def train(self) -> nn.Module:
+        """Train; returns the student."""
+        student = plain_detector(self.model)
+        size = deployed_image_size(self, student)
+        loop = evaluation_loop(self)
+        setup = MimicSetup(
+            self.mimic_config,
+            KEY,
+            self.cfg,
+            self.work_dir,
+            classes=(loop.dataloader.dataset.metainfo or {}).get('classes'),
+        )
+        model = setup.attach(student, size, self.seed)
+        for bridge in model.mimic.bridges:
+            self.logger.info(f'Mimic: {bridge}')
+        self.register_hook(TeacherCountHook(model.mimic.teacher))
+        self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
+        super().train()
+        for hook in self._hooks:
+            if isinstance(hook, EMAHook):
+                hook._swap_ema_parameters()
+        on_main(lambda: self._hand_out(student))
+        return student
+
+    def load_or_resume(self) -> None:
+        """As mmengine's; then transforms begin fitted to the student, unless it is resumed."""
+        begins = not self._has_loaded and not self._resume
+        super().load_or_resume()
+        model = unwrap(self.model)
+        teaches = isinstance(model, MimicDetector)  # not while it is only tested
+        if begins and teaches and self.mimic_config.start == 'fitted':
+            loader = self.train_dataloader
+            batches = draw_images(
+                loader.dataset,
+                model.detector,
+                SelectionConfig(),
+                self._train_dataloader['batch_size'],
+                self.seed,
+            )
+            self.logger.info(unexplained_text(fit_transforms(model, batches)))
+
+    def _hand_out(self, student: nn.Module) -> None:
+        folder = Path(self.work_dir)
+        plain = self.cfg.to_dict()
+        for key in (KEY, 'runner_type', 'resume'):
+            plain.pop(key, None)
+        plain['load_from'] = str(folder / STUDENT_WEIGHTS)
+        plain['work_dir'] = str(folder / 'further')
+        metainfo = self.train_dataloader.dataset.metainfo
+        meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
+        with atomic_path(folder / STUDENT_WEIGHTS) as path:
+            weights = on_cpu(student.state_dict())
+            torch.save({'meta': {'dataset_meta': meta}, 'state_dict': weights}, path)
+        write_text(folder / STUDENT_CONFIG, type(self.cfg)(plain).pretty_text)
+        self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

@@ -1,0 +1,144 @@
+"""The end of a run: measure before and after, hand out the detector, write the report.
+
+The detector that is measured last is read back from the files that are handed out. What these
+files are, and what a report tells of the way there, is for subclasses to say.
+"""
+
+import io
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmdet_lcp.engine.command_line import command_line
+from mmdet_lcp.engine.phased_runner import PhasedRunner
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.measure.cost import backbone_macs, detector_cost, paired_latency_ms
+from mmdet_lcp.report.pictures import detections_side_by_side
+from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
+from mmdet_lcp.report.report_pages import summary_text, write_report
+
+
+class Finish(ABC):
+    """Measures and reports for one runner.
+
+    Args:
+        runner: the runner; it has its dense detector.
+    """
+
+    def __init__(self, runner: PhasedRunner) -> None:
+        self.runner = runner
+        self.work_dir = Path(runner.work_dir)
+        self.dense = DetectorFacts()
+
+    @abstractmethod
+    def deliver(self, meta: dict[str, Any]) -> None:
+        """Write what is handed out; on one rank.
+
+        Args:
+            meta: goes into checkpoints: ``dataset_meta`` with the class names.
+        """
+
+    @abstractmethod
+    def read_back(self) -> nn.Module:
+        """The detector, built and loaded from what `deliver` wrote as any user of it would."""
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """The file whose size counts as the compressed detector's."""
+
+    @abstractmethod
+    def told(self, compressed: DetectorFacts) -> dict[str, Any]:
+        """The fields of a `Report` that only this kind of run has."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended before."""
+        saved = self.runner.state.load_stage()
+        return bool(saved and saved.get('finished'))
+
+    def measure_dense(self) -> None:
+        """Measure the detector that the run begins with."""
+        self.dense = self._measure(self.runner.dense)
+
+    def data(self) -> dict[str, Any]:
+        """What `load` takes."""
+        return {'dense': vars(self.dense)}
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Take the measurements of an earlier process."""
+        self.dense = DetectorFacts(**data['dense'])
+
+    def run(self, seconds: float) -> nn.Module:
+        """Hand out the compressed detector and report; returns it as it was read back.
+
+        Args:
+            seconds: wall time of the run so far.
+        """
+        runner = self.runner
+        meta = {'dataset_meta': _plain(runner.train_dataloader.dataset.metainfo)}
+        on_main(lambda: self.deliver(meta))
+        detector = self.read_back()
+        runner.record('final', detector)
+        compressed = self._measure(detector)
+        compressed.file_bytes = self.file.stat().st_size
+        self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
+            runner.dense, detector, runner.image_size
+        )
+        report = Report(
+            seed=runner.seed,
+            command=command_line(),
+            seconds=seconds,
+            dense=self.dense,
+            compressed=compressed,
+            steps=runner.steps,
+            **self.told(compressed),
+        )
+        on_main(lambda: self._write(report, detector))
+        return detector
+
+    def show(self) -> nn.Module:
+        """The result of a run that has ended before."""
+        report = read_report(self.work_dir / REPORT_JSON)
+        self.runner.logger.info('\n' + summary_text(report))
+        return self.read_back()
+
+    def metrics(self, detector: nn.Module) -> dict[str, float]:
+        """Metrics on the test set, or on the validation set where there is no other."""
+        loop = 'test' if self.runner.test_loop is not None else 'val'
+        return self.runner.evaluate(detector, loop)
+
+    def _write(self, report: Report, detector: nn.Module) -> None:
+        runner = self.runner
+        loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
+        detections_side_by_side(
+            runner.dense, detector, loop.dataloader.dataset, self.work_dir / DETECTIONS_PNG
+        )
+        write_report(report, self.work_dir)
+        runner.state.save_stage(runner.stage_data(finished=True))
+        runner.logger.info('\n' + summary_text(report))
+        runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
+
+    def _measure(self, detector: nn.Module) -> DetectorFacts:
+        runner = self.runner
+        return DetectorFacts(
+            metrics=self.metrics(detector),
+            backbone_macs=backbone_macs(detector, runner.image_size),
+            file_bytes=_weight_bytes(detector),
+            **detector_cost(detector, runner.image_size),
+        )
+
+
+def _weight_bytes(detector: nn.Module) -> int:
+    """Size of a checkpoint that holds the weights alone."""
+    buffer = io.BytesIO()
+    torch.save({'state_dict': detector.state_dict()}, buffer)
+    return buffer.tell()
+
+
+def _plain(metainfo: dict[str, Any]) -> dict[str, Any]:
+    """Class names and colours, without what the safe loader would refuse."""
+    return {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}

@@ -1,0 +1,220 @@
+"""PhasedRunner: an mmengine runner that trains one model after the other, and resumes anywhere.
+
+What is trained, and what happens between two phases, is for subclasses to say.
+"""
+
+import copy
+from typing import Any, ClassVar
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdet_lcp import compat
+from mmdet_lcp.datasets import DropDegenerateBoxesHook
+from mmdet_lcp.engine.pace import Pace
+from mmdet_lcp.engine.phase_config import PhaseConfig
+from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
+from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
+from mmdet_lcp.engine.preflight import check_runner_keys, readable
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.schedules import lasting
+from mmdet_lcp.engine.state import RunState, fingerprint
+from mmdet_lcp.errors import CompressionError
+
+
+class PhasedRunner(PlainCheckpoints, Runner):
+    """Trains in phases.
+
+    Takes what mmengine's `Runner` takes, by keyword.
+
+    Attributes:
+        state: what is on disk.
+        phases: pieces of training, in order; set by `plan_phases`.
+        pace: how long things take; set by the subclass.
+        state_folder: where in the work_dir the state is kept; set by the subclass.
+        saves_checkpoints: whether mmengine's checkpoints are written in the last phase.
+
+    Raises:
+        CompressionError: something in config, checkpoint or data has to be mended first.
+    """
+
+    pace: Pace
+    state_folder: ClassVar[str]
+    saves_checkpoints: ClassVar[bool] = True
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.state = RunState(kwargs['work_dir'], self.state_folder)
+        self._continue = bool(kwargs.get('resume'))
+        self._phase: int | None = None
+        self.phases: list[Phase] = []
+        check_runner_keys(kwargs, resumed=self._continue and self.state.exists)
+        randomness = dict(kwargs.get('randomness') or {})
+        if self._continue and self.state.exists:
+            seed = randomness.get('seed')
+            if seed is None:
+                randomness['seed'] = self.state.seed
+            elif seed != self.state.seed:
+                raise CompressionError(
+                    f'{kwargs["work_dir"]} holds the state of another run: it had the seed '
+                    f'{self.state.seed}, this one has {seed}. Resume with that seed, or choose '
+                    'another --work-dir.'
+                )
+        kwargs['randomness'] = randomness
+        super().__init__(**kwargs)
+
+    def build_phase_loop(self) -> None:
+        """Build the training data loader and the loop over it."""
+        loader = {**self._train_dataloader, 'persistent_workers': False}
+        if loader.get('num_workers'):
+            loader['worker_init_fn'] = dict(type='mmdet_lcp_worker_seed')
+        with readable('train_dataloader'):
+            self._train_loop = PhaseTrainLoop(self, loader)
+        DropDegenerateBoxesHook().before_train(self)
+
+    def plan_phases(self, configs: list[PhaseConfig]) -> None:
+        """Lay out all training of the run."""
+        self.phases = schedule_phases(configs, len(self.train_dataloader))
+        self._train_loop.plan(self.phases)
+        self._tell_unread_rate()
+
+    def _tell_unread_rate(self) -> None:
+        rates = {phase.config.lr for phase in self.phases if phase.iters}
+        unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
+        if unread is not None and rates and not rates & {None, unread}:
+            shown = ', '.join(f'{rate:g}' for rate in sorted(rates))
+            self.logger.info(
+                f'optim_wrapper.optimizer.lr={unread} is not used: all training here has a rate '
+                f'of its own ({shown})'
+            )
+
+    def train_phase(self, number: int, model: nn.Module) -> None:
+        """Train a model through phase ``number``, from where an earlier process left it."""
+        phase = self.phases[number]
+        self._phase = number
+        if self.distributed:
+            model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
+        self.model = model
+        if phase.iters == 0:
+            self._phase = None
+            return
+        for key in [k for k in self.message_hub.log_scalars if k.startswith('train/loss')]:
+            del self.message_hub.log_scalars[key]  # means over the last losses end with a phase
+        self.param_schedulers = None  # `scale_lr` wants them built after the optimizer
+        self.optim_wrapper = self.build_optim_wrapper(self._optimizer_cfg(phase.config))
+        self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
+        self.param_schedulers = self._build_schedulers(phase.config, phase.epochs, phase.iters)
+        averages = [hook for hook in self._hooks if isinstance(hook, EMAHook)]
+        for hook in averages:
+            hook.before_run(self)
+        loop = self.train_loop
+        loop.skip_to(phase.first_epoch, phase.first_iter)
+        self._load_progress(number)
+        self.optim_wrapper.initialize_count_status(
+            self.model, loop.iter - phase.first_iter, phase.iters
+        )
+        self._maybe_compile('train_step')
+        with self.pace.training(phase.end_iter - loop.iter):
+            loop.run_phase(phase)
+        for hook in averages:
+            hook._swap_ema_parameters()
+        self._phase = None
+
+    def _optimizer_cfg(self, config: PhaseConfig) -> Config:
+        optimizer = copy.deepcopy(self.cfg.optim_wrapper)
+        if config.lr is not None:
+            optimizer.optimizer.lr = config.lr
+        return optimizer
+
+    def _build_schedulers(self, config: PhaseConfig, epochs: int, iters: int) -> list | None:
+        """Schedulers that count from the phase's beginning and by default last to its end."""
+        schedulers = lasting(config.param_scheduler, epochs, iters)
+        if schedulers is None:
+            return None
+        return self.build_param_scheduler(copy.deepcopy(schedulers))
+
+    def save_progress(self) -> None:
+        """Write down the training that is under way; the loop calls it after every epoch."""
+        data = {
+            'phase': self._phase,
+            'epoch': self.train_loop.epoch,
+            'iter': self.train_loop.iter,
+            'meta': {},
+            'state_dict': on_cpu(unwrap(self.model).state_dict()),
+            'optimizer': self.optim_wrapper.state_dict(),
+            'param_schedulers': [s.state_dict() for s in self.param_schedulers or []],
+        }
+        self.call_hook('before_save_checkpoint', checkpoint=data)
+        on_main(lambda: self.state.save_progress(data))
+
+    def _load_progress(self, number: int) -> None:
+        data = self.state.load_progress(number)
+        if data is None:
+            return
+        self.call_hook('after_load_checkpoint', checkpoint=data)
+        unwrap(self.model).load_state_dict(data['state_dict'])
+        self.optim_wrapper.load_state_dict(data['optimizer'])
+        for scheduler, state in zip(
+            self.param_schedulers or [], data['param_schedulers'], strict=True
+        ):
+            scheduler.load_state_dict(state)
+        self.train_loop.skip_to(data['epoch'], data['iter'])
+        self.logger.info(f'Resumed inside the phase, after epoch {data["epoch"]}')
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """As mmengine's, also for several ranks without CUDA; looks for another run's state."""
+        if self._launcher == 'pytorch':
+            compat.init_cpu_process_group()
+        super().setup_env(env_cfg)
+        self._fingerprint = fingerprint(self.cfg)
+        self._refusal: CompressionError | None = None
+        try:
+            on_main(lambda: self.state.open(self._continue, self._fingerprint))
+        except CompressionError as error:  # testing in this work_dir is fine, training is not
+            self._refusal = error
+
+    def dump_config(self) -> None:
+        """As mmengine's; the config of another run is left as it is."""
+        if self._refusal is None:
+            super().dump_config()
+
+    def require_own_state(self) -> None:
+        """Raise a CompressionError if the work_dir holds the state of another run."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """As mmengine's, without hooks that would meet the wrong weights.
+
+        Checkpoints are written in the last phase only (before it there is `RunState`), and an
+        average of weights is kept inside a phase, since shapes may change after it.
+        """
+        hooks = self._hooks
+        last = self._phase is not None and self._phase == len(self.phases) - 1
+        left_out = (
+            *([] if last and self.saves_checkpoints else [CheckpointHook]),
+            *([EMAHook] if self._phase is None else []),
+        )
+        self._hooks = [hook for hook in hooks if not isinstance(hook, left_out)]
+        try:
+            super().call_hook(fn_name, **kwargs)
+        finally:
+            self._hooks = hooks
+
+    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
+        """Metrics of a detector on the ``'val'`` or the ``'test'`` set."""
+        self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
+        loop = self.test_loop if loop_name == 'test' else self.val_loop
+        return {key: float(value) for key, value in loop.run().items()}
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside mmengine's wrapper for several ranks, if there is one."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def on_cpu(weights: dict[str, Any]) -> dict[str, Any]:
+    """A state dict whose tensors lie in main memory."""
+    return {key: value.cpu() for key, value in weights.items()}

@@ -1,0 +1,33 @@
+"""Find the channel groups of a detector: trace it, describe what was found, try it out."""
+
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.groups import ChannelGroup, groups_of
+from mmdet_lcp.graph.tracing import ChannelTrace
+from mmdet_lcp.graph.verification import tried
+
+
+def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[ChannelGroup]:
+    """Trace a detector and return all its channel groups, in order of execution.
+
+    Args:
+        detector: a plain mmdet detector; its weights and mode are left as they are.
+        image_size: (height, width) of the traced image, in pixels.
+
+    Raises:
+        CompressionError: the detector's forward pass cannot be traced.
+    """
+    example = next(detector.parameters()).new_zeros(1, 3, *image_size)
+    trace = ChannelTrace()
+    try:
+        trace.run(detector, lambda: tensor_forward(detector, example))
+        if not trace.writes:
+            raise ValueError('no convolution or linear layer runs in it')
+    except Exception as error:  # a forward pass of someone else's may fail in any way
+        raise CompressionError(
+            f'{type(detector).__name__} could not be traced at image size {image_size}: {error}. '
+            "Its forward(mode='tensor') must run on one image."
+        ) from error
+    return tried(detector, groups_of(trace, detector), image_size)

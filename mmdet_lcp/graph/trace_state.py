@@ -1,0 +1,62 @@
+"""What a trace has found so far: labels of tensors, what goes together, channels of every axis.
+
+Rules of layers and operations write into it; the trace that runs the detector owns it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from mmdet_lcp.graph.ties import Ties
+
+
+class TraceState:
+    """The findings of one forward pass.
+
+    Attributes:
+        labels: of each tensor that has some, see `labels`.
+        parameters: path of the bare parameter or buffer that a tensor is, or is made of.
+        ties: what goes together, and what stays.
+        writes: channels of each layer's output axis, by path.
+        scales: the same for modules that take each channel by itself, blocks of channels, or none
+            at all but count them.
+        reads: channels of each layer's input axis, by path; 0 for what nothing has written.
+        follows: channels of the input axis of convolutions that lose whole groups, by path.
+        grouped: number of groups of each convolution that reads and writes in groups of several
+            channels, by path; after `run`, of those that lose equally many of each group.
+        group_counts: numbers of groups that such convolutions have.
+        calls: how many times each of these has run, by path.
+        order: position of each module's first run, by path.
+    """
+
+    def __init__(self) -> None:
+        self.labels = WeakTensorKeyDictionary()
+        self.parameters = WeakTensorKeyDictionary()
+        self.ties = Ties()
+        self.writes: dict[str, Tensor] = {}
+        self.scales: dict[str, Tensor] = {}
+        self.reads: dict[str, Tensor] = {}
+        self.follows: dict[str, Tensor] = {}
+        self.grouped: dict[str, int] = {}
+        self.group_counts: set[int] = set()
+        self.calls: dict[str, int] = {}
+        self.order: dict[str, int] = {}
+
+    def label(self, tensor: Tensor, labels: Tensor) -> None:
+        """Give a tensor labels; all zero is as good as none."""
+        if labels.any():
+            self.labels[tensor] = self.ties.roots(labels)
+
+    def stay(self, values: Any, reason: str) -> None:
+        """All channels in these tensors have to stay."""
+        for leaf in tensors_in(values):
+            if leaf in self.labels:
+                self.ties.fix(self.labels[leaf].flatten(), reason)
+
+
+def tensors_in(values: Any) -> Sequence[Tensor]:
+    """All tensors in nested containers."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

@@ -1,0 +1,114 @@
+"""A trace of a detector: one forward pass in which every channel is followed by its label.
+
+Layers write, scale and read channels (`layer_rules`); every other operation moves, mixes or ties
+them (`operations`). Torch-Pruning's dependency graph does the like on autograd's graph, but knows
+few index maps and takes minutes and tens of gigabytes behind a RoI head's flatten.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmdet_lcp.graph.balance import settle
+from mmdet_lcp.graph.layer_rules import rule_of
+from mmdet_lcp.graph.operations import apply_rule
+from mmdet_lcp.graph.trace_state import TraceState, tensors_in
+from mmdet_lcp.modes import in_eval
+
+
+class ChannelTrace(TorchDispatchMode, TraceState):
+    """Follows labels while it is active; what it finds is in its `TraceState`."""
+
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+        TraceState.__init__(self)
+        self._paused = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled in here: skip the import of the compiler, which takes seconds."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and label what it gives."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if self._paused:
+            return out
+        tensors = tensors_in((args, kwargs))
+        if any(tensor in self.labels for tensor in tensors):
+            apply_rule(self, func, args, kwargs, out)
+        else:
+            own = next((self.parameters[t] for t in tensors if t in self.parameters), None)
+            if own is not None:
+                for leaf in tensors_in(out):
+                    self.parameters[leaf] = own
+        return out
+
+    def run(self, detector: nn.Module, forward: Callable[[], Any]) -> None:
+        """Follow one forward pass of a detector; it and its outputs' channels stay.
+
+        Args:
+            detector: its weights and modes are left as they are.
+            forward: runs it and returns its outputs.
+        """
+        paths = {module: path for path, module in detector.named_modules()}
+        self.group_counts = {
+            module.groups
+            for module in paths
+            if isinstance(module, _ConvNd) and 1 < module.groups < module.in_channels
+        }
+        for module, path in paths.items():
+            if rule_of(module) is None:
+                named = [*module._parameters.items(), *module._buffers.items()]
+                for name, value in named:
+                    if value is not None and value.numel() > 1:
+                        self.parameters[value] = f'{path}.{name} ({type(module).__name__})'
+        with ExitStack() as hooks:
+            for module, path in paths.items():
+                before, after = partial(self._before, path), partial(self._after, path)
+                handle = module.register_forward_pre_hook(before)
+                hooks.callback(handle.remove)
+                handle = module.register_forward_hook(after, with_kwargs=True)
+                hooks.callback(handle.remove)
+            hooks.enter_context(in_eval(detector))
+            hooks.enter_context(torch.no_grad())
+            with self:
+                outputs = forward()
+        self.stay(tensors_in(outputs), "its channels are the detector's outputs")
+        settle(self)
+
+    def _before(self, path: str, module: nn.Module, args: tuple) -> None:
+        rule = rule_of(module)
+        if rule is not None and rule.whole:
+            self._paused += 1
+
+    def _after(
+        self, path: str, module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any
+    ) -> None:
+        rule = rule_of(module)
+        if rule is not None:
+            self._paused += not rule.whole
+            self.order.setdefault(path, len(self.order))
+            self.calls[path] = self.calls.get(path, 0) + 1
+            source = args[0] if args else next(iter(kwargs.values()), None)
+            rule.apply(self, path, module, source, output)
+            self._paused -= 1
+        elif self._lost((args, kwargs), output):
+            kind = type(module).__name__
+            self.stay((args, kwargs), f'{path} is a {kind}, whose computation cannot be followed')
+
+    def _lost(self, inputs: Any, output: Any) -> bool:
+        """Whether maps with labels went in and only ones without came out."""
+        maps = [leaf for leaf in tensors_in(output) if leaf.is_floating_point()]
+        if not maps or any(leaf in self.labels for leaf in maps):
+            return False
+        return any(leaf in self.labels for leaf in tensors_in(inputs))

@@ -1,0 +1,98 @@
+"""Try groups out on a detector: removing their channels must compute what zeroing them does.
+
+A trace follows what an operation does to channels, not what a forward pass does with numbers of
+its own: a reshape by a count of channels that was written down when the detector was built, or a
+mean over what had to be a sum.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from mmdet_lcp.graph.forward import default_regions, tensor_forward
+from mmdet_lcp.graph.groups import ChannelGroup
+from mmdet_lcp.graph.plan import Plan
+from mmdet_lcp.graph.regions import Regions, noted_rois
+from mmdet_lcp.graph.surgery import apply_plan, axis_sizes, mask_plan
+from mmdet_lcp.modes import in_eval
+
+# Relative to an output's largest value. What rounding leaves in single precision is far below, a
+# wrong channel far above.
+TOLERANCE = 1e-2
+
+
+def tried(
+    detector: nn.Module, groups: Sequence[ChannelGroup], image_size: tuple[int, int]
+) -> list[ChannelGroup]:
+    """The same groups, with an obstacle for each that cannot be pruned as the trace says.
+
+    Half of the channels of all groups are removed at once, in copies of the detector, on one
+    image of noise; only if that goes wrong, groups are tried in halves, and so on.
+
+    Args:
+        detector: a plain mmdet detector; it is left as it is.
+        groups: found on it.
+        image_size: (height, width) of the image, in pixels.
+    """
+    noise = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, *image_size, generator=noise).to(next(detector.parameters()))
+    open_ = [group for group in groups if group.obstacle is None]
+    wrong = _wrong(detector, open_, image)
+    return [
+        dataclasses.replace(group, obstacle=wrong[group.name]) if group.name in wrong else group
+        for group in groups
+    ]
+
+
+def _wrong(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -> dict[str, str]:
+    """Groups that go wrong, by name, and how."""
+    problem = _problem(detector, groups, image) if groups else None
+    if problem is None:
+        return {}
+    if len(groups) == 1:
+        return {groups[0].name: problem}
+    half = len(groups) // 2
+    found = {
+        **_wrong(detector, groups[:half], image),
+        **_wrong(detector, groups[half:], image),
+    }
+    # Each half alone is right: what they do together is left to the first.
+    return found or {group.name: problem for group in groups[half:]}
+
+
+def _problem(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -> str | None:
+    """What is wrong with removing half of these groups, or ``None``."""
+    totals, plan = axis_sizes(detector, groups), Plan()
+    # At random: what is evenly spread may be right by luck, where a forward pass halves its maps.
+    draw = torch.Generator().manual_seed(0)
+    for group in groups:
+        order = torch.randperm(group.channels, generator=draw)
+        plan = plan.remove(group, order[: group.channels // 2].tolist(), totals)
+    regions = default_regions(image)
+    masked = mask_plan(copy.deepcopy(detector), plan)
+    with noted_rois(masked) as rois:
+        expected = _outputs(masked, image, regions)
+    try:  # on the same regions: rounding may tip a cascade over to others
+        pruned = apply_plan(copy.deepcopy(detector), plan)
+        found = _outputs(pruned, image, Regions(regions.proposals, rois))
+    except Exception as error:  # a forward pass of someone else's may fail in any way
+        return f'without half of its channels the detector fails: {error}'
+    for one, two in zip(expected, found, strict=True):
+        scale = one.abs().max().clamp(min=torch.finfo(one.dtype).tiny)
+        # A comparison with nan is false: an untrained detector may overflow, which shows nothing.
+        if one.shape != two.shape or (one - two).abs().max() > TOLERANCE * scale:
+            return (
+                'without half of its channels the detector computes something else than zeros do'
+            )
+    return None
+
+
+@torch.no_grad()
+def _outputs(detector: nn.Module, image: Tensor, regions: Regions) -> list[Tensor]:
+    with in_eval(detector):
+        found = tree_leaves(tensor_forward(detector, image, regions=regions))
+    return [leaf for leaf in found if isinstance(leaf, Tensor) and leaf.numel()]

@@ -1,0 +1,1 @@
+"""Second moments, and the least-squares fit from them."""

@@ -1,0 +1,58 @@
+"""Metrics that an evaluator gives: by which of them detectors are compared, what is a number."""
+
+import math
+from numbers import Real
+from typing import Any
+
+from mmdet_lcp.errors import CompressionError
+
+_AT_HALF = ('AP50', 'AP_50')  # how keys of the AP at IoU 0.5 end
+
+
+def main_metric(metrics: dict[str, Any]) -> str:
+    """Pick the key by which detectors are compared.
+
+    The mean over IoU thresholds comes first (``*mAP``), then AP at IoU 0.5 (``*AP50``,
+    ``*mAP_50``); boxes before masks; else the first number.
+
+    Args:
+        metrics: An evaluator's result.
+
+    Returns:
+        The key.
+
+    Raises:
+        CompressionError: There is no number in ``metrics``.
+    """
+    keys = _boxes_first(metrics)
+    for endings in (('mAP', 'AP'), _AT_HALF):
+        for key in keys:
+            if key.endswith(endings):
+                return key
+    if not keys:
+        raise CompressionError(
+            'the evaluator returned no number; set val_evaluator or test_evaluator in the config '
+            "(type='VOCMetric' or 'CocoMetric')."
+        )
+    return keys[0]
+
+
+def metric_at_half(metrics: dict[str, Any]) -> str | None:
+    """The key of the AP at IoU 0.5, that of boxes before that of masks; ``None`` without one."""
+    return next((key for key in _boxes_first(metrics) if key.endswith(_AT_HALF)), None)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a metric is a number that can be shown or drawn."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def number(value: Any, default: float | None = math.nan) -> float | None:
+    """A metric as a float, or a default for what is no number."""
+    return float(value) if is_number(value) else default
+
+
+def _boxes_first(metrics: dict[str, Any]) -> list[str]:
+    """The keys of numbers: those of masks last, else in the evaluator's order."""
+    keys = [key for key, value in metrics.items() if is_number(value)]
+    return sorted(keys, key=lambda key: 'segm' in key)

@@ -1,0 +1,1 @@
+"""Channel pruning: criteria, updates, targets, and the runner that puts them together."""

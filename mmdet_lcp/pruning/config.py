@@ -1,0 +1,240 @@
+"""The `pruning` config: every key, its default and its range, checked before anything runs."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdet_lcp.config.checks import check_integer
+from mmdet_lcp.config.keys import build, check_keys, check_pattern, parse, section
+from mmdet_lcp.distillation.config import KEY as MIMIC
+from mmdet_lcp.distillation.config import MimicConfig, read_mimic
+from mmdet_lcp.engine.phase_config import PhaseConfig
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.groups import KINDS
+from mmdet_lcp.pruning.criteria import Criterion
+from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.pruning.updates import Update
+from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
+from mmdet_lcp.selection.config import SelectionConfig
+
+KEY = 'pruning'
+
+
+@dataclass
+class RetrainConfig(PhaseConfig):
+    """The retraining of the pruned detector.
+
+    Attributes:
+        mimic: it learns the features of a teacher meanwhile, by default of the detector that
+            pruning began with; ``None`` for no teacher.
+    """
+
+    mimic: MimicConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.mimic is not None and not isinstance(self.mimic, MimicConfig):
+            self.mimic = read_mimic(self.mimic, f'{KEY}.retrain.{MIMIC}')
+
+    def check(self, where: str) -> None:
+        """Raise a CompressionError for a value out of range."""
+        super().check(where)
+        if self.mimic is not None and self.mimic.image_scale != 1:
+            raise CompressionError(
+                f'{where}.{MIMIC}.image_scale={self.mimic.image_scale!r}: a pruned detector is '
+                'retrained on images of the size it has been pruned on; leave it out'
+            )
+
+
+@dataclass
+class PruningConfig:
+    """How a detector is pruned.
+
+    Attributes:
+        layers: regular expression, or several, searched in the path of a group's first producer.
+        stages: stages of the backbone, counted from 1 as its paper does; with `layers`, both hold.
+        kinds: which kinds of groups may be pruned: ``'single'``, channels that one layer writes;
+            ``'coupled'``, that several layers write together (residual additions, FPN);
+            ``'shared'``, that a layer writes or reads which runs several times (heads shared by
+            levels). A group of two kinds needs both.
+        ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
+            regular expression to fraction (the first match counts; a group without a match is
+            left alone), also by the name of a JSON file that holds one; ``None`` with a target.
+        target: the share of a cost of the dense detector that may remain, instead of a ratio;
+            how many channels of each group go follows from a ranking over all of them.
+        channel_divisor: the number of channels that stay is a multiple of this, >= 1.
+        min_channels: at least so many channels of a group stay, >= 1.
+        criterion: picks the channels (`CRITERIA`).
+        update: changes the next kernels after a selection (`UPDATES`).
+        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        objective: weights of the loss that criterion and update see.
+        selection: the images on which channels are scored.
+        finetune: training of detector and attachment before each group is pruned.
+        retrain: training of the whole pruned detector at the end.
+        norm_statistics: what becomes of the batch norms' running statistics before the
+            retraining: ``'keep'``, ``'recalibrate'`` on the selection images, or ``'best'``, the
+            one of the two with the smaller loss there.
+        evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
+            the validation set, and once before the retraining, ``'pruned'``, on the set that the
+            dense and the final detector are measured on in any case.
+        method: the name that reports show; ``None`` takes the criterion's.
+    """
+
+    criterion: Criterion
+    update: Update
+    finetune: PhaseConfig
+    retrain: RetrainConfig
+    attachment: Any = None
+    layers: str | Sequence[str] = r'^backbone\.'
+    stages: Sequence[int] | None = None
+    kinds: Sequence[str] = ('single',)
+    ratio: float | Mapping[str, float] | None = 0.5
+    target: Target | None = None
+    channel_divisor: int = 1
+    min_channels: int = 1
+    objective: Objective = field(default_factory=Objective)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    norm_statistics: str = 'best'
+    evaluate: Sequence[str] = ('selected', 'finetuned', 'pruned')
+    method: str | None = None
+
+    def check(self) -> None:
+        """Raise a CompressionError for a value out of range."""
+        if not isinstance(self.layers, str) and not (_is_list(self.layers) and self.layers):
+            raise CompressionError(
+                f'{KEY}.layers={self.layers!r} must be a regular expression or a list of them'
+            )
+        for pattern in self.layer_patterns:
+            check_pattern(pattern, f'{KEY}.layers')
+        if self.stages is not None and not (_is_list(self.stages) and self.stages):
+            raise CompressionError(
+                f"{KEY}.stages={self.stages!r} must be a list of the backbone's stages"
+            )
+        for stage in self.stages or ():
+            check_integer(f'{KEY}.stages', stage, least=1)
+        self._check_kinds()
+        self._check_ratio()
+        for key in ('channel_divisor', 'min_channels'):
+            check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
+        if self.norm_statistics not in ('keep', 'recalibrate', 'best'):
+            raise CompressionError(
+                f"{KEY}.norm_statistics={self.norm_statistics!r}: use 'keep', 'recalibrate' or "
+                "'best'"
+            )
+        moments = {'selected', 'finetuned', 'pruned'}
+        if not _is_list(self.evaluate) or not set(self.evaluate) <= moments:
+            raise CompressionError(
+                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
+                "and 'pruned' can be listed"
+            )
+        self.finetune.check(f'{KEY}.finetune')
+        self.retrain.check(f'{KEY}.retrain')
+        self.selection.check(f'{KEY}.selection')
+
+    def _check_kinds(self) -> None:
+        """Raise a CompressionError unless `kinds` lists kinds of groups."""
+        if not _is_list(self.kinds) or not self.kinds:
+            raise CompressionError(
+                f'{KEY}.kinds={self.kinds!r} must be a list of {", ".join(KINDS)}'
+            )
+        for kind in self.kinds:
+            if kind not in KINDS:
+                near = difflib.get_close_matches(str(kind), KINDS, 1, 0.0)
+                raise CompressionError(
+                    f'{KEY}.kinds: there is no kind {kind!r}; the nearest is {near[0]!r}. '
+                    f'Kinds: {", ".join(KINDS)}'
+                )
+
+    def _check_ratio(self) -> None:
+        """Raise a CompressionError unless there is one valid ratio, or none and a target."""
+        if self.target is not None:
+            if self.ratio is not None:
+                raise CompressionError(
+                    f'{KEY}.ratio={self.ratio!r} and {KEY}.target both say how many channels go: '
+                    f'set {KEY}.ratio=None to take the target, {KEY}.target=None to take the ratio'
+                )
+            return
+        ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
+        for pattern, ratio in ratios.items():
+            where = f'{KEY}.ratio[{pattern!r}]' if pattern else f'{KEY}.ratio'
+            check_pattern(pattern, where)
+            if not isinstance(ratio, (int, float)) or not 0 < ratio < 1:
+                raise CompressionError(
+                    f"{where}={ratio!r} is the fraction of a group's channels that is removed: "
+                    'it must lie between 0 and 1, both excluded'
+                )
+
+    @property
+    def layer_patterns(self) -> list[str]:
+        """The regular expressions of `layers`."""
+        return [self.layers] if isinstance(self.layers, str) else list(self.layers)
+
+    @classmethod
+    def from_cfg(cls, cfg: Mapping[str, Any]) -> 'PruningConfig':
+        """Read and check the `pruning` key of a whole config.
+
+        Raises:
+            CompressionError: the key is missing or misspelt, or something in it is.
+        """
+        given = section(cfg, KEY, 'PruningRunner', 'pruning')
+        if not isinstance(given, Mapping):
+            raise CompressionError(f'{KEY} must be a dict, not {type(given).__name__}')
+        given = dict(given)
+        check_keys(given, [f.name for f in dataclasses.fields(cls)], KEY)
+        for key in ('criterion', 'update', 'finetune', 'retrain'):
+            if given.get(key) is None:
+                raise CompressionError(
+                    f'{KEY}.{key} is missing: inherit a fragment of configs/_base_/pruning/'
+                )
+        given['criterion'] = build(CRITERIA, given['criterion'], f'{KEY}.criterion')
+        given['update'] = build(UPDATES, given['update'], f'{KEY}.update')
+        if given.get('attachment') is not None:
+            given['attachment'] = build(ATTACHMENTS, given['attachment'], f'{KEY}.attachment')
+        for key, kind in (
+            ('objective', Objective),
+            ('selection', SelectionConfig),
+            ('finetune', PhaseConfig),
+            ('retrain', RetrainConfig),
+            ('target', Target),
+        ):
+            if key in given and not (key == 'target' and given[key] is None):
+                given[key] = parse(kind, given[key], f'{KEY}.{key}')
+        if given.get('target') is not None:
+            given.setdefault('ratio', None)
+        if is_ratio_file(given.get('ratio')):
+            given['ratio'] = read_ratios(given['ratio'])
+        if isinstance(given.get('ratio'), Mapping):  # mmengine leaves it where a base has none
+            given['ratio'] = {k: r for k, r in given['ratio'].items() if k != '_delete_'}
+        config = cls(**given)
+        config.check()
+        return config
+
+
+def is_ratio_file(ratio: Any) -> bool:
+    """Whether a `ratio` is the name of a file that holds it."""
+    return isinstance(ratio, str) and ratio.endswith('.json')
+
+
+def read_ratios(path: str) -> dict[str, float]:
+    """Read a mapping from regular expression to fraction, as ``tools/sensitivity.py`` writes it.
+
+    Raises:
+        CompressionError: the file cannot be read, or holds something else.
+    """
+    try:
+        ratios = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise CompressionError(f'{KEY}.ratio={path!r} cannot be read: {error}') from error
+    if not isinstance(ratios, dict) or not ratios:
+        raise CompressionError(
+            f'{KEY}.ratio={path!r}: holds no mapping from regular expression to fraction'
+        )
+    return ratios
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))

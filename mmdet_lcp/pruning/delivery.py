@@ -1,0 +1,61 @@
+"""What comes out of a run: a pruned config and its weights, the plan, and nothing of ours.
+
+The pruned config is plain mmdet but for ``model.type``, a factory that returns the detector's
+own class.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmdet_lcp.files import atomic_path, write_json, write_text
+from mmdet_lcp.graph import Plan
+from mmdet_lcp.models.pruned_detector import pruned_model_cfg
+from mmdet_lcp.pruning.config import KEY
+
+PRUNED_CONFIG = 'pruned_config.py'
+PRUNED_WEIGHTS = 'pruned.pth'
+PLAN = 'plan.json'
+
+
+def pruned_config(cfg: Config, plan: Plan, work_dir: Path) -> Config:
+    """The config of the pruned detector: the run's own, with another `model`.
+
+    Training on from it starts at the pruned weights (`load_from`).
+
+    Args:
+        cfg: the pruning run's config.
+        plan: what stays.
+        work_dir: the run's folder.
+    """
+    plain: dict[str, Any] = cfg.to_dict()
+    for key in (KEY, 'runner_type', 'resume'):
+        plain.pop(key, None)
+    plain['model'] = pruned_model_cfg(plain['model'], plan)
+    plain['load_from'] = str(work_dir / PRUNED_WEIGHTS)
+    plain['work_dir'] = str(work_dir / 'retrained')
+    return Config(plain)
+
+
+def deliver(cfg: Config, detector: nn.Module, plan: Plan, work_dir: Path, meta: dict) -> int:
+    """Write config, weights and plan, each atomically.
+
+    Args:
+        cfg: the pruning run's config.
+        detector: the pruned detector.
+        plan: what stays.
+        work_dir: folder to write to.
+        meta: goes into the checkpoint; plain data (``dataset_meta`` with the class names).
+
+    Returns:
+        Size of the weights' file in bytes.
+    """
+    write_json(work_dir / PLAN, plan.to_dict())
+    weights = {key: value.cpu() for key, value in detector.state_dict().items()}
+    with atomic_path(work_dir / PRUNED_WEIGHTS) as path:
+        torch.save({'meta': meta, 'state_dict': weights}, path)
+    write_text(work_dir / PRUNED_CONFIG, pruned_config(cfg, plan, work_dir).pretty_text)
+    return (work_dir / PRUNED_WEIGHTS).stat().st_size

@@ -1,0 +1,83 @@
+"""The end of a pruning run: pruned config, weights, plan, and what became of each group."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdet.registry import MODELS
+from torch import nn
+
+from mmdet_lcp.engine.checkpoint import load_detector
+from mmdet_lcp.engine.finish import Finish
+from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
+from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
+
+if TYPE_CHECKING:
+    from mmdet_lcp.pruning.runner import PruningRunner
+
+
+class PruningFinish(Finish):
+    """Measures and reports for a `PruningRunner`.
+
+    Args:
+        runner: the runner; it has its dense detector.
+    """
+
+    runner: 'PruningRunner'
+
+    def __init__(self, runner: 'PruningRunner') -> None:
+        super().__init__(runner)
+        self.pruned_metrics: dict[str, float] = {}
+
+    def measure_pruned(self, detector: nn.Module) -> None:
+        """Measure the detector after the last stage, before it is retrained."""
+        self.pruned_metrics = self.metrics(detector)
+
+    def data(self) -> dict[str, Any]:
+        """See `Finish.data`."""
+        return {**super().data(), 'pruned_metrics': self.pruned_metrics}
+
+    def load(self, data: dict[str, Any]) -> None:
+        """See `Finish.load`."""
+        super().load(data)
+        self.pruned_metrics = data['pruned_metrics']
+
+    @property
+    def file(self) -> Path:
+        """The pruned weights."""
+        return self.work_dir / PRUNED_WEIGHTS
+
+    def deliver(self, meta: dict[str, Any]) -> None:
+        """See `delivery.deliver`."""
+        runner = self.runner
+        deliver(runner.cfg, runner.detector, runner.plan, self.work_dir, meta)
+
+    def read_back(self) -> nn.Module:
+        """The pruned detector, built and loaded as any user of it would."""
+        runner = self.runner
+        cfg = pruned_config(runner.cfg, runner.plan, self.work_dir)
+        detector = MODELS.build(copy.deepcopy(cfg.model))
+        load_detector(detector, self.work_dir / PRUNED_WEIGHTS)
+        return detector.to(next(runner.dense.parameters()).device).eval()
+
+    def told(self, compressed: DetectorFacts) -> dict[str, Any]:
+        """Method, groups, what was left alone, and the target."""
+        runner = self.runner
+        return dict(
+            method=runner.pruning.method or type(runner.pruning.criterion).__name__,
+            groups=runner.group_facts,
+            skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
+            pruned_metrics=self.pruned_metrics,
+            target=self._target(compressed),
+        )
+
+    def _target(self, compressed: DetectorFacts) -> TargetFacts | None:
+        """What was asked for and what has come of it, if there was a target."""
+        allocation = self.runner.allocation
+        if allocation is None:
+            return None
+        key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost
+        reached = getattr(compressed, key) / getattr(self.dense, key)
+        return TargetFacts(
+            allocation.cost, allocation.asked, allocation.predicted, reached, allocation.floor
+        )

@@ -1,0 +1,239 @@
+"""Measures how sensitive a detector is to the pruning of each of its groups, one at a time."""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from mmdet_lcp.config.text import changes, fingerprint
+from mmdet_lcp.engine.pace import Pace
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Plan, axis_sizes
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.pruning.config import KEY
+from mmdet_lcp.pruning.criteria import LCP
+from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.removal import remove_channels
+from mmdet_lcp.pruning.runner import PruningRunner
+from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.targets.by_sensitivity import share_by_sensitivity
+from mmdet_lcp.pruning.targets.planner import Allocation
+from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.registry import RUNNERS
+from mmdet_lcp.report.sensitivity import LOSS, Sensitivity, SensitivityCell, read_sensitivity
+from mmdet_lcp.report.sensitivity_picture import draw_sensitivity
+from mmdet_lcp.report.tables import format_seconds
+from mmdet_lcp.seeds import derive
+from mmdet_lcp.selection.norm_statistics import mean_loss
+
+Measure = Literal['loss', 'mAP', 'both']
+# Keys of `pruning` that decide what one group's pruning does.
+DECISIVE = (
+    'layers',
+    'stages',
+    'kinds',
+    'channel_divisor',
+    'min_channels',
+    'criterion',
+    'update',
+)
+
+
+@RUNNERS.register_module()
+class SensitivityRunner(PruningRunner):
+    """Prunes each group alone from the dense detector, and measures; trains nothing.
+
+    Takes what `PruningRunner` takes; of `pruning` it reads what chooses groups and channels.
+    Nothing trains along, so that a criterion with an auxiliary network has its reconstruction
+    alone.
+
+    Everything lies in ``work_dir``: ``sensitivity.json`` (written after each cell),
+    ``sensitivity.csv`` and ``sensitivity.png``.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pruning.attachment = None
+
+    def measure(
+        self, ratios: Sequence[float], measure: Measure = 'loss', images: int = 64
+    ) -> Sensitivity:
+        """Measure the cells that are missing.
+
+        Args:
+            ratios: parts of a group's channels that go, each in (0, 1).
+            measure: the detector's loss on training images, mAP on the validation set, or both.
+            images: training images for the loss, none of them among the selection images if there
+                are enough.
+
+        Raises:
+            CompressionError: there is no group to prune, or the work_dir holds other figures.
+        """
+        self._check(ratios, measure, images)
+        self._prepare_groups()
+        self._objective = Objective(self.pruning.objective.reconstruction or 1.0, alpha=0.0)
+        stages = {ratio: self._stages_at(ratio) for ratio in ratios}
+        self._by_name = {stage.group.name: stage for own in stages.values() for stage in own}
+        groups = {name: stage.group for name, stage in self._by_name.items()}
+        order = [group.name for group in self.groups if group.name in groups]
+        self.totals = axis_sizes(self.detector, list(groups.values()))
+        folder = Path(self.work_dir)
+        known = Sensitivity(
+            {name: groups[name].channels for name in order}, self._depends_on(measure, images)
+        )
+        known = self._go_on(known, folder)
+        if measure != 'mAP':
+            self._images = self._loss_images(images)
+        if not known.dense:
+            known.dense = self._values(self.dense, measure)
+            on_main(lambda: known.write(folder))
+        cells = [
+            (stage, ratio)
+            for name in order
+            for ratio in ratios
+            for stage in stages[ratio]
+            if stage.group.name == name and known.cell(name, ratio) is None
+        ]
+        total = sum(len(own) for own in stages.values())
+        pace = Pace(len(cells), 0)
+        for number, (stage, ratio) in enumerate(cells):
+            with pace.stage():
+                known.cells.append(self._cell(stage, ratio, measure))
+                on_main(lambda: known.write(folder))
+            self._tell_progress(known, total, pace.seconds_left(number + 1, 0))
+        on_main(lambda: draw_sensitivity(known, folder))
+        return known
+
+    def ratios_for(self, sensitivity: Sensitivity, target: Target) -> Allocation:
+        """Ratios at which all groups lose equally much for what they save: ``ratios.json``.
+
+        Args:
+            sensitivity: what `measure` returned.
+            target: the share of the dense detector's cost that may remain.
+
+        Raises:
+            CompressionError: the target cannot be reached.
+        """
+        folder = Path(self.work_dir)
+        return on_main(
+            lambda: share_by_sensitivity(
+                sensitivity,
+                target,
+                self._by_name,
+                self.dense,
+                self.image_size,
+                folder,
+                self.logger.info,
+            )
+        )
+
+    def _check(self, ratios: Sequence[float], measure: Measure, images: int) -> None:
+        for ratio in ratios:
+            if not 0 < ratio < 1:
+                raise CompressionError(
+                    f'--ratios {ratio:g} is the part of a group that goes: it must lie between 0 '
+                    'and 1, both excluded'
+                )
+        if not ratios or len(set(ratios)) < len(ratios):
+            raise CompressionError(f'--ratios must be different numbers, not {list(ratios)}')
+        if images < 1:
+            raise CompressionError(f'--images {images}: at least one image is needed')
+        if measure != 'loss' and self._val_loop is None:
+            raise CompressionError('mAP is measured on the `val_dataloader`, which is not there')
+        criterion = self.pruning.criterion
+        if isinstance(criterion, LCP) and criterion.reference == 'full':
+            raise CompressionError(
+                f"{KEY}.criterion.reference='full' needs an auxiliary network, and none is "
+                f"trained here: set {KEY}.criterion.reference='selected'"
+            )
+
+    def _stages_at(self, ratio: float) -> list[Stage]:
+        config = dataclasses.replace(self.pruning, ratio=ratio, target=None)
+        return choose_stages(self.detector, self.groups, config)[0]
+
+    def _depends_on(self, measure: Measure, images: int) -> dict[str, str]:
+        """Digests of what decides on the figures, by key."""
+        pruning = self.cfg[KEY]
+        parts = {key: self.cfg.get(key) for key in ('model', 'train_dataloader', 'load_from')}
+        parts |= {f'{KEY}.{key}': pruning.get(key) for key in DECISIVE}
+        parts |= {f'{KEY}.selection': pruning.get('selection'), 'seed': self.seed}
+        parts |= {'--measure': measure, '--images': images}
+        return fingerprint(parts)
+
+    def _go_on(self, fresh: Sensitivity, folder: Path) -> Sensitivity:
+        """What the folder holds already, with the groups of this call."""
+        known = on_main(lambda: read_sensitivity(folder))
+        if known is None:
+            return fresh
+        if changed := changes(known.fingerprint, fresh.fingerprint):
+            raise CompressionError(
+                f'{folder} holds figures of another `{"`, `".join(changed)}`. Choose another '
+                '--out, or delete the folder.'
+            )
+        known.groups = fresh.groups
+        known.cells = [cell for cell in known.cells if cell.group in fresh.groups]
+        self.logger.info(f'{len(known.cells)} cells have been measured before')
+        return known
+
+    def _loss_images(self, images: int) -> SelectionSet:
+        loader = self.train_dataloader
+        return SelectionSet.draw(
+            loader.dataset,
+            self.dense,
+            dataclasses.replace(self.pruning.selection, num_images=images),
+            loader.batch_size or self._train_dataloader['batch_size'],
+            self.seed,
+            None,
+            skip=self.pruning.selection.num_images,
+        )
+
+    def _cell(self, stage: Stage, ratio: float, measure: Measure) -> SensitivityCell:
+        """Prune one group of a copy of the dense detector, and measure."""
+        began = time.monotonic()
+        name = stage.group.name
+        detector = copy.deepcopy(self.detector)
+        removal = remove_channels(
+            stage,
+            self.pruning,
+            self._objective,
+            self.selection_set,
+            self.dense,
+            detector,
+            Plan(),
+            self.totals,
+            derive(self.seed, 'criterion', self.groups.index(stage.group)),
+            {'auxiliary': None},
+        )
+        values = self._values(detector, measure)
+        return SensitivityCell(name, ratio, len(removal.keep), values, time.monotonic() - began)
+
+    def _values(self, detector: nn.Module, measure: Measure) -> dict[str, float]:
+        values = {}
+        if measure != 'mAP':
+            values[LOSS] = mean_loss(detector, self._images.batches)
+        if measure != 'loss':
+            values |= self.evaluate(detector, 'val')
+        return values
+
+    def _tell_progress(self, known: Sensitivity, total: int, left: float | None) -> None:
+        cell = known.cells[-1]
+        progress = f'{len(known.cells)}/{total}'
+        if left:
+            ends = time.strftime('%H:%M', time.localtime(time.time() + left))
+            progress += f', about {format_seconds(left)} left, until {ends}'
+        moved = []
+        for key in known.measures():
+            damage = known.damage(cell, key)
+            moved.append(f'{key.rpartition("/")[2]} {damage if key == LOSS else -damage:+.4g}')
+        self.logger.info(f'[{progress}] {cell.group}, {cell.ratio:g} removed: {", ".join(moved)}')
+
+    def _tell_stages(self) -> None:
+        self.logger.info(f'{len(self.skipped)} groups are left alone:')
+        for item in self.skipped:
+            self.logger.info(f'  {item.name}: {item.reason}')

@@ -1,0 +1,263 @@
+"""What a detector costs at any numbers of channels, without pruning it.
+
+A layer's multiply-accumulates and parameters are a factor times its input channels times its
+output channels, a norm's a factor times its channels. So one count of the dense detector tells
+the cost of every pruned one, and what removing a channel saves: it depends on how many channels
+the neighbouring groups still have.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
+from mmdet_lcp.graph.groups import Axis
+from mmdet_lcp.graph.plan import Totals
+from mmdet_lcp.measure.cost import macs_by_module
+
+
+@dataclass(frozen=True)
+class Width:
+    """How many channels one axis of a layer has.
+
+    Attributes:
+        fixed: channels that belong to none of the groups.
+        parts: (number of a group, channels of this axis for each of the group's channels).
+    """
+
+    fixed: float
+    parts: tuple[tuple[int, float], ...] = ()
+
+    def at(self, counts: Sequence[int]) -> float:
+        """Channels of the axis when the groups have ``counts`` channels."""
+        return self.fixed + sum(each * counts[group] for group, each in self.parts)
+
+
+ONE = Width(1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a cost: a function of the widths of a layer's two axes.
+
+    Attributes:
+        value: cost at (input channels, output channels).
+        inputs: width of the input axis; `ONE` where the cost does not follow it.
+        outputs: width of the output axis.
+    """
+
+    value: Callable[[float, float], float]
+    inputs: Width
+    outputs: Width
+
+    @property
+    def groups(self) -> set[int]:
+        """Numbers of the groups that it depends on."""
+        return {group for group, _ in (*self.inputs.parts, *self.outputs.parts)}
+
+    def at(self, counts: Sequence[int]) -> float:
+        """The cost when the groups have ``counts`` channels."""
+        return self.value(self.inputs.at(counts), self.outputs.at(counts))
+
+
+class CostModel:
+    """A constant and terms.
+
+    Args:
+        constant: cost of what no group touches.
+        terms: the others; those that depend on no group are added to the constant.
+        groups: how many groups there are.
+    """
+
+    def __init__(self, constant: float, terms: Sequence[Term], groups: int) -> None:
+        self.constant = constant + sum(term.at(()) for term in terms if not term.groups)
+        self.terms = [term for term in terms if term.groups]
+        self._touching = [[t for t in self.terms if g in t.groups] for g in range(groups)]
+
+    def total(self, counts: Sequence[int]) -> float:
+        """Cost of the detector when the groups have ``counts`` channels."""
+        return self.constant + sum(term.at(counts) for term in self.terms)
+
+    def change(self, counts: Sequence[int], group: int, count: int) -> float:
+        """What the cost changes by when one group has ``count`` channels instead."""
+        after = list(counts)
+        after[group] = count
+        return sum(term.at(after) - term.at(counts) for term in self._touching[group])
+
+    def neighbours(self, group: int) -> set[int]:
+        """The group, and those whose channels cost more or less as it shrinks."""
+        return {group}.union(*(term.groups for term in self._touching[group]))
+
+
+def macs_model(
+    detector: nn.Module, groups: Sequence[ChannelGroup], image_size: tuple[int, int]
+) -> CostModel:
+    """Multiply-accumulates, counted as `analysis.cost.detector_cost` counts them.
+
+    Of a two-stage detector at the number of proposals that the dense one makes.
+
+    Args:
+        detector: the dense detector.
+        groups: found on it.
+        image_size: (height, width) in pixels.
+    """
+    counted = macs_by_module(detector, image_size)
+    widths = Widths(detector, groups)
+    terms = [
+        widths.product(counted[path], *widths.of_layer(path, module))
+        for path, module in _layers(detector)
+        if counted.get(path)
+    ]
+    rest = _outside_layers(detector, counted)
+    for number, each in _channel_costs_outside_layers(detector, groups, image_size, rest).items():
+        share = each * groups[number].channels
+        terms.append(widths.product(share, ONE, widths.of_group(number)))
+        rest -= share
+    return CostModel(rest, terms, len(groups))
+
+
+def params_model(detector: nn.Module, groups: Sequence[ChannelGroup]) -> CostModel:
+    """Parameters, shared ones once.
+
+    Args:
+        detector: the dense detector.
+        groups: found on it.
+    """
+    widths = Widths(detector, groups)
+    terms: list[Term] = []
+    seen: set[int] = set()
+    for path, module in detector.named_modules():
+        inputs, outputs = widths.of_layer(path, module)
+        for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                rows = inputs if name == 'weight' else ONE
+                terms.append(widths.product(parameter.numel(), rows, outputs))
+    return CostModel(0, terms, len(groups))
+
+
+class Widths:
+    """The widths of all layers' axes, as the groups decide them.
+
+    Args:
+        detector: the dense detector.
+        groups: found on it.
+    """
+
+    def __init__(self, detector: nn.Module, groups: Sequence[ChannelGroup]) -> None:
+        self.dense = [group.channels for group in groups]
+        self._scaled = {member.path for group in groups for member in group.norms}
+        parts: dict[tuple[str, Axis], list[tuple[int, float]]] = {}
+        fixed: dict[tuple[str, Axis], float] = dict(axis_sizes(detector, groups))
+        for number, group in enumerate(groups):
+            for member in group.members:
+                key = (member.path, member.axis)
+                each = len(member.index) / group.channels
+                parts.setdefault(key, []).append((number, each))
+                fixed[key] -= len(member.index)
+        self._of = {key: Width(fixed[key], tuple(found)) for key, found in parts.items()}
+
+    def of_group(self, number: int) -> Width:
+        """The width of a group itself."""
+        return Width(0, ((number, 1),))
+
+    def of_layer(self, path: str, module: nn.Module) -> tuple[Width, Width]:
+        """Widths of a layer's input and output; `ONE` where its cost does not follow them.
+
+        The cost of a convolution that loses whole groups follows the output alone; of one that
+        loses equally many channels of each group it follows both.
+        """
+        outputs = self._of.get((path, 'out_channels'))
+        if isinstance(module, nn.Linear):
+            sizes = (module.in_features, module.out_features)
+        elif isinstance(module, _ConvNd) and not self._whole(path, module):
+            sizes = (module.in_channels, module.out_channels)
+        else:
+            return ONE, outputs or ONE
+        inputs = self._of.get((path, 'in_channels'))
+        return inputs or Width(sizes[0]), outputs or Width(sizes[1])
+
+    def _whole(self, path: str, module: _ConvNd) -> bool:
+        """Whether a convolution can only lose whole groups."""
+        written, read = (path, 'out_channels') in self._of, (path, 'in_channels') in self._of
+        return module.groups > 1 and (path in self._scaled or not (written or read))
+
+    def product(self, cost: float, inputs: Width, outputs: Width) -> Term:
+        """A cost that grows with both widths, from what it is in the dense detector."""
+        factor = cost / (inputs.at(self.dense) * outputs.at(self.dense))
+        return Term(lambda ins, outs: factor * ins * outs, inputs, outputs)
+
+
+def first_channels(
+    detector: nn.Module, groups: Sequence[ChannelGroup], counts: Sequence[int]
+) -> nn.Module:
+    """A copy of a detector in which the first ``counts`` channels of each group stay."""
+    plan = _first_channels_plan(groups, counts, axis_sizes(detector, groups))
+    return apply_plan(copy.deepcopy(detector), plan)
+
+
+def _first_channels_plan(
+    groups: Sequence[ChannelGroup], counts: Sequence[int], totals: Totals
+) -> Plan:
+    plan = Plan()
+    for group, count in zip(groups, counts, strict=True):
+        if count < group.channels:
+            plan = plan.remove(group, range(count, group.channels), totals)
+    return plan
+
+
+def _layers(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Layers whose operations are their own alone: what has weights and no children."""
+    for path, module in detector.named_modules():
+        alone = not list(module.children()) and bool(module.state_dict(keep_vars=True))
+        if alone or isinstance(module, _ConvNd | nn.Linear):
+            yield path, module
+
+
+def _outside_layers(detector: nn.Module, counted: Mapping[str, int]) -> int:
+    """Multiply-accumulates of what has no weights: resizing, pooling, attention."""
+    return counted[''] - sum(counted.get(path, 0) for path, _ in _layers(detector))
+
+
+def _channel_costs_outside_layers(
+    detector: nn.Module,
+    groups: Sequence[ChannelGroup],
+    image_size: tuple[int, int],
+    rest: int,
+) -> dict[int, float]:
+    """What one channel of a group costs in operations without weights, by the group's number.
+
+    Pruned copies tell: those of all groups together, and where that changes anything, of half of
+    them, and so on; nearly always it is no group or a few (a neck's). They are copies of a very
+    small detector, with four channels of each group: what is counted is linear in the channels.
+
+    Args:
+        detector: the dense detector.
+        groups: found on it.
+        image_size: (height, width) in pixels.
+        rest: multiply-accumulates outside of its layers.
+    """
+    if not rest:
+        return {}
+    totals = axis_sizes(detector, groups)
+    small = [min(group.channels, 4) for group in groups]
+    done = _first_channels_plan(groups, small, totals)
+    start = apply_plan(copy.deepcopy(detector), done)
+    before = _outside_layers(start, macs_by_module(start, image_size))
+
+    def search(numbers: list[int]) -> dict[int, float]:
+        counts = [-(-n // 2) if number in numbers else n for number, n in enumerate(small)]
+        plan = _first_channels_plan(groups, counts, totals)
+        pruned = apply_plan(copy.deepcopy(start), plan, done=done)
+        saved = before - _outside_layers(pruned, macs_by_module(pruned, image_size))
+        if not saved:
+            return {}
+        if len(numbers) == 1:
+            return {numbers[0]: saved / (small[numbers[0]] - counts[numbers[0]])}
+        half = len(numbers) // 2
+        return {**search(numbers[:half]), **search(numbers[half:])}
+
+    return search(list(range(len(groups)))) if groups else {}

@@ -1,0 +1,178 @@
+"""From a target to numbers of channels, decided before anything is trained."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.measure.latency_table import LATENCY_TABLE
+from mmdet_lcp.pruning.targets.allocation import allocate, steps
+from mmdet_lcp.pruning.targets.cost_model import CostModel, macs_model, params_model
+from mmdet_lcp.pruning.targets.latency_model import Latency, Stopwatch
+from mmdet_lcp.pruning.targets.target import KEY, WORDS, Cost, Target
+from mmdet_lcp.report.tables import format_count, format_ms
+
+# A measured latency is good enough so near to what was asked, in shares of the dense one; and so
+# often it is tried to come nearer.
+NEAR = 0.02
+ATTEMPTS = 4
+
+
+@dataclass
+class Allocation:
+    """What a target has come to.
+
+    Attributes:
+        cost: ``'macs'``, ``'params'`` or ``'latency'``.
+        asked: share of the dense detector's cost that may remain.
+        predicted: share that remains with these numbers of channels.
+        measured: latency only: measured share, before any training; ``None`` where the table is of
+            another device.
+        floor: the smallest share that could have been asked for.
+        dense: the dense detector's cost: multiply-accumulates, parameters or milliseconds.
+        counts: channels that stay, by the group's name.
+    """
+
+    cost: Cost
+    asked: float
+    predicted: float
+    floor: float
+    dense: float
+    counts: dict[str, int]
+    measured: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        """A line for the user."""
+        show = format_ms if self.cost == 'latency' else format_count
+        text = (
+            f'Target: {self.asked:.3f} of the {WORDS[self.cost]} of the dense detector '
+            f'({show(self.dense)}). Predicted: {self.predicted:.3f} '
+            f'({show(self.predicted * self.dense)})'
+        )
+        if self.measured is not None:
+            text += f'. Measured: {self.measured:.3f} ({show(self.measured * self.dense)})'
+        return text
+
+
+class TargetPlanner:
+    """Shares a target out over the groups of a detector.
+
+    Args:
+        target: what was asked.
+        stages: the groups, with the smallest number of channels as `keep`.
+        dense: the dense detector.
+        image_size: (height, width) in pixels.
+        work_dir: where a latency table is kept.
+        tell: takes lines for the user.
+        deeper: what lets more of a group go, for the message that a target cannot be reached.
+        stopwatch: takes the times for a latency.
+
+    Raises:
+        CompressionError: the target cannot be reached; the floor is named.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        stages: Sequence[Stage],
+        dense: nn.Module,
+        image_size: tuple[int, int],
+        work_dir: Path,
+        tell: Callable[[str], None],
+        deeper: str = f'raise {KEY}.max_ratio',
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
+        self.target, self.stages, self._deeper = target, stages, deeper
+        self._least = [stage.keep for stage in stages]
+        groups = [stage.group for stage in stages]
+        self._latency: Latency | None = None
+        self._model: CostModel
+        if target.cost == 'latency':
+            given = None if target.latency_table is None else Path(target.latency_table)
+            cache = work_dir / LATENCY_TABLE
+            self._latency = Latency(
+                dense,
+                groups,
+                self._least,
+                image_size,
+                cache,
+                given,
+                stopwatch or Stopwatch(),
+                tell,
+            )
+            self._model, self._dense = self._latency.model, self._latency.dense_ms
+        else:
+            self._model = (
+                macs_model(dense, groups, image_size)
+                if target.cost == 'macs'
+                else params_model(dense, groups)
+            )
+            self._dense = self._model.total([group.channels for group in groups])
+        self.floor = self._model.total(self._least) / self._dense
+        if self.floor > target.share:
+            raise CompressionError(self._unreachable())
+
+    def share_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
+        """Decide how many channels of each group stay.
+
+        Args:
+            costs: removal costs of each group.
+            priced: whether they are divided by what a removal saves already.
+        """
+        choices = [
+            steps(stage.group.channels, stage.divisor, least)
+            for stage, least in zip(self.stages, self._least, strict=True)
+        ]
+        if self._latency is None or not self._latency.measurable:
+            counts = allocate(self._model, choices, costs, self.target.share * self._dense, priced)
+            return self._allocation(counts, self._model.total(counts) / self._dense, None)
+        return self._by_measuring(choices, costs, priced)
+
+    def _by_measuring(self, choices, costs, priced: bool) -> Allocation:
+        """Share out, measure, and correct the model by what it was wrong, on the average."""
+        error = 0.0
+        errors: list[float] = []
+        tried: list[Allocation] = []
+        for _ in range(ATTEMPTS):
+            budget = (self.target.share - error) * self._dense
+            counts = allocate(self._model, choices, costs, budget, priced)
+            modelled = self._model.total(counts) / self._dense
+            measured = self._latency.share(counts)
+            tried.append(self._allocation(counts, modelled + error, measured))
+            if abs(measured - self.target.share) <= NEAR:
+                break
+            errors.append(measured - modelled)
+            error = statistics.fmean(errors)
+        return min(tried, key=lambda one: abs(one.measured - self.target.share))
+
+    def _allocation(
+        self, counts: list[int], predicted: float, measured: float | None
+    ) -> Allocation:
+        by_name = {s.group.name: n for s, n in zip(self.stages, counts, strict=True)}
+        cost, share = self.target.cost, self.target.share
+        return Allocation(cost, share, predicted, self.floor, self._dense, by_name, measured)
+
+    def _unreachable(self) -> str:
+        stage = self.stages[0]
+        names = ', '.join(
+            f'{stage.group.name} {stage.group.channels} -> {least}'
+            for stage, least in zip(self.stages, self._least, strict=True)
+        )
+        return (
+            f'{KEY}.{self.target.cost}={self.target.share} cannot be reached: with '
+            f'every group at its smallest, {self.floor:.3f} of the '
+            f"dense detector's {WORDS[self.target.cost]} is left. Ask for more than that, "
+            f'{self._deeper} ({self.target.max_ratio}), lower pruning.min_channels or '
+            f'pruning.channel_divisor ({stage.divisor}), or let pruning.layers and pruning.stages '
+            f'take in more groups. The groups at their smallest: {names}'
+        )

@@ -1,0 +1,73 @@
+"""What the channels of every group cost to remove: the criterion asked on the dense detector."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Plan
+from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.pruning.criteria import Criterion
+from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.report.tables import format_seconds
+from mmdet_lcp.seeds import derive
+
+
+def group_removal_costs(
+    criterion: Criterion,
+    selection_set: SelectionSet,
+    objective: Objective,
+    dense: nn.Module,
+    detector: nn.Module,
+    stages: Sequence[Stage],
+    seed: int,
+    tell: Callable[[str], None],
+) -> list[list[float]]:
+    """Score every group alone, before anything is trained or pruned.
+
+    Args:
+        criterion: whose costs they are.
+        selection_set: the images.
+        objective: weights of the loss; of it only the reconstruction is taken.
+        dense: the original detector.
+        detector: a copy of it whose weights take gradients; it stays as it is.
+        stages: the groups, and how many channels of each stay at least (`keep`).
+        seed: the run's.
+        tell: takes lines for the user.
+
+    Returns:
+        For each stage the costs of its removals, in order; the same on every rank.
+
+    Raises:
+        CompressionError: the criterion has no costs, or they are not finite.
+    """
+    alone = Objective(reconstruction=objective.reconstruction or 1.0, alpha=0.0)
+    found = []
+    began = time.monotonic()
+    for number, stage in enumerate(stages):
+        problem = selection_set.problem(
+            stage.group,
+            dense,
+            detector,
+            Plan(),
+            alone,
+            auxiliary=None,
+            seed=derive(seed, 'criterion', number),
+            needs_metrics=criterion.needs_metrics,
+        )
+        costs = criterion.removal_costs(problem, stage.keep)
+        if not costs.isfinite().all():
+            raise CompressionError(
+                f'{stage.group.name}: what its channels cost is not finite. Look for nan or inf '
+                'in the weights of load_from.'
+            )
+        found.append(costs.tolist())
+        seconds = time.monotonic() - began
+        left = seconds / (number + 1) * (len(stages) - number - 1)
+        tell(
+            f'Scored {number + 1}/{len(stages)} groups, {stage.group.name}, '
+            f'{format_seconds(seconds)} elapsed, about {format_seconds(left)} left'
+        )
+    return found

@@ -1,0 +1,1 @@
+"""What a run did to a detector: report, pages, tables and pictures."""

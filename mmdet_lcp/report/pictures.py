@@ -1,0 +1,191 @@
+"""Ground truth, dense and compressed detector side by side on test images: losses one can see."""
+
+import copy
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import atomic_path
+from mmdet_lcp.measure.cost import evaluating
+
+_LONG_SIDE = 640
+_SHORT_SIDE = 300
+_LETTERS = 11  # font size; mmdet shrinks the labels of small boxes below what can be read
+_CAPTION = 34
+_GAP = 6
+
+
+def detections_side_by_side(
+    dense: nn.Module,
+    compressed: nn.Module,
+    dataset: Sequence,
+    out_file: str | os.PathLike,
+    score_thr: float = 0.3,
+    num_images: int = 4,
+    dataset_meta: dict[str, Any] | None = None,
+) -> None:
+    """Draw what both detectors find on the first images of a test set.
+
+    One row an image; the columns are the ground truth, the dense and the compressed detector.
+    Each cell is the image scaled to a long side of about 640 pixels, the short side never below
+    300. The PNG is written whole or not at all. The detectors' modes are left as they were.
+
+    Args:
+        dense: An mmdet detector.
+        compressed: Another one for the same classes.
+        dataset: A dataset with a test pipeline, whose items are dicts of ``inputs`` (uint8 BGR
+            tensor of shape (3, H, W)) and ``data_samples``; or a list of such dicts or of
+            (inputs, data_sample) pairs. As in mmdet's test pipelines, ground-truth boxes are in
+            pixels of the original image.
+        out_file: The picture.
+        score_thr: Detections scoring less are not drawn, 0 to 1.
+        num_images: How many rows at most, at least 1.
+        dataset_meta: ``classes`` and ``palette``; those of ``dataset.metainfo`` or else of the
+            dense detector unless given.
+
+    Raises:
+        CompressionError: The data set is empty, or ``num_images`` is below 1.
+    """
+    if num_images < 1:
+        raise CompressionError(f'a picture needs at least one image, not {num_images}.')
+    if len(dataset) == 0:
+        raise CompressionError(
+            'the test data set is empty, so there is nothing to draw; check ann_file and '
+            'data_prefix of test_dataloader.dataset.'
+        )
+    meta = dataset_meta or getattr(dataset, 'metainfo', None)
+    painter = _Painter(meta or getattr(dense, 'dataset_meta', None) or {})
+    rows = []
+    with evaluating(dense, compressed):
+        for inputs, sample in _items(dataset, num_images):
+            image = _original_image(inputs, sample)
+            truth = sample.gt_instances if 'gt_instances' in sample else InstanceData()
+            cells = [painter.draw(image, truth, 'ground truth')]
+            for name, detector in (('dense', dense), ('compressed', compressed)):
+                found = _detect(detector, inputs, sample)
+                cells.append(painter.draw(image, found[found.scores >= score_thr], name))
+            rows.append(np.concatenate(_with_gaps(cells, axis=1), axis=1))
+    width = max(row.shape[1] for row in rows)
+    rows = [
+        cv2.copyMakeBorder(
+            row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)
+        )
+        for row in rows
+    ]
+    picture = np.concatenate(_with_gaps(rows, axis=0), axis=0)
+    encoded = cv2.imencode('.png', picture[..., ::-1])[1]
+    with atomic_path(out_file) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+class _Painter(DetLocalVisualizer):
+    """mmdet's visualizer with labels that can be read on small boxes and stay in the picture."""
+
+    def __init__(self, meta: dict[str, Any], name: str = 'detections') -> None:
+        with warnings.catch_warnings():  # it keeps no files, and warns that it cannot
+            warnings.simplefilter('ignore')
+            super().__init__(name, line_width=2, text_color=(255, 255, 255))
+        self.classes = list(meta.get('classes') or [])
+        self.palette = [tuple(color) for color in meta.get('palette') or []]
+        self.labels: list[tuple[float, float, float, float]] = []  # x, y, width, height
+
+    def draw(self, image: np.ndarray, instances: InstanceData, caption: str) -> np.ndarray:
+        """Draw instances given in pixels of an RGB image of shape (H, W, 3), and a caption."""
+        height, width = image.shape[:2]
+        scale = max(_LONG_SIDE / max(height, width), _SHORT_SIDE / min(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        cell = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        shown = _scaled(instances, scale, size)
+        self.labels.clear()
+        if len(shown):
+            highest = int(shown.labels.max())
+            classes = self.classes + [f'class {i}' for i in range(len(self.classes), highest + 1)]
+            palette = self.palette if highest < len(self.palette) else None
+            cell = self._draw_instances(cell, shown, classes, palette)
+        bar = np.full((_CAPTION, cell.shape[1], 3), 255, np.uint8)
+        text = f'{caption}: {len(shown)} box{"" if len(shown) == 1 else "es"}'
+        cv2.putText(bar, text, (4, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (0, 0, 0), 2, cv2.LINE_AA)
+        return np.concatenate([bar, cell])
+
+    def draw_texts(self, texts: Any, positions: Any, font_sizes: Any = None, **kwargs: Any) -> Any:
+        """Draw a box's label in one size: above the box, or else where it hides no other label."""
+        x, y = (float(value) for value in positions)
+        letter = _LETTERS * self.dpi / 72
+        width, height = 0.62 * letter * len(texts), 1.25 * letter
+        x = max(0.0, min(x, self.width - width))
+        places = [y - height - 4, y, y - 2 * height - 4, y + height]
+        places = [place for place in places if 0 <= place <= self.height - height] or [0.0]
+        free = [place for place in places if not self._hides(x, place, width, height)]
+        y = (free or places)[0]
+        self.labels.append((x, y, width, height))
+        return super().draw_texts(texts, np.array([x, y]), font_sizes=_LETTERS, **kwargs)
+
+    def _hides(self, x: float, y: float, width: float, height: float) -> bool:
+        return any(
+            x < left + w and left < x + width and y < top + h and top < y + height
+            for left, top, w, h in self.labels
+        )
+
+
+def _items(dataset: Sequence, number: int) -> Iterator[tuple[Tensor, DetDataSample]]:
+    for index in range(min(number, len(dataset))):
+        item = dataset[index]
+        inputs, sample = (item['inputs'], item['data_samples']) if isinstance(item, dict) else item
+        yield inputs, sample
+
+
+def _detect(detector: nn.Module, inputs: Tensor, sample: DetDataSample) -> InstanceData:
+    """Return one image's detections, in pixels of the original image, on the CPU."""
+    batch = pseudo_collate([dict(inputs=inputs, data_samples=copy.deepcopy(sample))])
+    return detector.test_step(batch)[0].pred_instances.cpu()
+
+
+def _original_image(inputs: Tensor, sample: DetDataSample) -> np.ndarray:
+    """Return the image in its original size as RGB, from its file or from what was packed."""
+    ori_shape = tuple(sample.metainfo.get('ori_shape', inputs.shape[1:]))[:2]
+    path = sample.metainfo.get('img_path')
+    if path and Path(path).is_file():
+        image = mmcv.imread(path, channel_order='rgb')
+        if image is not None and image.shape[:2] == ori_shape:
+            return image
+    image = inputs.permute(1, 2, 0).clamp(0, 255).to(torch.uint8).cpu().numpy()[..., ::-1]
+    scale = sample.metainfo.get('scale_factor')
+    if scale is not None:  # what the pipeline padded lies to the right and below
+        image = image[: round(ori_shape[0] * scale[1]), : round(ori_shape[1] * scale[0])]
+    return cv2.resize(np.ascontiguousarray(image), ori_shape[::-1])
+
+
+def _scaled(instances: InstanceData, scale: float, size: tuple[int, int]) -> InstanceData:
+    """Return what is drawn of instances: boxes times ``scale``, inside the picture, not empty."""
+    if 'bboxes' not in instances:
+        return InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    boxes = torch.as_tensor(get_box_tensor(instances.bboxes)).cpu().float() * scale
+    width, height = size
+    limits = boxes.new_tensor([width, height, width, height]) - 1
+    boxes = torch.minimum(boxes.clamp(min=0), limits)
+    shown = InstanceData(bboxes=boxes, labels=torch.as_tensor(instances.labels).cpu())
+    if 'scores' in instances:
+        shown.scores = instances.scores.cpu()
+    return shown[(boxes[:, 2:] > boxes[:, :2]).all(1)]
+
+
+def _with_gaps(parts: list[np.ndarray], axis: int) -> list[np.ndarray]:
+    """Put white strips between pictures that are joined along ``axis``."""
+    shape = list(parts[0].shape)
+    shape[axis] = _GAP
+    strip = np.full(shape, 255, np.uint8)
+    return [piece for part in parts for piece in (strip, part)][1:]

@@ -1,0 +1,260 @@
+"""The report of one compression run as data: what it cost, what it kept, how to repeat it.
+
+``report.json`` holds it for programs; the pages for people are made from it elsewhere.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.hardware import hardware, versions
+
+REPORT_JSON = 'report.json'
+REPORT_MD = 'report.md'
+STEPS_PNG = 'steps.png'
+SHARES_PNG = 'shares.png'
+DETECTIONS_PNG = 'detections.png'
+
+# How a criterion's log names a loss term's share of the gradient.
+SHARE = 'share_'
+
+STEPS = ('dense', 'selected', 'finetuned', 'transformed', 'trained', 'final')
+
+
+@dataclass
+class DetectorFacts:
+    """What is known of one detector, before or after compression.
+
+    Attributes:
+        metrics: The evaluator's numbers, by its own keys (``'pascal_voc/AP50'``).
+        params: Number of parameters.
+        macs: Multiply-accumulates of one image.
+        backbone_macs: Those of the backbone's convolutions and linear layers.
+        latency_ms: Wall time of one image in milliseconds.
+        file_bytes: Size of the checkpoint that holds its weights alone.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: int | None = None
+    macs: int | None = None
+    backbone_macs: int | None = None
+    latency_ms: float | None = None
+    file_bytes: int | None = None
+
+
+@dataclass
+class GroupFacts:
+    """What became of one channel group.
+
+    Attributes:
+        name: The group's name.
+        total: Channels before.
+        asked: Channels that the config asked to keep.
+        kept: Channels kept.
+        criterion_seconds: How long scoring and picking took.
+        log: Figures that the criterion and the update tell of, such as ``share_regression``.
+    """
+
+    name: str
+    total: int
+    asked: int
+    kept: int
+    criterion_seconds: float | None = None
+    log: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each loss term in the squared gradients, by term; empty if not measured."""
+        return {k[len(SHARE) :]: v for k, v in self.log.items() if k.startswith(SHARE)}
+
+
+@dataclass
+class WeightFacts:
+    """What became of the weights of one layer, in the packed file.
+
+    Attributes:
+        name: The tensor's name in the checkpoint.
+        scheme: What was done to it, in words; ``''`` for nothing.
+        weights: Number of elements.
+        nonzero: Those that are not zero.
+        bytes_before: In memory, as the dense detector has it.
+        bytes_after: In the packed file, its share of the index left out.
+        bytes_sparse: Before anything was coded: what is not zero, with relative indices; None if
+            it was not counted.
+        bytes_shared: The same with indices into a codebook, where the values are few.
+    """
+
+    name: str
+    scheme: str
+    weights: int
+    nonzero: int
+    bytes_before: int
+    bytes_after: int
+    bytes_sparse: int | None = None
+    bytes_shared: int | None = None
+
+    @property
+    def bits(self) -> float:
+        """Bits in the file for each element; 0 for an empty tensor."""
+        return 8 * self.bytes_after / max(self.weights, 1)
+
+
+@dataclass
+class TargetFacts:
+    """The share of a cost that was asked for, and what has come of it.
+
+    Attributes:
+        cost: ``'macs'``, ``'params'`` or ``'latency'``.
+        asked: Share of the dense detector's cost that may remain.
+        predicted: Share that was predicted before anything was trained.
+        reached: Share that the compressed detector has, as it was counted or measured.
+        floor: The smallest share that could have been asked for.
+    """
+
+    cost: str
+    asked: float
+    predicted: float
+    reached: float | None = None
+    floor: float | None = None
+
+
+@dataclass
+class SkippedLayer:
+    """A layer or group that was left alone, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class StepFacts:
+    """The metrics measured at one moment of the run.
+
+    Attributes:
+        step: ``'dense'``, ``'selected'`` (right after surgery), ``'finetuned'``,
+            ``'transformed'`` (weights are read through a transform, not trained yet),
+            ``'trained'`` (with it) or ``'final'``.
+        group: Name of the group or stage, None where the step concerns the whole detector.
+        metrics: As in :class:`DetectorFacts`.
+    """
+
+    step: str
+    group: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.step not in STEPS:
+            raise ValueError(f'step is one of {", ".join(STEPS)}, not {self.step!r}')
+
+    @property
+    def label(self) -> str:
+        """The step in words: ``'backbone.conv1, selected'``."""
+        return f'{self.group}, {self.step}' if self.group else self.step
+
+
+@dataclass
+class Report:
+    """All that is written down about one compression run.
+
+    Attributes:
+        method: Short name of the method (``'LCP'``).
+        seed: Random seed of the run.
+        command: The command line that repeats it.
+        seconds: Wall time of the whole run.
+        dense: The detector before.
+        compressed: The detector after.
+        groups: One entry a channel group, in the order of pruning.
+        skipped: What was left alone.
+        steps: The metrics along the run, in order.
+        pruned_metrics: Those of the detector after the last selection, before it was retrained.
+        weights: One entry a tensor of the packed file, in its order; empty without such a file.
+        target: What was asked for instead of a ratio, None where a ratio was given.
+        versions: Package -> version; those of this process unless given.
+        hardware: See :func:`hardware`; those of this machine unless given.
+    """
+
+    method: str
+    seed: int | None
+    command: str
+    seconds: float
+    dense: DetectorFacts
+    compressed: DetectorFacts
+    groups: list[GroupFacts] = field(default_factory=list)
+    skipped: list[SkippedLayer] = field(default_factory=list)
+    steps: list[StepFacts] = field(default_factory=list)
+    pruned_metrics: dict[str, float] = field(default_factory=dict)
+    weights: list[WeightFacts] = field(default_factory=list)
+    target: TargetFacts | None = None
+    versions: dict[str, str | None] = field(default_factory=lambda: versions())
+    hardware: dict[str, Any] = field(default_factory=lambda: hardware())
+
+    def file_steps(self) -> list[tuple[str, int]]:
+        """Bytes of the weights after each kind of compression, and of the file at the end.
+
+        Returns:
+            Pairs of what was done, in words, and bytes; kinds that save nothing are left out. No
+            pairs without a packed file.
+        """
+        if not self.weights or self.compressed.file_bytes is None:
+            return []
+        steps = [('dense', sum(facts.bytes_before for facts in self.weights))]
+        for words, key in (
+            ('zeros left out, values as they are', 'bytes_sparse'),
+            ('shared values as indices', 'bytes_shared'),
+        ):
+            sizes = [getattr(facts, key) for facts in self.weights]
+            if None not in sizes and sum(sizes) < steps[-1][1]:
+                steps.append((words, sum(sizes)))
+        return [*steps, ('coded: the file, with config', self.compressed.file_bytes)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: dicts, lists and numbers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> 'Report':
+        """Build a report from what :meth:`to_dict` returned.
+
+        Raises:
+            CompressionError: A key is missing or unknown.
+        """
+        try:
+            data = dict(data)
+            data['dense'] = DetectorFacts(**data['dense'])
+            data['compressed'] = DetectorFacts(**data['compressed'])
+            data['groups'] = [GroupFacts(**row) for row in data.get('groups', [])]
+            data['skipped'] = [SkippedLayer(**row) for row in data.get('skipped', [])]
+            data['weights'] = [WeightFacts(**row) for row in data.get('weights', [])]
+            if data.get('target') is not None:
+                data['target'] = TargetFacts(**data['target'])
+            data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]
+            return cls(**data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CompressionError(f'this is no report of a compression run: {error}') from error
+
+
+def read_report(path: str | os.PathLike) -> Report:
+    """Read a ``report.json``, named itself or by its folder.
+
+    Raises:
+        CompressionError: There is none, or it is no report.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / REPORT_JSON
+    try:
+        data = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise CompressionError(
+            f'{path}: there is no such report; it is written when a run ends.'
+        ) from error
+    except ValueError as error:
+        raise CompressionError(f'{path}: is no JSON ({error}).') from error
+    try:
+        return Report.from_dict(data)
+    except CompressionError as error:
+        raise CompressionError(f'{path}: {error}') from error

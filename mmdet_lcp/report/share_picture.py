@@ -1,0 +1,43 @@
+"""The gradient-share figure: which loss term decided on each group's channels."""
+
+import os
+
+from mmdet_lcp.report.figures import new_figure, save_figure, width_for, write_names
+from mmdet_lcp.report.report import Report
+
+_COLORS = {
+    'reconstruction': 'tab:gray',
+    'classification': 'tab:orange',
+    'regression': 'tab:blue',
+}
+
+
+def draw_shares(report: Report, out_file: str | os.PathLike) -> bool:
+    """Draw each term's share of S_k, group by group, as stacked bars into a PNG.
+
+    As the figure of gradient shares in LCP (Xie et al., arXiv 1911.02237).
+
+    Args:
+        report: The run.
+        out_file: The picture.
+
+    Returns:
+        Whether it was drawn: not where no criterion measured shares.
+    """
+    groups = [group for group in report.groups if group.shares]
+    if not groups:
+        return False
+    figure = new_figure(width_for(len(groups)), 4.5)
+    axes = figure.add_subplot()
+    below = [0.0] * len(groups)
+    for term, color in _COLORS.items():
+        heights = [group.shares.get(term, 0.0) for group in groups]
+        axes.bar(range(len(groups)), heights, bottom=below, color=color, label=term, width=0.8)
+        below = [low + high for low, high in zip(below, heights, strict=True)]
+    write_names(axes, [group.name for group in groups])
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share of the terms' squared gradients")
+    axes.set_title(f'{report.method}: what the scores come from')
+    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1), borderaxespad=0)
+    save_figure(figure, out_file)
+    return True

@@ -1,0 +1,97 @@
+"""The metric along a run, step by step: ``steps.png``."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.metrics import is_number, main_metric, number
+from mmdet_lcp.report.figures import new_figure, save_figure, width_for, write_names
+from mmdet_lcp.report.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEAST_HEIGHT = 0.05  # of the metric: less would make steps out of noise
+
+
+def draw_steps(report: Report, out_file: str | os.PathLike) -> bool:
+    """Draw the main metric after each step into a PNG.
+
+    Args:
+        report: The run.
+        out_file: The picture.
+
+    Returns:
+        Whether it was drawn: not where no step has a metric.
+    """
+    figure = steps_figure(report)
+    if figure is None:
+        return False
+    save_figure(figure, out_file)
+    return True
+
+
+def steps_figure(report: Report) -> Figure | None:
+    """The main metric after each step; ``None`` where no step has one."""
+    key = step_metric(report)
+    if key is None:
+        return None
+    values = [number(step.metrics.get(key)) for step in report.steps]
+    figure = new_figure(width_for(len(values)), 5)
+    axes = figure.add_subplot()
+    places = range(len(values))
+    axes.plot(places, values, color='0.6', linewidth=1, zorder=1)
+    looks = dict(
+        dense=('black', 'black', 's'),
+        selected=('white', 'tab:red', 'o'),
+        finetuned=('tab:blue', 'tab:blue', 'o'),
+        transformed=('white', 'tab:orange', 'o'),
+        trained=('tab:blue', 'tab:blue', 'o'),
+        final=('tab:green', 'tab:green', 'D'),
+    )
+    for kind, (face, edge, marker) in looks.items():
+        here = [i for i, step in enumerate(report.steps) if step.step == kind]
+        if here:
+            axes.scatter(
+                here,
+                [values[i] for i in here],
+                s=45,
+                marker=marker,
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=1.5,
+                label=kind,
+                zorder=2,
+            )
+    dense = next(
+        (v for v, step in zip(values, report.steps, strict=True) if step.step == 'dense'), math.nan
+    )
+    if math.isfinite(dense):
+        axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
+    write_names(axes, [step.group or step.step for step in report.steps])
+    axes.set_xlabel('step, in order')
+    axes.set_ylabel(key)
+    axes.grid(axis='y', alpha=0.3)
+    axes.margins(y=0.12)
+    low, high = axes.get_ylim()
+    if high - low < _LEAST_HEIGHT:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - _LEAST_HEIGHT / 2, middle + _LEAST_HEIGHT / 2)
+    axes.legend(loc='best', framealpha=0.9)
+    axes.set_title(f'{report.method}: {key} after each step')
+    return figure
+
+
+def step_metric(report: Report) -> str | None:
+    """The main metric that the steps share; ``None`` where none was measured."""
+    for metrics in (report.dense.metrics, *(step.metrics for step in report.steps)):
+        try:
+            key = main_metric(metrics)
+        except CompressionError:
+            continue
+        if any(is_number(step.metrics.get(key)) for step in report.steps):
+            return key
+    return None

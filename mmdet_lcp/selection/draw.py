@@ -1,0 +1,64 @@
+"""Draw the selection images from the training set, through its own pipeline."""
+
+import numpy as np
+import torch
+from mmengine import dist
+from mmengine.dataset import pseudo_collate
+from torch import nn
+
+from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
+from mmdet_lcp.graph.forward import is_two_stage
+from mmdet_lcp.seeds import derive, seeded
+from mmdet_lcp.selection.config import SelectionConfig
+from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.proposals import proposed_regions
+
+
+def draw_images(
+    dataset,
+    dense: nn.Module,
+    config: SelectionConfig,
+    batch_size: int,
+    seed: int,
+    sampler: DefaultBoxSampler | None = None,
+    skip: int = 0,
+) -> list[SelectionImages]:
+    """Draw this rank's share of the selection images, in batches.
+
+    The same seed gives the same images and augmentations, whatever was drawn before.
+
+    Args:
+        dataset: the training set.
+        dense: the original detector; it says which regions it trains on.
+        config: number of images and so on.
+        batch_size: used if the config names none.
+        seed: the run's seed.
+        sampler: chooses regions, or ``None`` without an auxiliary network.
+        skip: so many images are passed over first, for a second set that shares none with the
+            first one, as far as there are enough.
+    """
+    size = config.batch_size or batch_size
+    order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
+    world = dist.get_world_size()
+    count = min(config.num_images, len(order))
+    # Every rank gets the same number of images, at least one.
+    count = max(world, count - count % world)
+    mine = np.resize(np.roll(order, -skip), count)[dist.get_rank() :: world]
+    items = []
+    for index in mine:
+        with seeded(derive(seed, 'augmentation', int(index))):
+            items.append(dataset[int(index)])
+    batches = []
+    for start in range(0, len(items), size):
+        data = pseudo_collate(items[start : start + size])
+        with torch.no_grad():
+            data = dense.data_preprocessor(data, False)
+            samples = None
+            if sampler is not None:
+                with seeded(derive(seed, 'regions', int(mine[start]))):
+                    samples = sampler.sample_images(dense, data['inputs'], data['data_samples'])
+        regions = None
+        if is_two_stage(dense):
+            regions = proposed_regions(dense, data['inputs'], data['data_samples'], config.regions)
+        batches.append(SelectionImages(data['inputs'], samples, data['data_samples'], regions))
+    return batches

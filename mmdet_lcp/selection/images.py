@@ -1,0 +1,56 @@
+"""The images on which channels are scored, and the detector's own loss on them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmdet_lcp.detectors.roi_samples import RoISamples
+from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.regions import Regions
+from mmdet_lcp.seeds import seeded
+
+
+@dataclass
+class SelectionImages:
+    """One preprocessed batch.
+
+    Attributes:
+        inputs: (N, 3, H, W), normalised, on the detector's device.
+        samples: regions for auxiliary networks, or ``None``.
+        data_samples: mmdet's ground truth of each image.
+        regions: what the heads of a two-stage detector run on, or ``None``.
+    """
+
+    inputs: Tensor
+    samples: RoISamples | None
+    data_samples: list = field(default_factory=list)
+    regions: Regions | None = None
+
+    def first(self) -> 'SelectionImages':
+        """The first image alone, without the auxiliary network's regions."""
+        regions = None if self.regions is None else self.regions.first()
+        return SelectionImages(self.inputs[:1], None, self.data_samples[:1], regions)
+
+    def run(self, detector: nn.Module) -> Any:
+        """`tensor_forward` of a detector on this batch, with its regions."""
+        return tensor_forward(detector, self.inputs, self.data_samples or None, self.regions)
+
+    @property
+    def boxes(self) -> list[Tensor]:
+        """The objects of each image, (G, 4) as (x1, y1, x2, y2) in pixels of the batch image."""
+        found = []
+        for sample in self.data_samples:
+            boxes = sample.gt_instances.bboxes
+            found.append(getattr(boxes, 'tensor', boxes))
+        return found
+
+
+def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) -> Tensor:
+    """The detector's own training loss on one batch, a scalar: the sum of all its loss terms.
+
+    Batch norms run as the detector's mode has them; gradients are on or off as the caller has
+    them. Two-stage detectors draw regions for their loss: the same ones for the same seed.
+    """
+    with seeded(seed):
+        return detector.parse_losses(detector.loss(images.inputs, images.data_samples))[0]

@@ -1,0 +1,110 @@
+"""The end of weight compression: a plain checkpoint and config, and the packed file."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, tensor_facts
+from mmdet_lcp.codec.storage import storage
+from mmdet_lcp.engine.finish import Finish
+from mmdet_lcp.engine.phased_runner import on_cpu
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.files import atomic_path, write_text
+from mmdet_lcp.models.binary_input_detector import binary_input_model_cfg
+from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, WeightFacts
+from mmdet_lcp.transforms import fold, input_transforms
+from mmdet_lcp.weight_compression.config import KEY
+
+if TYPE_CHECKING:
+    from mmdet_lcp.weight_compression.runner import WeightCompressionRunner
+
+CONFIG = 'compressed_config.py'
+WEIGHTS = 'compressed.pth'
+PACKED = 'compressed.lcp'
+
+
+def compressed_config(cfg: Config, detector: nn.Module, work_dir: Path) -> Config:
+    """The config of the compressed detector: the run's own, without what only the run needs.
+
+    Args:
+        cfg: the run's config.
+        detector: the compressed detector; its input transforms go into `model`.
+        work_dir: the run's folder.
+    """
+    plain: dict[str, Any] = cfg.to_dict()
+    for key in (KEY, 'runner_type', 'resume'):
+        plain.pop(key, None)
+    inputs = {path: part.spec() for path, part in input_transforms(detector).items()}
+    plain['model'] = binary_input_model_cfg(plain['model'], inputs)
+    plain['load_from'] = str(work_dir / WEIGHTS)
+    plain['work_dir'] = str(work_dir / 'further')
+    return Config(plain)
+
+
+class WeightCompressionFinish(Finish):
+    """Measures and reports for a `WeightCompressionRunner`.
+
+    Args:
+        runner: the runner; it has its dense detector.
+    """
+
+    runner: 'WeightCompressionRunner'
+
+    @property
+    def file(self) -> Path:
+        """The packed file."""
+        return self.work_dir / PACKED
+
+    def deliver(self, meta: dict[str, Any]) -> None:
+        """Write checkpoint, config and packed file, each atomically."""
+        runner = self.runner
+        weights = on_cpu(fold(copy.deepcopy(runner.detector)).state_dict())
+        with atomic_path(self.work_dir / WEIGHTS) as path:
+            torch.save({'meta': meta, 'state_dict': weights}, path)
+        config = compressed_config(runner.cfg, runner.detector, self.work_dir)
+        write_text(self.work_dir / CONFIG, config.pretty_text)
+        pack_detector(self.work_dir / WEIGHTS, config, self.file, runner.compression.pack)
+
+    def read_back(self) -> nn.Module:
+        """The detector out of the packed file."""
+        device = str(next(self.runner.dense.parameters()).device)
+        return init_packed_detector(self.file, device=device)
+
+    def told(self, compressed: DetectorFacts) -> dict[str, Any]:
+        """The methods, what was left alone, and every tensor of the packed file."""
+        runner = self.runner
+        return dict(
+            method=runner.compression.title,
+            skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
+            weights=on_main(self._weights),
+        )
+
+    def _weights(self) -> list[WeightFacts]:
+        """Every tensor of the packed file."""
+        packed = PackedReader(self.file)
+        dense = self.runner.dense.state_dict()
+        schemes = self.runner.schemes
+        packed_as = self.runner.compression.pack
+        facts = []
+        for found in tensor_facts(packed):
+            name, tensor = found.record.name, packed.decode(found.record.name).tensor
+            layer, _, kind = name.rpartition('.')
+            before = dense.get(name, tensor)
+            stored = storage(tensor, packed_as.gap_bits(tensor.dim()))
+            facts.append(
+                WeightFacts(
+                    name,
+                    schemes.get(layer, '') if kind == 'weight' else '',
+                    tensor.numel(),
+                    int(tensor.count_nonzero()),
+                    before.numel() * before.element_size(),
+                    found.record.size,
+                    stored.sparse,
+                    stored.shared,
+                )
+            )
+        return facts

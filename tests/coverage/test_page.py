@@ -1,0 +1,92 @@
+"""The page, from facts made by hand."""
+
+from mmdet_lcp.coverage import TrialFacts, support_page
+from mmdet_lcp.coverage.criteria import CriterionFacts
+
+GOOD = TrialFacts(
+    name='Good',
+    config='good.py',
+    size=64,
+    groups=8,
+    pruned={'single': 4, 'coupled + shared': 1},
+    obstacles={'no layer reads its channels': ['a', 'b', 'c']},
+    params=[2_000_000, 510_000, 130_000],
+    criteria={
+        'L1': CriterionFacts(2),
+        'LCP': CriterionFacts(2, alone={'it is no convolution': ['d']}),
+        'ThiNet': CriterionFacts(3, narrow=1, left_out={'d is odd': ['d', 'e']}),
+        'LCP, exact': CriterionFacts(3, narrow=1),
+    },
+    differences={
+        'masked': 3e-16, 'reloaded': 0.0, 'again': 2e-16, 'again reloaded': 4e-16, 'exported': 6e-7
+    },
+    loss=1.5,
+    exported=5_700_000,
+)  # fmt: skip
+BAD = TrialFacts(
+    name='Bad',
+    config='bad.py',
+    size=32,
+    groups=5,
+    pruned={'single': 5},
+    params=[1_000_000],
+    criteria={'L1': CriterionFacts(1, failures={'conv': 'not finite'})},
+    differences={'masked': 0.5},
+    exported='fails: no such operator',
+    failures={'pruned': 'the outputs differ by 5e-01'},
+)
+LOST = TrialFacts(name='Lost', config='lost.py', size=32, failures={'traced': 'no such config'})
+PAGE = support_page([GOOD, BAD, LOST])
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """The cells of the table with this second heading, by detector."""
+    blocks = [block.splitlines() for block in PAGE.split('\n\n') if block.startswith('| detector')]
+    cells = [[[cell.strip() for cell in line.split('|')[1:-1]] for line in b] for b in blocks]
+    (table,) = [each for each in cells if each[0][1] == title]
+    assert len({len(row) for row in table}) == 1
+    return {row[0]: row[1:] for row in [table[0], *table[2:]]}
+
+
+def section(name: str) -> list[str]:
+    return PAGE.partition(f'### {name}\n')[2].partition('\n### ')[0].split('\n- ')[1:]
+
+
+def test_first_table():
+    table = rows('groups')
+    assert table['Good'] == [
+        '5 of 8', '2.00 M → 510.00 k', 'yes, 3e-16', 'yes, 0', 'yes', 'yes, 4e-16',
+        'yes, 5.7 MB, 6e-07',
+    ]  # fmt: skip
+    assert table['Bad'] == ['5 of 5', '1.00 M', *['fails'] * 5]
+    assert table['Lost'] == ['fails'] * 7
+
+
+def test_second_table():
+    table = rows('L1')
+    assert table['detector'] == ['L1', 'LCP', 'ThiNet', 'LCP, exact']
+    assert table['Good'] == ['all', 'all', '3 of 5', 'all']
+    assert table['Bad'] == ['fails', *['not tried'] * 3]
+    assert table['Lost'] == ['not tried'] * 4
+
+
+def test_reasons():
+    assert [line.strip() for line in section('Good')] == [
+        '5 groups pruned: 4 single, 1 coupled + shared',
+        '3 groups left alone, "no layer reads its channels": `a`, `b`, `c`',
+        'the criteria are tried on 2 makes of groups',
+        '**LCP**: on 1 group without what trains along, "it is no convolution": `d`',
+        '**ThiNet**, **LCP, exact**: wide layers, 1 of 3 makes, tried with fewer channels, '
+        'which is faster',
+        '**ThiNet**: not on 2 groups, "d is odd": `d`, `e`',
+    ]
+    bad = '\n'.join(section('Bad'))
+    assert '**pruned fails**: the outputs differ by 5e-01' in bad
+    assert '**L1**: **fails** on conv, "not finite"' in bad
+    assert 'export fails: no such operator' in bad
+    assert '**traced fails**: no such config' in '\n'.join(section('Lost'))
+
+
+def test_long_lists_of_names_are_cut():
+    facts = TrialFacts('D', 'd.py', 64, 5, obstacles={'outputs': list('abcde')})
+    assert '5 groups left alone, "outputs": `a`, `b`, `c` and 2 more' in support_page([facts])

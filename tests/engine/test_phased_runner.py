@@ -1,0 +1,63 @@
+"""What PruningRunner does not show: the loop's data loader and the small helpers."""
+
+from dataclasses import replace
+
+import torch
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+
+from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
+
+
+def test_unwrap_leaves_a_plain_model():
+    model = nn.Linear(1, 1)
+    assert unwrap(model) is model
+
+
+def test_unwrap_finds_the_model_inside():
+    wrapper = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
+    nn.Module.__init__(wrapper)
+    wrapper.module = nn.Linear(1, 1)
+    assert unwrap(wrapper) is wrapper.module
+
+
+def test_on_cpu_keeps_names_and_values():
+    weights = nn.Linear(2, 1).state_dict()
+    copied = on_cpu(weights)
+    assert list(copied) == list(weights)
+    assert all(torch.equal(copied[key], weights[key]) for key in weights)
+
+
+def test_workers_are_seeded_anew_every_epoch(build, write_config, plain_output):
+    """A worker's seed comes from PyTorch's, and no worker outlives an epoch."""
+    runner = build(write_config('workers', 'train_dataloader.update(num_workers=1)'))
+    runner.build_phase_loop()
+    loader = runner.train_dataloader
+    assert loader.persistent_workers is False
+    assert loader.worker_init_fn.func.__name__ == 'seed_worker'
+
+
+def test_phases_are_laid_end_to_end(build, write_config, plain_output):
+    runner = build(write_config('phases'))
+    runner.build_phase_loop()
+    runner.plan_phases([runner.pruning.finetune, runner.pruning.retrain])
+    # 6 images in batches of 2: 3 iterations an epoch; 1 and 2 epochs
+    assert [(p.first_iter, p.iters) for p in runner.phases] == [(0, 3), (3, 6)]
+    assert (runner.max_epochs, runner.max_iters) == (3, 9)
+
+
+def test_a_rate_that_nothing_trains_at_is_told(build, write_config, plain_output, monkeypatch):
+    runner = build(write_config('rates'))
+    runner.build_phase_loop()
+    told = []
+    monkeypatch.setattr(runner.logger, 'info', told.append)
+    retrain = runner.pruning.retrain
+    own = runner.cfg.optim_wrapper.optimizer.lr
+    for rate in (None, own):  # the others are no training, or have a rate of their own
+        others = [replace(retrain, max_epochs=0), replace(retrain, lr=own / 4)]
+        runner.plan_phases([*others, replace(retrain, lr=rate)])
+    assert told == []
+    runner.plan_phases([replace(retrain, lr=0.004), replace(retrain, lr=0.003)])
+    (line,) = told
+    assert line.startswith(f'optim_wrapper.optimizer.lr={own} is not used')
+    assert line.endswith('(0.003, 0.004)')

@@ -1,0 +1,71 @@
+"""Least squares against NumPy and scikit-like closed forms by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmdet_lcp.least_squares.fit import RIDGES, damped_factor, fit
+from mmdet_lcp.least_squares.moments import Covariances, Moments
+
+
+def moments_of(x, y):
+    moments = Moments.zeros(x.shape[1], y.shape[1], torch.device('cpu'))
+    moments.add(torch.tensor(x), torch.tensor(y), torch.ones(len(x), dtype=torch.float64))
+    return moments
+
+
+def ridge_by_augmentation(x, y, start, ridge):
+    """The same minimum as an ordinary least squares with extra rows, by numpy.linalg.lstsq."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    root = np.sqrt(ridge * np.mean((x**2).mean(0)) * len(x))
+    rows = np.vstack([x, root * np.eye(x.shape[1])])
+    targets = np.vstack([y, root * start.T])
+    return np.linalg.lstsq(rows, targets, rcond=None)[0].T
+
+
+def data(count, noise, seed=0):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(count, 6)) + 1.0
+    y = x @ random.normal(size=(6, 2)) + noise * random.normal(size=(count, 2)) + 3.0
+    return x, y
+
+
+def test_ridge_pulls_towards_the_start():
+    x, y = data(40, 0.3)
+    start = np.random.default_rng(1).normal(size=(2, 6))
+    moments = moments_of(x, y)
+    found = fit((moments, moments), torch.arange(6), torch.tensor(start), 0.2, True)
+    np.testing.assert_allclose(found.kernel, ridge_by_augmentation(x, y, start, 0.2), atol=1e-10)
+    residual = y - x @ found.kernel.numpy().T - found.intercept.numpy()
+    np.testing.assert_allclose(residual.mean(0), 0, atol=1e-10)
+    assert found.after == pytest.approx((residual**2).mean())
+    assert found.after < found.before
+
+
+@pytest.mark.parametrize('noise', [0.01, 10.0])
+def test_auto_takes_the_ridge_with_the_smallest_error_on_held_out_rows(noise):
+    fit_on, held = data(12, noise), data(60, noise)
+    start = np.zeros((2, 6))
+
+    def error(ridge):
+        kernel = ridge_by_augmentation(*fit_on, start, ridge)
+        residual = (held[1] - held[1].mean(0)) - (held[0] - held[0].mean(0)) @ kernel.T
+        return (residual**2).sum()
+
+    best = min(RIDGES, key=error)
+    parts = moments_of(*fit_on), moments_of(*held)
+    found = fit(parts, torch.arange(6), torch.tensor(start), 'auto', True)
+    assert found.ridge == best
+    both = [np.vstack(pair) for pair in zip(fit_on, held, strict=True)]
+    np.testing.assert_allclose(found.kernel, ridge_by_augmentation(*both, start, best), atol=1e-10)
+
+
+def test_moments_too_inexact_for_their_ridge_get_a_larger_one():
+    """Single precision may leave an eigenvalue below zero: here -0.02 against variances of 1."""
+    x = torch.eye(3, dtype=torch.float64)
+    x[0, 1] = x[1, 0] = 1.02
+    zeros = torch.zeros(3, dtype=torch.float64)
+    found = Covariances(zeros, zeros[:1], x, torch.zeros(3, 1), zeros[:1])
+    factor, ridge = damped_factor(found, 1e-4)
+    assert ridge == pytest.approx(1e-1)  # 0.01 is not enough
+    torch.testing.assert_close(factor @ factor.T, x + 0.1 * torch.eye(3, dtype=torch.float64))

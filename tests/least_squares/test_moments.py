@@ -1,0 +1,76 @@
+"""Second moments against NumPy, and the rows against PyTorch's convolution."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.least_squares.moments import Moments, patches
+
+
+@pytest.mark.parametrize(
+    ('stride', 'padding', 'dilation', 'kernel'),
+    [(1, 1, 1, 3), (2, 1, 1, 3), (1, 6, 6, 3), (1, 0, 1, 1), (2, 3, 1, 7), ((1, 2), 0, 1, (2, 3))],
+)
+def test_patches_give_the_convolution(stride, padding, dilation, kernel):
+    layer = nn.Conv2d(5, 4, kernel, stride, padding, dilation)
+    x = torch.randn(2, 5, 13, 15)
+    expected = layer(x).flatten(2)
+    chosen = torch.stack([torch.randperm(expected.shape[2])[:12] for _ in range(2)])
+    rows = patches(layer, x, chosen)
+    got = rows @ layer.weight.flatten(1).T + layer.bias
+    for image in range(2):
+        torch.testing.assert_close(got[image], expected[image][:, chosen[image]].T)
+
+
+def test_only_zero_padding_is_known():
+    layer = nn.Conv2d(2, 2, 3, padding=1, padding_mode='reflect')
+    with pytest.raises(CompressionError, match='zero padding'):
+        patches(layer, torch.zeros(1, 2, 5, 5), torch.zeros(1, 1, dtype=torch.long))
+
+
+def rows(seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(30, 4)), random.normal(size=(30, 3)), random.uniform(0, 2, 30)
+
+
+def moments_of(x, y, w, parts=3):
+    moments = Moments.zeros(x.shape[1], y.shape[1], torch.device('cpu'))
+    for part in np.array_split(np.arange(len(x)), parts):
+        moments.add(*(torch.tensor(value[part]) for value in (x, y, w)))
+    return moments
+
+
+def test_weighted_covariances_equal_numpy():
+    x, y, w = rows()
+    found = moments_of(x, y, w).covariances(intercept=True)
+    both = np.cov(np.hstack([x, y]).T, aweights=w, ddof=0)
+    np.testing.assert_allclose(found.xx, both[:4, :4], atol=1e-12)
+    np.testing.assert_allclose(found.xy, both[:4, 4:], atol=1e-12)
+    np.testing.assert_allclose(found.yy, both[4:, 4:].diagonal(), atol=1e-12)
+    np.testing.assert_allclose(found.mean_x, np.average(x, axis=0, weights=w))
+    plain = moments_of(x, y, w).covariances(intercept=False)
+    np.testing.assert_allclose(plain.xx, (x * w[:, None]).T @ x / w.sum(), atol=1e-12)
+    assert plain.mean_x.abs().max() == 0
+
+
+@pytest.mark.parametrize('intercept', [True, False])
+def test_errors_of_a_kernel(intercept):
+    x, y, w = rows()
+    kernel = np.random.default_rng(5).normal(size=(3, 2))
+    kept = torch.tensor([3, 1])
+    found = moments_of(x, y, w).covariances(intercept).rows(kept)
+    fitted = x[:, [3, 1]] @ kernel.T
+    if intercept:
+        fitted = fitted + np.average(y - fitted, axis=0, weights=w)
+    expected = np.average((y - fitted) ** 2, axis=0, weights=w)
+    np.testing.assert_allclose(found.errors(torch.tensor(kernel)), expected, atol=1e-12)
+
+
+def test_sums_of_two_sets():
+    x, y, w = rows()
+    both = moments_of(x[:10], y[:10], w[:10]) + moments_of(x[10:], y[10:], w[10:])
+    whole = moments_of(x, y, w)
+    for name in ('weight', 'x', 'y', 'xx', 'xy', 'yy'):
+        torch.testing.assert_close(getattr(both, name), getattr(whole, name))

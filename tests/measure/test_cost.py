@@ -1,0 +1,253 @@
+import time
+import warnings
+from functools import partial
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.analysis import FlopAnalyzer, get_model_complexity_info
+from mmengine.config import ConfigDict
+from torch import nn
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.cost import (
+    _prepare,
+    backbone_macs,
+    detector_cost,
+    evaluating,
+    latency_ms,
+    macs_by_module,
+    module_macs,
+    undisturbed_clock,
+)
+
+PREPROCESSOR = dict(
+    type='DetDataPreprocessor', mean=[120] * 3, std=[60] * 3, bgr_to_rgb=True, pad_size_divisor=32
+)
+BACKBONE = dict(
+    type='ResNet',
+    depth=18,
+    base_channels=8,
+    norm_cfg=dict(type='BN', requires_grad=True),
+    frozen_stages=1,
+    style='pytorch',
+)
+NECK = dict(type='FPN', in_channels=[8, 16, 32, 64], out_channels=16, num_outs=5)
+
+
+def single_stage():
+    register_all_modules()
+    return MODELS.build(
+        ConfigDict(
+            type='RetinaNet',
+            data_preprocessor=PREPROCESSOR,
+            backbone=BACKBONE,
+            neck=NECK,
+            bbox_head=dict(
+                type='RetinaHead',
+                num_classes=3,
+                in_channels=16,
+                feat_channels=16,
+                stacked_convs=1,
+                anchor_generator=dict(
+                    type='AnchorGenerator',
+                    octave_base_scale=4,
+                    scales_per_octave=1,
+                    ratios=[1.0],
+                    strides=[4, 8, 16, 32, 64],
+                ),
+            ),
+            test_cfg=dict(
+                nms_pre=99, max_per_img=9, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5)
+            ),
+        )
+    )
+
+
+def two_stage():
+    register_all_modules()
+    return MODELS.build(
+        ConfigDict(
+            type='FasterRCNN',
+            train_cfg=None,
+            data_preprocessor=PREPROCESSOR,
+            backbone=BACKBONE,
+            neck=NECK,
+            rpn_head=dict(
+                type='RPNHead',
+                in_channels=16,
+                feat_channels=16,
+                anchor_generator=dict(
+                    type='AnchorGenerator', scales=[8], ratios=[1.0], strides=[4, 8, 16, 32, 64]
+                ),
+            ),
+            roi_head=dict(
+                type='StandardRoIHead',
+                bbox_roi_extractor=dict(
+                    type='SingleRoIExtractor',
+                    roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=0),
+                    out_channels=16,
+                    featmap_strides=[4, 8, 16, 32],
+                ),
+                bbox_head=dict(
+                    type='Shared2FCBBoxHead', in_channels=16, fc_out_channels=32, num_classes=3
+                ),
+            ),
+            test_cfg=dict(
+                rpn=dict(
+                    nms_pre=50,
+                    max_per_img=20,
+                    min_bbox_size=0,
+                    nms=dict(type='nms', iou_threshold=0.7),
+                ),
+                rcnn=dict(max_per_img=9, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5)),
+            ),
+        )
+    )
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.Conv2d(8, 8, 3, groups=4)
+        )
+        self.up = nn.ConvTranspose2d(8, 6, 2, stride=2)
+        self.shared = nn.Conv2d(6, 6, (1, 3), padding=(0, 1))
+        self.fc = nn.Linear(6, 5)
+        self.unused = nn.Linear(2, 2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = self.up(self.backbone(x))
+        x = self.shared(self.shared(x))
+        return self.drop(self.fc(x.mean((2, 3))))
+
+
+def test_hand_formula():
+    net = Net()
+    macs = module_macs(net, (16, 20))
+    assert macs == {
+        'backbone.0': 8 * 10 * 8 * 3 * 9,
+        'backbone.1': 6 * 8 * 8 * 2 * 9,
+        'up': 6 * 8 * 8 * 6 * 4,
+        'shared': 2 * 12 * 16 * 6 * 6 * 3,
+        'fc': 6 * 5,
+        'unused': 0,
+    }
+    cost = detector_cost(net, (16, 20))
+    assert cost == dict(params=sum(p.numel() for p in net.parameters()), macs=sum(macs.values()))
+    assert backbone_macs(net, (16, 20)) == macs['backbone.0'] + macs['backbone.1']
+    assert backbone_macs(net, (16, 20), prefix='up') == macs['up']
+    assert not any(m._forward_hooks for m in net.modules())
+
+
+def test_by_module():
+    net = Net()
+    macs = macs_by_module(net, (16, 20))
+    layers = module_macs(net, (16, 20))
+    assert {path: macs[path] for path in layers if layers[path]} == {
+        path: count for path, count in layers.items() if count
+    }
+    assert macs['backbone'] == layers['backbone.0'] + layers['backbone.1']
+    assert macs[''] == detector_cost(net, (16, 20))['macs']
+
+
+@pytest.mark.parametrize('build', [single_stage, two_stage])
+def test_same_as_get_flops(build, capfd):
+    detector = build()
+    detector.train()
+    modes = {name: module.training for name, module in detector.named_modules()}
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        cost = detector_cost(detector, (60, 90))
+    assert capfd.readouterr() == ('', '')
+    assert modes == {name: module.training for name, module in detector.named_modules()}
+    assert not modes['backbone.layer1']  # frozen, and train() would keep it so
+
+    with evaluating(detector):
+        forward, image = _prepare(detector, (60, 90))
+        assert image.shape == (1, 3, 64, 96)
+        detector.forward = partial(detector.forward, data_samples=[forward.data_sample])
+        reference = get_model_complexity_info(
+            detector, None, inputs=image, show_table=False, show_arch=False
+        )
+        operators = FlopAnalyzer(detector, image).by_operator()
+        del detector.forward
+    assert cost == dict(params=reference['params'], macs=reference['flops'])
+    assert cost['params'] == sum(p.numel() for p in detector.parameters())
+
+    macs = module_macs(detector, (60, 90))
+    assert sum(macs.values()) == operators['conv'] + operators['linear']
+    assert 0 < backbone_macs(detector, (60, 90)) < sum(macs.values()) <= cost['macs']
+
+
+def test_parametrized_layers_are_counted():
+    class Half(nn.Module):
+        def forward(self, weight):
+            return weight / 2
+
+    net = Net()
+    before = module_macs(net, (16, 20))
+    torch.nn.utils.parametrize.register_parametrization(net.backbone[0], 'weight', Half())
+    assert module_macs(net, (16, 20)) == before
+
+
+@pytest.mark.parametrize('mode', ['tensor', 'predict'])
+def test_latency_is_positive_and_restores_the_modes(mode):
+    detector = single_stage().train()
+    before = torch.get_rng_state()
+    assert latency_ms(detector, (64, 64), runs=2, warmup=1, mode=mode) > 0
+    assert torch.equal(before, torch.get_rng_state())
+    assert detector.training and detector.bbox_head.training
+
+
+@pytest.mark.parametrize('shape', [(300,), (3, 300, 300), (0, 5), (10.0, 10)])
+def test_wrong_shape(shape):
+    with pytest.raises(CompressionError, match='input_shape'):
+        detector_cost(Net(), shape)
+
+
+def test_no_runs():
+    with pytest.raises(CompressionError, match='at least one run'):
+        latency_ms(Net(), (8, 8), runs=0)
+
+
+def test_modes_come_back_after_an_error():
+    net = Net().train()
+    with pytest.raises(RuntimeError):
+        detector_cost(net, (1, 1))
+    assert net.training and net.drop.training
+
+
+def test_paired_latency_takes_turns(monkeypatch):
+    import mmdet_lcp.measure.cost as cost
+
+    asked = []
+    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+
+    def fake(detector, shape, runs, warmup, pick, clock):
+        asked.append(detector)
+        return next(times)
+
+    monkeypatch.setattr(cost, 'latency_ms', fake)
+    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3) == (2.0, 20.0)
+    assert asked == ['a', 'b'] * 3
+    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
+    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3, pick=min) == (1.0, 10.0)
+
+
+def test_what_counts_of_the_runs():
+    for more, expected in ((dict(), 3000.0), (dict(pick=min), 2000.0)):
+        seconds = iter([0.0, 10.0, 12.0, 20.0, 23.0, 30.0, 37.0])  # the first to warm up
+        more |= dict(runs=3, warmup=1, clock=seconds.__next__)
+        assert latency_ms(Net(), (16, 20), **more) == expected
+
+
+def test_an_undisturbed_clock(monkeypatch):
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
+    assert undisturbed_clock(torch.device('cpu')) is time.process_time
+    assert undisturbed_clock(torch.device('cuda')) is time.perf_counter
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 2)
+    assert undisturbed_clock(torch.device('cpu')) is time.perf_counter

@@ -1,0 +1,127 @@
+"""Second moments of layers that run several times, and on regions, in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
+from mmdet_lcp.selection.positions import Positions
+
+OBJECTS = Positions(objects=0.6, context=1.0)
+
+
+def problem_of(consumers, batches, positions=None):
+    channels = 3
+    return SelectionProblem(
+        'g',
+        channels,
+        {
+            path: Layer(module, torch.arange(channels), torch.arange(channels))
+            for path, module in consumers.items()
+        },
+        {},
+        BatchCache(lambda: batches),
+        Objective(),
+        positions=positions or Positions(objects=0.0),
+    )
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def pyramid(images: int, seed: int = 0):
+    """A convolution on maps of two sizes, with what it wrote in the original detector."""
+    conv = nn.Conv2d(3, 2, 3, stride=2, padding=1).double()
+    maps = [randn(images, 3, 6, 8, seed=seed), randn(images, 3, 3, 4, seed=seed + 1)]
+    written = [randn(images, 2, 3, 4, seed=seed + 2), randn(images, 2, 2, 2, seed=seed + 3)]
+    return conv, maps, written
+
+
+def rows_by_hand(x, y, weights):
+    """Rows under a 3x3 kernel of stride 2 with padding 1; weights of the positions of an image."""
+    x = np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    for image in range(len(x)):
+        for row in range(y.shape[2]):
+            for column in range(y.shape[3]):
+                patch = x[image, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+                yield (
+                    image,
+                    patch.flatten(),
+                    y[image, :, row, column].numpy(),
+                    weights[row, column],
+                )
+
+
+@pytest.mark.parametrize('objects', [False, True])
+def test_all_runs_of_a_shared_layer_count(objects):
+    """Each run with its share of the layer's outputs: 24 and 8 of 32; every fourth held out."""
+    conv, maps, written = pyramid(images=5)
+    # One object each, over the left half of the image: of both maps.
+    boxes = [torch.tensor([[0, 0, 32, 48.0]])] * 5
+    batch = SelectionBatch(
+        {'c': maps}, {'c': written}, None, boxes=boxes if objects else None, img_shape=(48, 64)
+    )
+    problem = problem_of({'c': conv}, [batch], OBJECTS if objects else None)
+    found = problem.moments()['c']
+    sums = [dict(w=0.0, x=0.0, y=0.0, xx=0.0, xy=0.0, yy=0.0) for _ in range(2)]
+    for run, share in enumerate([0.75, 0.25]):
+        height, width = written[run].shape[2:]
+        weights = np.full((height, width), 1 / (height * width))
+        if objects:
+            inside = np.zeros((height, width))
+            inside[:, : width // 2] = 1 / (height * (width // 2))
+            weights = 0.4 * weights + 0.6 * inside
+        for image, x, y, weight in rows_by_hand(maps[run], written[run], weights * share):
+            into = sums[int(image == 3)]
+            into['w'] += weight
+            into['x'] += weight * x
+            into['y'] += weight * y
+            into['xx'] += weight * np.outer(x, x)
+            into['xy'] += weight * np.outer(x, y)
+            into['yy'] += weight * y**2
+    for moments, expected in zip(found, sums, strict=True):
+        for key, name in dict(w='weight', x='x', y='y', xx='xx', xy='xy', yy='yy').items():
+            np.testing.assert_allclose(
+                getattr(moments, name).numpy(), expected[key], rtol=1e-6, atol=1e-8
+            )
+    assert float(found[0].weight + found[1].weight) == pytest.approx(5)
+
+
+def test_regions_are_held_out_with_their_image():
+    """Nine regions of five images through a convolution and a linear layer, in two batches."""
+    conv, fc = nn.Conv2d(3, 2, 1).double(), nn.Linear(3, 4).double()
+    whose = [torch.tensor([0, 1, 0, 2]), torch.tensor([1, 1, 0, 0, 1])]
+    numbers = np.array([0, 1, 0, 2, 4, 4, 3, 3, 4])  # the second batch begins at image 3
+    crops, rows = randn(9, 3, 2, 2), randn(9, 3, seed=1)
+    batches = [
+        SelectionBatch(
+            {'conv': crops[part], 'fc': rows[part]},
+            {'conv': conv(crops[part]).detach(), 'fc': fc(rows[part]).detach()},
+            None,
+            boxes=[torch.tensor([[0, 0, 9, 9.0]])] * count,
+            owners={'conv': [owner], 'fc': [owner]},
+        )
+        for part, owner, count in ((slice(4), whose[0], 3), (slice(4, 9), whose[1], 2))
+    ]
+    problem = problem_of({'conv': conv, 'fc': fc}, batches, OBJECTS)
+    found = problem.moments()
+    for path, x in (('conv', crops.flatten(2).transpose(1, 2)), ('fc', rows[:, None])):
+        x = x.numpy()
+        for moments, part in zip(found[path], (numbers % 4 != 3, numbers % 4 == 3), strict=True):
+            expected = np.einsum('npi,npj->ij', x[part], x[part]) / x.shape[1]
+            np.testing.assert_allclose(moments.xx.numpy(), expected, atol=1e-10)
+            assert float(moments.weight) == pytest.approx(part.sum())
+
+
+def test_tokens():
+    """A linear layer on (N, tokens, channels): an image's tokens share its weight."""
+    fc, x = nn.Linear(3, 2).double(), randn(3, 7, 3)
+    batch = SelectionBatch({'fc': x}, {'fc': fc(x).detach()}, None)
+    fit, held = problem_of({'fc': fc}, [batch]).moments()['fc']
+    assert fit is held
+    expected = np.einsum('npi,npj->ij', x.numpy(), x.numpy()) / 7
+    np.testing.assert_allclose(fit.xx.numpy(), expected, atol=1e-10)

@@ -1,0 +1,151 @@
+"""From a target to numbers of channels: what is reached, and what cannot be."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.pruning.targets.cost_model import first_channels
+from mmdet_lcp.pruning.targets.planner import NEAR, Allocation, TargetPlanner
+from mmdet_lcp.pruning.targets.target import Target
+
+from .test_latency_model import Clock
+
+
+def plan(case, tmp_path, target, clock=None, divisor=1, least=1, told=None, priced=False):
+    """Share a target out by random costs."""
+    stages = case.stages(divisor, least, target.max_ratio)
+    tell = (told if told is not None else []).append
+    stopwatch = (clock or Clock()).stopwatch
+    planner = TargetPlanner(
+        target, stages, case.detector, case.size, tmp_path, tell, stopwatch=stopwatch
+    )
+    draw = np.random.default_rng(0)
+    costs = [np.sort(draw.random(s.group.channels - s.keep)) for s in stages]
+    return planner.share_out(costs, priced)
+
+
+def counts_of(case, allocation) -> list[int]:
+    return [allocation.counts.get(group.name, group.channels) for group in case.groups]
+
+
+@pytest.mark.parametrize('cost', ['macs', 'params'])
+@pytest.mark.parametrize('share', [0.25, 0.6])
+@pytest.mark.parametrize('divisor', [1, 8])
+def test_what_is_reached_is_what_a_pruned_detector_costs(vgg, tmp_path, cost, share, divisor):
+    allocation = plan(vgg, tmp_path, Target(**{cost: share}), divisor=divisor)
+    counts = counts_of(vgg, allocation)
+    dense = detector_cost(vgg.detector, vgg.size)[cost]
+    pruned = detector_cost(first_channels(vgg.detector, vgg.groups, counts), vgg.size)[cost]
+    assert allocation.predicted == pytest.approx(pruned / dense, rel=1e-12)
+    assert allocation.predicted <= share
+    # within 1 %, or a step of the divisor: 8 of 128 channels of two neighbours
+    assert share - allocation.predicted < (0.01 if divisor == 1 else 0.04)
+    assert allocation.dense == dense
+    assert allocation.measured is None
+    for count, channels in zip(counts, vgg.channels, strict=True):
+        assert count == channels or count % divisor == 0
+        assert count >= channels * 0.2 - 1e-9
+
+
+def test_floors_are_honoured(vgg, tmp_path):
+    allocation = plan(vgg, tmp_path, Target(macs=0.25, max_ratio=0.7), divisor=4, least=10)
+    for count, channels in zip(counts_of(vgg, allocation), vgg.channels, strict=True):
+        assert count >= max(10, channels * 0.3 - 1e-9)
+        assert count == channels or count % 4 == 0
+
+
+@pytest.mark.parametrize('cost', ['macs', 'params', 'latency'])
+def test_out_of_reach(vgg, tmp_path, cost):
+    target = Target(**{cost: 0.01})
+    with pytest.raises(CompressionError, match=rf'pruning\.target\.{cost}=0\.01') as caught:
+        plan(vgg, tmp_path, target, least=5)
+    message = str(caught.value)
+    smallest = [stage.keep for stage in vgg.stages(least=5, max_ratio=0.8)]
+    pruned = first_channels(vgg.detector, vgg.groups, smallest)
+    if cost == 'latency':
+        clock = Clock()
+        floor = clock.whole(pruned, vgg.size) / clock.whole(vgg.detector, vgg.size)
+    else:
+        floor = detector_cost(pruned, vgg.size)[cost] / detector_cost(vgg.detector, vgg.size)[cost]
+    assert float(re.search(r'at its smallest, (\S+) of', message)[1]) == pytest.approx(
+        floor, abs=6e-4
+    )
+    for word in ('max_ratio (0.8)', 'min_channels', 'channel_divisor (1)', 'pruning.layers'):
+        assert word in message
+    for group, count in zip(vgg.groups, smallest, strict=True):
+        assert f'{group.name} {group.channels} -> {count}' in message
+    # a little above the floor it can be reached
+    found = plan(vgg, tmp_path, Target(**{cost: floor + 1e-3}), least=5)
+    assert found.predicted <= floor + 1e-3 + 1e-9
+
+
+def test_latency_is_measured(vgg, tmp_path):
+    clock = Clock()
+    allocation = plan(vgg, tmp_path, Target(latency=0.5), clock)
+    counts = counts_of(vgg, allocation)
+    pruned = first_channels(vgg.detector, vgg.groups, counts)
+    measured = clock.whole(pruned, vgg.size) / clock.whole(vgg.detector, vgg.size)
+    assert allocation.measured == pytest.approx(measured)
+    assert allocation.predicted == pytest.approx(measured, rel=1e-6)
+    assert 0.49 < measured <= 0.5
+    assert clock.detectors == 3  # two for the model, one of the result
+
+
+def test_latency_is_corrected_by_what_was_measured(vgg, tmp_path):
+    """The model is wrong between the detectors that it was fitted to, and is told so."""
+    clock = Clock()
+    whole = clock.whole
+
+    def bent(detector, size):  # up to a quarter dearer half way
+        share = whole(detector, size) / whole(vgg.detector, size)
+        return whole(detector, size) * (1 + 3 * share * (1 - share) * (share < 0.99) * 0.35)
+
+    clock.whole = bent
+    first = bent(
+        first_channels(vgg.detector, vgg.groups, [n // 2 for n in vgg.channels]), vgg.size
+    )
+    assert first > 0
+    allocation = plan(vgg, tmp_path, Target(latency=0.6), clock)
+    assert abs(allocation.measured - 0.6) <= NEAR
+    assert abs(allocation.predicted - allocation.measured) <= 0.06
+
+
+def test_a_table_of_another_device_only_predicts(vgg, tmp_path):
+    from mmdet_lcp.measure.latency_table import LatencyTable
+
+    plan(vgg, tmp_path, Target(latency=0.5))
+    table = LatencyTable.read(tmp_path / 'latency_table.json')
+    table.device = 'a telephone'
+    table.path = tmp_path / 'given.json'
+    table.write()
+    told = []
+    target = Target(latency=0.5, latency_table=str(table.path))
+    allocation = plan(vgg, tmp_path, target, told=told)
+    assert allocation.measured is None
+    assert 0.49 < allocation.predicted <= 0.5
+    assert 'a telephone' in told[0]
+
+
+def test_the_same_every_time(vgg, tmp_path):
+    found = [plan(vgg, tmp_path, Target(macs=0.4)) for _ in range(2)]
+    assert found[0] == found[1]
+    assert Allocation(**found[0].to_dict()) == found[0]
+
+
+def test_in_words():
+    allocation = Allocation('macs', 0.5, 0.498, 0.1, 2e9, {'a': 3})
+    assert str(allocation) == (
+        'Target: 0.500 of the multiply-accumulates of the dense detector (2.00 G). Predicted: '
+        '0.498 (996.00 M)'
+    )
+    allocation = Allocation('latency', 0.5, 0.498, 0.1, 20.0, {'a': 3}, 0.51)
+    assert str(allocation).endswith('Predicted: 0.498 (10.0 ms). Measured: 0.510 (10.2 ms)')
+
+
+def test_priced_or_not_is_not_the_same(vgg, tmp_path):
+    found = [plan(vgg, tmp_path, Target(macs=0.4), priced=priced) for priced in (False, True)]
+    assert found[0].counts != found[1].counts
+    assert all(0.39 < allocation.predicted <= 0.4 for allocation in found)

@@ -1,0 +1,51 @@
+"""What a pruning run tells at its end; the files are looked at in test_pruning_runner.py."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from mmdet_lcp.graph.stage import Skipped
+from mmdet_lcp.pruning.criteria import L1Norm
+from mmdet_lcp.pruning.finish import PruningFinish
+from mmdet_lcp.pruning.targets.planner import Allocation
+from mmdet_lcp.report.report import DetectorFacts
+
+
+def finish(tmp_path, allocation=None, method=None) -> PruningFinish:
+    found = PruningFinish(
+        SimpleNamespace(
+            work_dir=str(tmp_path),
+            allocation=allocation,
+            pruning=SimpleNamespace(method=method, criterion=L1Norm()),
+            group_facts=['groups'],
+            skipped=[Skipped('neck.a', 'odd')],
+        )
+    )
+    found.dense = DetectorFacts({'mAP': 0.5}, params=1000, macs=5000, latency_ms=8.0)
+    return found
+
+
+def test_what_is_told(tmp_path):
+    told = finish(tmp_path).told(DetectorFacts())
+    assert told['method'] == 'L1Norm' and told['groups'] == ['groups']
+    assert [(item.name, item.reason) for item in told['skipped']] == [('neck.a', 'odd')]
+    assert told['target'] is None
+    assert finish(tmp_path, method='mine').told(DetectorFacts())['method'] == 'mine'
+
+
+@pytest.mark.parametrize(('cost', 'reached'), [('macs', 0.4), ('params', 0.3), ('latency', 0.75)])
+def test_a_target_is_held_against_what_was_reached(tmp_path, cost, reached):
+    allocation = Allocation(cost, 0.5, 0.45, 0.1, dense=1.0, counts={})
+    compressed = DetectorFacts(params=300, macs=2000, latency_ms=6.0)
+    target = finish(tmp_path, allocation).told(compressed)['target']
+    assert (target.cost, target.asked, target.predicted, target.floor) == (cost, 0.5, 0.45, 0.1)
+    assert target.reached == pytest.approx(reached)
+
+
+def test_measurements_of_an_earlier_process(tmp_path):
+    before = finish(tmp_path)
+    before.pruned_metrics = {'mAP': 0.4}
+    after = finish(tmp_path)
+    after.dense = DetectorFacts()
+    after.load(before.data())
+    assert after.dense == before.dense and after.pruned_metrics == {'mAP': 0.4}
