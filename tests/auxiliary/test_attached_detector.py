@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from made_detectors import packed
 from mmdet.models import DetDataPreprocessor
 from mmengine.config import ConfigDict
 from mmengine.optim import OptimWrapper
-from runs import packed
 
 import mmdet_lcp  # noqa: F401
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, LayerAuxiliary

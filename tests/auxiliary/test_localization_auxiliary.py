@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from made_detectors import HEADS, build, packed, two_stage_config
 from mmengine.config import ConfigDict
-from runs import HEADS, build, packed, two_stage_config
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, LayerAuxiliary

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from made_detectors import packed
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
-from runs import packed
 from torch import nn
 
 from mmdet_lcp import CompressionError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from runs import HEADS, build
+from made_detectors import HEADS, build
 
 from mmdet_lcp.detectors.background_loss import background_loss
 from mmdet_lcp.errors import CompressionError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from runs import packed
+from made_detectors import packed
 
 from mmdet_lcp.detectors.default_boxes import _even_shares
 from mmdet_lcp.detectors.prior_boxes import PriorBoxSampler

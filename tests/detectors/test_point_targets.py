@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from runs import HEADS, STRIDES, build, packed
+from made_detectors import HEADS, STRIDES, build, packed
 
 from mmdet_lcp.detectors.background_loss import background_loss
 from mmdet_lcp.detectors.point_targets import PointTargetSampler

@@ -4,13 +4,13 @@ import copy
 
 import pytest
 import torch
+from made_detectors import HEADS, build, packed, two_stage_config
 from mmdet.models.dense_heads import YOLOXHead
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
-from runs import HEADS, build, packed, two_stage_config
 
 from mmdet_lcp.detectors.background_loss import background_loss
 from mmdet_lcp.detectors.prior_boxes import PriorBoxSampler, point_boxes

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from made_detectors import build, packed, two_stage_config
 from mmengine.structures import InstanceData
-from runs import build, packed, two_stage_config
 
 from mmdet_lcp.detectors.proposal_boxes import ProposalSampler
 

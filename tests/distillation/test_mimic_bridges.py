@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from runs import HEADS, build, ssd_config, two_stage_config
+from made_detectors import HEADS, build, ssd_config, two_stage_config
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.distillation.config import TapConfig

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from made_detectors import build, packed, ssd_config, two_stage_config
 from mmdet.models import DetDataPreprocessor
 from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
-from runs import build, packed, ssd_config, two_stage_config
 
 from mmdet_lcp.detectors.region_levels import level_rule
 from mmdet_lcp.detectors.taps import Taps

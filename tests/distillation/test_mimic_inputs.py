@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from made_detectors import packed
 from mmdet.models import DetDataPreprocessor
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from runs import packed
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.distillation.mimic_inputs import input_conversion, scaled_batch

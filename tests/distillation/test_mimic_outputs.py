@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from made_detectors import build, packed, two_stage_config
 from mmdet.structures.bbox import bbox2roi
-from runs import build, packed, two_stage_config
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.detectors.recorded_calls import recorded_calls

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from made_detectors import HEADS, SIZE, build, packed, two_stage_config
 from mmcv.ops import batched_nms
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
-from runs import HEADS, SIZE, build, packed, two_stage_config
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.detectors.region_levels import level_rule, nearest_size

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from runs import packed
+from made_detectors import packed
 from torch import nn
 
 from mmdet_lcp import CompressionError

@@ -1,6 +1,6 @@
 """A student and its teacher on a GPU that is none (tests/fake_gpu.py)."""
 
-from runs import FIXED
+from .conftest import FIXED
 
 
 def test_mimic(write_student, run_student, gpu):

@@ -13,10 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from processes import Script
-from runs import FIXED, TRAIN
+from runs import TRAIN
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
+
+from .conftest import FIXED
 
 MMENGINE_EMA = """
 custom_hooks = [

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
-from runs import FIXED
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.distillation.config import read_mimic_of
 from mmdet_lcp.distillation.mimic_bridges import blank_sample
 from mmdet_lcp.distillation.setup import MimicSetup
+
+from .conftest import FIXED
 
 SIZE = (64, 64)
 

@@ -18,6 +18,7 @@ from mmdet_lcp.pruning.problem import loss_sensitivity, selection_set
 from mmdet_lcp.pruning.problem.problem import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.updates import ExactUpdate
+from mmdet_lcp.selection import draw as draw_module
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.images import SelectionImages
 
@@ -87,7 +88,7 @@ def test_every_rank_gets_its_own_share(dense, monkeypatch, wanted, world, each):
     order = numbers(draw(dense, num_images=10))
     for rank in range(world):
         fake = SimpleNamespace(get_rank=lambda rank=rank: rank, get_world_size=lambda: world)
-        monkeypatch.setattr(selection_set, 'dist', fake)
+        monkeypatch.setattr(draw_module, 'dist', fake)
         # Every so-manieth of the same draw, from the beginning again where images run out.
         expected = [order[i % 10] for i in range(rank, each * world, world)]
         assert numbers(draw(dense, num_images=wanted)) == expected
