@@ -54,16 +54,24 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class PeakMemory:
-    """The most memory held since `reset`: the process's, or the GPU's where there is one."""
+class Meter:
+    """Time, and the most memory held, since `begin`: the process's, or the GPU's with one."""
 
-    def reset(self) -> None:
+    def __init__(self) -> None:
+        self.since = time.perf_counter()
+
+    def begin(self) -> None:
         """Begin anew; where the system cannot, the peak is that of the whole process."""
+        self.since = time.perf_counter()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
             return
         with contextlib.suppress(OSError):
             Path('/proc/self/clear_refs').write_text('5')
+
+    def seconds(self) -> float:
+        """Since `begin`."""
+        return time.perf_counter() - self.since
 
     def gigabytes(self) -> float:
         """The peak in GB (2**30 bytes)."""
@@ -80,31 +88,32 @@ class PeakMemory:
 class MeasuredRunner(PruningRunner):
     """The runner, with seconds and peak memory of each of its steps in ``measured``."""
 
+    def __init__(self, **kwargs):
+        """As `PruningRunner`'s."""
+        self.meter = Meter()
+        self.measured: list[tuple[str, float, float]] = []
+        super().__init__(**kwargs)
+
     def train(self):
         """Prune, and measure what is left over as the last step."""
-        self.memory = PeakMemory()
-        self.measured: list[tuple[str, float, float]] = []
-        self._begin()
+        self.meter.begin()
         detector = super().train()
-        self._end('retrain, measure, hand out')
+        self._step_ends('retrain, measure, hand out')
         return detector
 
-    def _prepare(self) -> None:
-        super()._prepare()
-        self._end('load, trace, measure dense')
+    def prepare(self) -> None:
+        """As `PruningRunner`'s, measured."""
+        super().prepare()
+        self._step_ends('load, trace, measure dense')
 
-    def _run_stage(self, number: int) -> None:
-        super()._run_stage(number)
-        self._end(self.stages[number].group.name)
+    def run_stage(self, number: int) -> None:
+        """As `PruningRunner`'s, measured."""
+        super().run_stage(number)
+        self._step_ends(self.job.stages[number].group.name)
 
-    def _begin(self) -> None:
-        self.memory.reset()
-        self.since = time.perf_counter()
-
-    def _end(self, step: str) -> None:
-        seconds = time.perf_counter() - self.since
-        self.measured.append((step, seconds, self.memory.gigabytes()))
-        self._begin()
+    def _step_ends(self, step: str) -> None:
+        self.measured.append((step, self.meter.seconds(), self.meter.gigabytes()))
+        self.meter.begin()
 
 
 def make_config(args: argparse.Namespace, folder: Path) -> tuple[Config, str]:
@@ -161,8 +170,8 @@ def main() -> None:
             str(work_dir / 'pruned.pth'),
             device=str(next(detector.parameters()).device),
         )
-        size = runner.image_size
-        difference = largest_difference(outputs(runner.detector, size), outputs(again, size))
+        size = runner.job.image_size
+        difference = largest_difference(outputs(runner.job.detector, size), outputs(again, size))
 
     selection = {facts.name: facts for facts in report.groups}
     rows = []

@@ -13,7 +13,10 @@ from mmdet_lcp.auxiliary import discrimination_auxiliary, localization_auxiliary
 from mmdet_lcp.chain.runner import ChainRunner  # noqa: E402
 from mmdet_lcp.distillation.runner import MimicRunner  # noqa: E402
 from mmdet_lcp.errors import CompressionError  # noqa: E402
+from mmdet_lcp.graph import Plan, apply_plan, find_groups, mask_plan  # noqa: E402
 from mmdet_lcp.pruning import criteria, updates  # noqa: E402
+from mmdet_lcp.pruning.api import prune  # noqa: E402
+from mmdet_lcp.pruning.result import PruningResult, explain, load, save  # noqa: E402
 from mmdet_lcp.pruning.runner import PruningRunner  # noqa: E402
 from mmdet_lcp.pruning.sensitivity import SensitivityRunner  # noqa: E402
 from mmdet_lcp.weight_compression import WeightCompressionRunner  # noqa: E402
@@ -22,15 +25,24 @@ __all__ = [
     'ChainRunner',
     'CompressionError',
     'MimicRunner',
+    'Plan',
+    'PruningResult',
     'PruningRunner',
     'SensitivityRunner',
     'WeightCompressionRunner',
     '__version__',
+    'apply_plan',
     'codec',
     'criteria',
     'datasets',
+    'explain',
+    'find_groups',
+    'load',
     'losses',
+    'mask_plan',
     'models',
+    'prune',
+    'save',
     'transforms',
     'updates',
 ]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import CompressionError
+from mmdet_lcp.errors import CompressionError
 
 _PICKLE_HEADS = {bytes([0x80, protocol]) for protocol in range(2, 6)}
 
@@ -85,6 +85,18 @@ def write_json(path: str | os.PathLike, data: Any) -> None:
     """
     text = json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + '\n')
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        CompressionError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise CompressionError(f'{path} cannot be read: {error}') from error
 
 
 def _plain(data: Any) -> Any:

@@ -27,9 +27,9 @@ from mmengine.registry import HOOKS
 class TellPlan(Hook):
     def after_run(self, runner):
         path = Path(__file__).with_name(f'rank{runner.rank}.json')
-        weights = {k: float(v.double().sum()) for k, v in runner.detector.state_dict().items()}
-        images = len(runner.selection_set.batches)
-        path.write_text(json.dumps([runner.plan.to_dict(), weights, images]))
+        weights = {k: float(v.double().sum()) for k, v in runner.job.detector.state_dict().items()}
+        images = len(runner.job.images.batches)
+        path.write_text(json.dumps([runner.job.plan.to_dict(), weights, images]))
 """
 TELL = """
 custom_hooks = [dict(type='mmdet_lcp.DropDegenerateBoxesHook'), dict(type='TellPlan')]

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from mmdet_lcp.pruning import runner as pruning_runner
+from mmdet_lcp.pruning import job, prepare
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / 'tools' / 'train.py'
@@ -133,10 +133,8 @@ def gpu(monkeypatch):
         return run
 
     monkeypatch.setattr('mmengine.runner.runner.get_device', lambda: 'cuda')
-    monkeypatch.setattr(pruning_runner, 'find_groups', unchecked(pruning_runner.find_groups))
-    monkeypatch.setattr(
-        pruning_runner, 'following_norms', unchecked(pruning_runner.following_norms)
-    )
+    monkeypatch.setattr(job, 'find_groups', unchecked(job.find_groups))
+    monkeypatch.setattr(prepare, 'following_norms', unchecked(prepare.following_norms))
     monkeypatch.setattr('mmdet_lcp.measure.cost.macs_by_module', lambda *_: {'': 1})
     monkeypatch.setattr('mmdet_lcp.engine.finish.paired_latency_ms', lambda *_, **__: (1.0, 1.0))
     with gpu:

@@ -1,10 +1,10 @@
 """Every pruning method on the same detector, data and budget: cells, their configs, running."""
 
-from .controls import CONTROLS
-from .jobs import Child, Start, start_process
-from .methods import Method, find_method, list_methods
-from .plan import ComparisonPlan, Request, plan_comparison
-from .run import run_comparison
+from mmdet_lcp.comparison.controls import CONTROLS
+from mmdet_lcp.comparison.jobs import Child, Start, start_process
+from mmdet_lcp.comparison.methods import Method, find_method, list_methods
+from mmdet_lcp.comparison.plan import ComparisonPlan, Request, plan_comparison
+from mmdet_lcp.comparison.run import run_comparison
 
 __all__ = [
     'CONTROLS',

@@ -13,13 +13,12 @@ from mmdet_lcp.auxiliary.base import StageAttachment
 from mmdet_lcp.auxiliary.discrimination_auxiliary import DiscriminationAuxiliary
 from mmdet_lcp.auxiliary.localization_auxiliary import LocalizationAuxiliary
 from mmdet_lcp.coverage.synthetic import synthetic_batch
-from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import ChannelGroup, Plan, axis_sizes
+from mmdet_lcp.graph import ChannelGroup, axis_sizes
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.graph.stage import Stage
-from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.criteria import (
     DCP,
     FPGM,
@@ -34,7 +33,7 @@ from mmdet_lcp.pruning.criteria import (
     Taylor,
     ThiNet,
 )
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate, Update
@@ -156,23 +155,19 @@ def _run(
     if is_two_stage(dense):
         regions = proposed_regions(dense, inputs, samples, REGIONS)
     images = SelectionImages(inputs, None, samples, regions)
-    criterion, update = method.criterion(), method.update()
-    none = PhaseConfig(max_epochs=0)
-    pruning = PruningConfig(criterion, update, none, none)
-    totals, plan = axis_sizes(dense, groups), Plan()
-    selection = SelectionSet([images], CACHE, norms=following_norms(dense, (size, size)))
-    selection.expect([member.path for group in groups for member in group.consumers], dense)
-    for group in groups:
-        stage = Stage(group, group.channels // 2, max(group.channels // 2, 1))
+    config = RemovalConfig(criterion=method.criterion(), update=method.update())
+    halves = [Stage(group, group.channels // 2, max(group.channels // 2, 1)) for group in groups]
+    totals = axis_sizes(dense, groups)
+    job = PruningJob(dense, detector, (size, size), list(groups), halves, [], totals, seed=0)
+    job.see(SelectionSet([images], CACHE, norms=following_norms(dense, (size, size))))
+    for stage in halves:
         try:
             trained = _attached(method, detector, stage, images, facts)
-            removal = remove_channels(
-                stage, pruning, Objective(), selection, dense, detector, plan, totals, 0, trained
-            )
-            plan = removal.plan
+            removal = remove_channels(job, stage, config, 0, trained)
+            job.take(removal.plan, removal.facts)
             facts.groups += 1
         except CompressionError as error:
-            facts.failures[group.name] = ' '.join(str(error).split())[:300]
+            facts.failures[stage.group.name] = ' '.join(str(error).split())[:300]
     with torch.no_grad():
         outputs = [t for t in tree_leaves(images.run(detector.eval())) if isinstance(t, Tensor)]
     if not all(output.isfinite().all() for output in outputs):

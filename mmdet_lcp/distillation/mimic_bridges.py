@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmdet_lcp.detectors.taps import Taps
 from mmdet_lcp.distillation.mimic_teacher import as_maps, places, run_feature_layers
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.models.feature_transform import FeatureTransform
 from mmdet_lcp.modes import in_eval
 
@@ -107,7 +108,7 @@ def find_maps(detector: nn.Module, path: str, size: tuple[int, int], whose: str)
     Raises:
         CompressionError: there is no such module, or it gives no maps.
     """
-    image = torch.zeros(1, 3, *size, device=next(detector.parameters()).device)
+    image = example_image(detector, size)
     try:
         taps = Taps(detector, [path])
     except CompressionError as error:

@@ -7,30 +7,58 @@ files are, and what a report tells of the way there, is for subclasses to say.
 import io
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from mmdet_lcp.engine.command_line import command_line
-from mmdet_lcp.engine.phased_runner import PhasedRunner
+from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.state import RunState
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost, paired_latency_ms
 from mmdet_lcp.report.pictures import detections_side_by_side
 from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
 from mmdet_lcp.report.report_pages import summary_text, write_report
 
 
+class FinishingRunner(Protocol):
+    """What the end of a run needs of its runner: data, folder, seed, and ways to measure."""
+
+    work_dir: str
+    seed: int
+    state: RunState
+    logger: Any
+    train_dataloader: Any
+    val_loop: Any
+    test_loop: Any
+
+    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
+        """See `PhasedRunner.evaluate`."""
+
+    def record(self, step: str, detector: nn.Module, name: str | None = None) -> None:
+        """See `StagedRunner.record`."""
+
+    def stage_data(self, **more: Any) -> dict[str, Any]:
+        """See `StagedRunner.stage_data`."""
+
+
 class Finish(ABC):
     """Measures and reports for one runner.
 
     Args:
-        runner: the runner; it has its dense detector.
+        runner: evaluates, and knows data, folder and seed.
+        dense: the detector that the run began with.
+        image_size: (height, width) in pixels.
     """
 
-    def __init__(self, runner: PhasedRunner) -> None:
+    def __init__(
+        self, runner: FinishingRunner, dense: nn.Module, image_size: tuple[int, int]
+    ) -> None:
         self.runner = runner
         self.work_dir = Path(runner.work_dir)
+        self.image_size = image_size
+        self.dense_detector = dense
         self.dense = DetectorFacts()
 
     @abstractmethod
@@ -62,7 +90,7 @@ class Finish(ABC):
 
     def measure_dense(self) -> None:
         """Measure the detector that the run begins with."""
-        self.dense = self._measure(self.runner.dense)
+        self.dense = self._measure(self.dense_detector)
 
     def data(self) -> dict[str, Any]:
         """What `load` takes."""
@@ -72,11 +100,11 @@ class Finish(ABC):
         """Take the measurements of an earlier process."""
         self.dense = DetectorFacts(**data['dense'])
 
-    def run(self, seconds: float) -> nn.Module:
+    def run(self, progress: Progress) -> nn.Module:
         """Hand out the compressed detector and report; returns it as it was read back.
 
         Args:
-            seconds: wall time of the run so far.
+            progress: the run's record; the final measurement is added to it.
         """
         runner = self.runner
         meta = {'dataset_meta': _plain(runner.train_dataloader.dataset.metainfo)}
@@ -86,15 +114,15 @@ class Finish(ABC):
         compressed = self._measure(detector)
         compressed.file_bytes = self.file.stat().st_size
         self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
-            runner.dense, detector, runner.image_size
+            self.dense_detector, detector, self.image_size
         )
         report = Report(
             seed=runner.seed,
             command=command_line(),
-            seconds=seconds,
+            seconds=progress.seconds,
             dense=self.dense,
             compressed=compressed,
-            steps=runner.steps,
+            steps=progress.steps,
             **self.told(compressed),
         )
         on_main(lambda: self._write(report, detector))
@@ -115,7 +143,7 @@ class Finish(ABC):
         runner = self.runner
         loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
         detections_side_by_side(
-            runner.dense, detector, loop.dataloader.dataset, self.work_dir / DETECTIONS_PNG
+            self.dense_detector, detector, loop.dataloader.dataset, self.work_dir / DETECTIONS_PNG
         )
         write_report(report, self.work_dir)
         runner.state.save_stage(runner.stage_data(finished=True))
@@ -123,12 +151,11 @@ class Finish(ABC):
         runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
 
     def _measure(self, detector: nn.Module) -> DetectorFacts:
-        runner = self.runner
         return DetectorFacts(
             metrics=self.metrics(detector),
-            backbone_macs=backbone_macs(detector, runner.image_size),
+            backbone_macs=backbone_macs(detector, self.image_size),
             file_bytes=_weight_bytes(detector),
-            **detector_cost(detector, runner.image_size),
+            **detector_cost(detector, self.image_size),
         )
 
 

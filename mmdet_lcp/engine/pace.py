@@ -11,9 +11,11 @@ class Pace:
     Args:
         stages: stages of the whole run.
         iterations: training iterations of the whole run.
+
+    Both may be set later, when the run has been laid out.
     """
 
-    def __init__(self, stages: int, iterations: int) -> None:
+    def __init__(self, stages: int = 0, iterations: int = 0) -> None:
         self.stages = stages
         self.iterations = iterations
         self._training = self._other = 0.0

@@ -4,6 +4,7 @@ What is trained, and what happens between two phases, is for subclasses to say.
 """
 
 import copy
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from torch import nn
 
 from mmdet_lcp import compat
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
+from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
@@ -25,6 +27,13 @@ from mmdet_lcp.engine.state import RunState, fingerprint
 from mmdet_lcp.errors import CompressionError
 
 
+@dataclass
+class _Cursor:
+    """Which phase is being trained, if any."""
+
+    phase: int | None = None
+
+
 class PhasedRunner(PlainCheckpoints, Runner):
     """Trains in phases.
 
@@ -32,8 +41,8 @@ class PhasedRunner(PlainCheckpoints, Runner):
 
     Attributes:
         state: what is on disk.
-        phases: pieces of training, in order; set by `plan_phases`.
-        pace: how long things take; set by the subclass.
+        phases: pieces of training, in order; filled by `plan_phases`.
+        pace: how long things take.
         state_folder: where in the work_dir the state is kept; set by the subclass.
         saves_checkpoints: whether mmengine's checkpoints are written in the last phase.
 
@@ -41,15 +50,15 @@ class PhasedRunner(PlainCheckpoints, Runner):
         CompressionError: something in config, checkpoint or data has to be mended first.
     """
 
-    pace: Pace
     state_folder: ClassVar[str]
     saves_checkpoints: ClassVar[bool] = True
 
     def __init__(self, **kwargs: Any) -> None:
         self.state = RunState(kwargs['work_dir'], self.state_folder)
         self._continue = bool(kwargs.get('resume'))
-        self._phase: int | None = None
         self.phases: list[Phase] = []
+        self.pace = Pace()
+        self._cursor = _Cursor()
         check_runner_keys(kwargs, resumed=self._continue and self.state.exists)
         randomness = dict(kwargs.get('randomness') or {})
         if self._continue and self.state.exists:
@@ -65,6 +74,16 @@ class PhasedRunner(PlainCheckpoints, Runner):
         kwargs['randomness'] = randomness
         super().__init__(**kwargs)
 
+    def load_dense(self) -> tuple[nn.Module, nn.Module]:
+        """The trained detector, and a frozen copy of it."""
+        detector = unwrap(self.model)
+        if self.state.exists:
+            with self.state.reading('dense.pth') as checkpoint:
+                load_detector(detector, checkpoint)
+        else:
+            load_detector(detector, self._load_from)
+        return detector, copy.deepcopy(detector).eval().requires_grad_(False)
+
     def build_phase_loop(self) -> None:
         """Build the training data loader and the loop over it."""
         loader = {**self._train_dataloader, 'persistent_workers': False}
@@ -74,10 +93,16 @@ class PhasedRunner(PlainCheckpoints, Runner):
             self._train_loop = PhaseTrainLoop(self, loader)
         DropDegenerateBoxesHook().before_train(self)
 
-    def plan_phases(self, configs: list[PhaseConfig]) -> None:
-        """Lay out all training of the run."""
-        self.phases = schedule_phases(configs, len(self.train_dataloader))
+    def plan_phases(self, configs: list[PhaseConfig], stages: int) -> None:
+        """Lay out all training of the run, and what its pace counts by.
+
+        Args:
+            configs: of each phase.
+            stages: how many stages the run has.
+        """
+        self.phases[:] = schedule_phases(configs, len(self.train_dataloader))
         self._train_loop.plan(self.phases)
+        self.pace.stages, self.pace.iterations = stages, self.max_iters
         self._tell_unread_rate()
 
     def _tell_unread_rate(self) -> None:
@@ -93,12 +118,12 @@ class PhasedRunner(PlainCheckpoints, Runner):
     def train_phase(self, number: int, model: nn.Module) -> None:
         """Train a model through phase ``number``, from where an earlier process left it."""
         phase = self.phases[number]
-        self._phase = number
+        self._cursor.phase = number
         if self.distributed:
             model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
         self.model = model
         if phase.iters == 0:
-            self._phase = None
+            self._cursor.phase = None
             return
         for key in [k for k in self.message_hub.log_scalars if k.startswith('train/loss')]:
             del self.message_hub.log_scalars[key]  # means over the last losses end with a phase
@@ -120,7 +145,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
             loop.run_phase(phase)
         for hook in averages:
             hook._swap_ema_parameters()
-        self._phase = None
+        self._cursor.phase = None
 
     def _optimizer_cfg(self, config: PhaseConfig) -> Config:
         optimizer = copy.deepcopy(self.cfg.optim_wrapper)
@@ -138,7 +163,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
     def save_progress(self) -> None:
         """Write down the training that is under way; the loop calls it after every epoch."""
         data = {
-            'phase': self._phase,
+            'phase': self._cursor.phase,
             'epoch': self.train_loop.epoch,
             'iter': self.train_loop.iter,
             'meta': {},
@@ -192,10 +217,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
         average of weights is kept inside a phase, since shapes may change after it.
         """
         hooks = self._hooks
-        last = self._phase is not None and self._phase == len(self.phases) - 1
+        phase = self._cursor.phase
+        last = phase is not None and phase == len(self.phases) - 1
         left_out = (
             *([] if last and self.saves_checkpoints else [CheckpointHook]),
-            *([EMAHook] if self._phase is None else []),
+            *([EMAHook] if phase is None else []),
         )
         self._hooks = [hook for hook in hooks if not isinstance(hook, left_out)]
         try:

@@ -3,6 +3,7 @@
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.groups import ChannelGroup, groups_of
 from mmdet_lcp.graph.tracing import ChannelTrace
@@ -19,7 +20,7 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
     Raises:
         CompressionError: the detector's forward pass cannot be traced.
     """
-    example = next(detector.parameters()).new_zeros(1, 3, *image_size)
+    example = example_image(detector, image_size)
     trace = ChannelTrace()
     try:
         trace.run(detector, lambda: tensor_forward(detector, example))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.modes import in_eval
 
@@ -19,7 +20,7 @@ def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[st
         Path of the norm by path of the convolution or linear layer. A layer that runs several
         times (a shared head), or whose output something else reads too, is left out.
     """
-    example = next(detector.parameters()).new_zeros(1, 3, *image_size)
+    example = example_image(detector, image_size)
     writers: dict[int, str] = {}
     outputs: list[Tensor] = []  # kept alive, so that no two share an identity
     runs: dict[str, int] = {}

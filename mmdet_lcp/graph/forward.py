@@ -4,6 +4,7 @@ mmdet's ``mode='tensor'`` lets a two-stage detector choose its proposals by NMS,
 of the weights changes which regions its heads see, and how many. Here the regions can be given.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,11 @@ def is_two_stage(detector: nn.Module) -> bool:
     return getattr(detector, 'roi_head', None) is not None
 
 
+def takes_mode(model: nn.Module) -> bool:
+    """Whether a model has mmengine's forward, with a mode; others have one on images alone."""
+    return 'mode' in inspect.signature(model.forward).parameters
+
+
 def tensor_forward(
     detector: nn.Module,
     inputs: Tensor,
@@ -35,8 +41,8 @@ def tensor_forward(
     Gradients are on or off as the caller has them; so is train or eval mode.
 
     Args:
-        detector: an mmdet detector, or any module with its forward.
-        inputs: preprocessed images, (N, 3, H, W).
+        detector: an mmdet detector, any module with its forward, or with one on images alone.
+        inputs: preprocessed images, (N, C, H, W).
         data_samples: their mmdet samples; by default such as say that images are not padded.
         regions: what the heads of a two-stage detector run on; by default `default_regions`.
 
@@ -46,9 +52,10 @@ def tensor_forward(
     """
     if data_samples is None:
         if not isinstance(detector, BaseDetector):
-            return detector.forward(inputs, mode='tensor')
-        height, width = map(int, inputs.shape[-2:])  # numbers, where a tracer has tensors
-        data_samples = [_plain_sample((height, width)) for _ in inputs]
+            return detector(inputs, mode='tensor') if takes_mode(detector) else detector(inputs)
+        data_samples = plain_samples(inputs)
+    if not takes_mode(detector):
+        return detector(inputs)
     if not is_two_stage(detector):
         return detector.forward(inputs, data_samples, mode='tensor')
     features = detector.extract_feat(inputs)
@@ -64,6 +71,12 @@ def default_regions(inputs: Tensor) -> Regions:
     """The squares of `SIDES` at the top left of each of a batch's images."""
     boxes = inputs.new_tensor([[2, 2, 2 + side, 2 + side] for side in SIDES])
     return Regions([boxes] * len(inputs))
+
+
+def plain_samples(inputs: Tensor) -> list[DetDataSample]:
+    """Mmdet samples that say of each of a batch's images that it is not padded."""
+    height, width = map(int, inputs.shape[-2:])  # numbers, where a tracer has tensors
+    return [_plain_sample((height, width)) for _ in inputs]
 
 
 def _plain_sample(shape: tuple[int, int]) -> DetDataSample:

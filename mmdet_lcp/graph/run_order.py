@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.modes import in_eval
 
@@ -47,7 +48,7 @@ def run_order(detector: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> 
     Raises:
         CompressionError: the detector does not run on such an image.
     """
-    example = next(detector.parameters()).new_zeros(1, 3, *image_size).requires_grad_()
+    example = example_image(detector, image_size).requires_grad_()
     order: dict[str, None] = {}
     norms: dict[str, str] = {}
     made: dict[object, str] = {}  # a node of autograd's graph, by which layer

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import default_regions, tensor_forward
 from mmdet_lcp.graph.groups import ChannelGroup
 from mmdet_lcp.graph.plan import Plan
@@ -38,8 +39,7 @@ def tried(
         groups: found on it.
         image_size: (height, width) of the image, in pixels.
     """
-    noise = torch.Generator().manual_seed(0)
-    image = torch.randn(1, 3, *image_size, generator=noise).to(next(detector.parameters()))
+    image = example_image(detector, image_size, torch.Generator().manual_seed(0))
     open_ = [group for group in groups if group.obstacle is None]
     wrong = _wrong(detector, open_, image)
     return [

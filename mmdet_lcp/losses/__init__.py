@@ -1,7 +1,7 @@
 """The losses of the compression methods, as pure functions and small modules."""
 
-from .auxiliary_loss import LocalizationAwareLoss
-from .feature_mimic_loss import FeatureMimicLoss, MapPair
-from .reconstruction_loss import reconstruction_loss
+from mmdet_lcp.losses.auxiliary_loss import LocalizationAwareLoss
+from mmdet_lcp.losses.feature_mimic_loss import FeatureMimicLoss, MapPair
+from mmdet_lcp.losses.reconstruction_loss import reconstruction_loss
 
 __all__ = ['FeatureMimicLoss', 'LocalizationAwareLoss', 'MapPair', 'reconstruction_loss']

@@ -21,6 +21,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.example import input_channels
 from mmdet_lcp.modes import in_eval
 
 
@@ -258,8 +259,8 @@ def _prepare(
     """Return what to run, in the detector's own modes, and a preprocessed noise image for it."""
     if len(input_shape) != 2 or not all(isinstance(n, int) and n > 0 for n in input_shape):
         raise CompressionError(f'input_shape is (height, width) in pixels, not {input_shape!r}.')
-    noise = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (3, *input_shape), generator=noise, dtype=torch.uint8)
+    noise, channels = torch.Generator().manual_seed(0), input_channels(detector)
+    image = torch.randint(0, 256, (channels, *input_shape), generator=noise, dtype=torch.uint8)
     shape = tuple(input_shape)
     meta = dict(img_shape=shape, ori_shape=shape, pad_shape=shape, scale_factor=(1.0, 1.0))
     sample = DetDataSample(metainfo=dict(**meta, batch_input_shape=shape, img_id=0))

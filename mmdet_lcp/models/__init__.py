@@ -1,13 +1,13 @@
 """What mmdet lacks: backbones, and the factories that rebuild compressed detectors."""
 
-from .binary_input_detector import binary_input_detector
-from .feature_transform import FeatureTransform
-from .mobilenet_v1 import MobileNetV1
-from .narrow_vgg import NarrowVGG
-from .pruned_detector import pruned_detector
-from .shufflenet_v1 import ShuffleNetV1
-from .upsampled_backbone import UpsampledBackbone
-from .vgg import VGG
+from mmdet_lcp.models.binary_input_detector import binary_input_detector
+from mmdet_lcp.models.feature_transform import FeatureTransform
+from mmdet_lcp.models.mobilenet_v1 import MobileNetV1
+from mmdet_lcp.models.narrow_vgg import NarrowVGG
+from mmdet_lcp.models.pruned_detector import pruned_detector
+from mmdet_lcp.models.shufflenet_v1 import ShuffleNetV1
+from mmdet_lcp.models.upsampled_backbone import UpsampledBackbone
+from mmdet_lcp.models.vgg import VGG
 
 __all__ = [
     'VGG',

@@ -13,9 +13,8 @@ from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.models.feature_transform import FeatureTransform
 from mmdet_lcp.registry import MODELS
-
-from .feature_transform import FeatureTransform
 
 UPSAMPLING = ('deconv', 'resize')
 

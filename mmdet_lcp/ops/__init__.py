@@ -1,5 +1,5 @@
 """Operators that losses and attachments share."""
 
-from .roi_align import roi_align
+from mmdet_lcp.ops.roi_align import roi_align
 
 __all__ = ['roi_align']

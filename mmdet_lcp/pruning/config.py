@@ -50,9 +50,9 @@ class RetrainConfig(PhaseConfig):
             )
 
 
-@dataclass
-class PruningConfig:
-    """How a detector is pruned.
+@dataclass(kw_only=True)
+class RemovalConfig:
+    """Which groups of a detector lose how many channels, and by what.
 
     Attributes:
         layers: regular expression, or several, searched in the path of a group's first producer.
@@ -69,26 +69,16 @@ class PruningConfig:
         channel_divisor: the number of channels that stay is a multiple of this, >= 1.
         min_channels: at least so many channels of a group stay, >= 1.
         criterion: picks the channels (`CRITERIA`).
-        update: changes the next kernels after a selection (`UPDATES`).
-        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        update: changes the weights of the consuming layers after a selection (`UPDATES`).
         objective: weights of the loss that criterion and update see.
         selection: the images on which channels are scored.
-        finetune: training of detector and attachment before each group is pruned.
-        retrain: training of the whole pruned detector at the end.
         norm_statistics: what becomes of the batch norms' running statistics before the
             retraining: ``'keep'``, ``'recalibrate'`` on the selection images, or ``'best'``, the
             one of the two with the smaller loss there.
-        evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
-            the validation set, and once before the retraining, ``'pruned'``, on the set that the
-            dense and the final detector are measured on in any case.
-        method: the name that reports show; ``None`` takes the criterion's.
     """
 
     criterion: Criterion
     update: Update
-    finetune: PhaseConfig
-    retrain: RetrainConfig
-    attachment: Any = None
     layers: str | Sequence[str] = r'^backbone\.'
     stages: Sequence[int] | None = None
     kinds: Sequence[str] = ('single',)
@@ -99,8 +89,6 @@ class PruningConfig:
     objective: Objective = field(default_factory=Objective)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     norm_statistics: str = 'best'
-    evaluate: Sequence[str] = ('selected', 'finetuned', 'pruned')
-    method: str | None = None
 
     def check(self) -> None:
         """Raise a CompressionError for a value out of range."""
@@ -125,14 +113,6 @@ class PruningConfig:
                 f"{KEY}.norm_statistics={self.norm_statistics!r}: use 'keep', 'recalibrate' or "
                 "'best'"
             )
-        moments = {'selected', 'finetuned', 'pruned'}
-        if not _is_list(self.evaluate) or not set(self.evaluate) <= moments:
-            raise CompressionError(
-                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
-                "and 'pruned' can be listed"
-            )
-        self.finetune.check(f'{KEY}.finetune')
-        self.retrain.check(f'{KEY}.retrain')
         self.selection.check(f'{KEY}.selection')
 
     def _check_kinds(self) -> None:
@@ -172,6 +152,39 @@ class PruningConfig:
     def layer_patterns(self) -> list[str]:
         """The regular expressions of `layers`."""
         return [self.layers] if isinstance(self.layers, str) else list(self.layers)
+
+
+@dataclass(kw_only=True)
+class PruningConfig(RemovalConfig):
+    """The `pruning` key of a config: what is removed, and the training around it.
+
+    Attributes:
+        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        finetune: training of detector and attachment before each group is pruned.
+        retrain: training of the whole pruned detector at the end.
+        evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
+            the validation set, and once before the retraining, ``'pruned'``, on the set that the
+            dense and the final detector are measured on in any case.
+        method: the name that reports show; ``None`` takes the criterion's.
+    """
+
+    finetune: PhaseConfig
+    retrain: RetrainConfig
+    attachment: Any = None
+    evaluate: Sequence[str] = ('selected', 'finetuned', 'pruned')
+    method: str | None = None
+
+    def check(self) -> None:
+        """Raise a CompressionError for a value out of range."""
+        super().check()
+        moments = {'selected', 'finetuned', 'pruned'}
+        if not _is_list(self.evaluate) or not set(self.evaluate) <= moments:
+            raise CompressionError(
+                f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
+                "and 'pruned' can be listed"
+            )
+        self.finetune.check(f'{KEY}.finetune')
+        self.retrain.check(f'{KEY}.retrain')
 
     @classmethod
     def from_cfg(cls, cfg: Mapping[str, Any]) -> 'PruningConfig':

@@ -2,31 +2,32 @@
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdet.registry import MODELS
+from mmengine.config import Config
 from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
-from mmdet_lcp.engine.finish import Finish
+from mmdet_lcp.engine.finish import Finish, FinishingRunner
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
+from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
-
-if TYPE_CHECKING:
-    from mmdet_lcp.pruning.runner import PruningRunner
 
 
 class PruningFinish(Finish):
     """Measures and reports for a `PruningRunner`.
 
     Args:
-        runner: the runner; it has its dense detector.
+        runner: see `Finish`.
+        job: the detectors, the plan, and what became of each group.
+        cfg: the run's config.
+        method: the name of the method.
     """
 
-    runner: 'PruningRunner'
-
-    def __init__(self, runner: 'PruningRunner') -> None:
-        super().__init__(runner)
+    def __init__(self, runner: FinishingRunner, job: PruningJob, cfg: Config, method: str) -> None:
+        super().__init__(runner, job.dense, job.image_size)
+        self.job, self.cfg, self.method = job, cfg, method
         self.pruned_metrics: dict[str, float] = {}
 
     def measure_pruned(self, detector: nn.Module) -> None:
@@ -49,31 +50,28 @@ class PruningFinish(Finish):
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """See `delivery.deliver`."""
-        runner = self.runner
-        deliver(runner.cfg, runner.detector, runner.plan, self.work_dir, meta)
+        deliver(self.cfg, self.job.detector, self.job.plan, self.work_dir, meta)
 
     def read_back(self) -> nn.Module:
         """The pruned detector, built and loaded as any user of it would."""
-        runner = self.runner
-        cfg = pruned_config(runner.cfg, runner.plan, self.work_dir)
+        cfg = pruned_config(self.cfg, self.job.plan, self.work_dir)
         detector = MODELS.build(copy.deepcopy(cfg.model))
         load_detector(detector, self.work_dir / PRUNED_WEIGHTS)
-        return detector.to(next(runner.dense.parameters()).device).eval()
+        return detector.to(next(self.job.dense.parameters()).device).eval()
 
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """Method, groups, what was left alone, and the target."""
-        runner = self.runner
         return dict(
-            method=runner.pruning.method or type(runner.pruning.criterion).__name__,
-            groups=runner.group_facts,
-            skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
+            method=self.method,
+            groups=self.job.facts,
+            skipped=[SkippedLayer(item.name, item.reason) for item in self.job.skipped],
             pruned_metrics=self.pruned_metrics,
             target=self._target(compressed),
         )
 
     def _target(self, compressed: DetectorFacts) -> TargetFacts | None:
         """What was asked for and what has come of it, if there was a target."""
-        allocation = self.runner.allocation
+        allocation = self.job.allocation
         if allocation is None:
             return None
         key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost

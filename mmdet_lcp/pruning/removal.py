@@ -5,91 +5,98 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan, mask_plan
-from mmdet_lcp.graph.plan import Totals
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.graph.surgery import needs_fresh_inputs
-from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.config import RemovalConfig
+from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.problem import Objective
-from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.report.report import GroupFacts
 
 
-@dataclass
+@dataclass(frozen=True)
 class Removal:
     """What became of a group.
 
     Attributes:
+        stage: the group, and how many of its channels were to stay.
         plan: what stays of the detector, this group included.
         keep: the group's channels that stay.
         log: figures of the criterion and of the update.
         seconds: that the criterion took.
     """
 
+    stage: Stage
     plan: Plan
     keep: list[int]
     log: dict[str, float]
     seconds: float
 
+    @property
+    def facts(self) -> GroupFacts:
+        """The group's line in a report."""
+        unit = self.stage.group.unit
+        return GroupFacts(
+            self.stage.group.name,
+            self.stage.group.channels * unit,
+            self.stage.asked * unit,
+            len(self.keep) * unit,
+            self.seconds,
+            self.log,
+        )
+
 
 def remove_channels(
+    job: PruningJob,
     stage: Stage,
-    pruning: PruningConfig,
-    objective: Objective,
-    selection_set: SelectionSet,
-    dense: nn.Module,
-    detector: nn.Module,
-    plan: Plan,
-    totals: Totals,
+    config: RemovalConfig,
     seed: int,
-    trained: Mapping[str, Any],
+    trained: Mapping[str, Any] | None = None,
+    objective: Objective | None = None,
 ) -> Removal:
-    """Remove a group's channels from a detector, in place; the same on every rank.
+    """Remove a group's channels from the job's detector, in place; the same on every rank.
+
+    The job's records stay as they are: see `PruningJob.plan` and `PruningJob.facts`.
 
     Args:
+        job: the detector, and what has been pruned of it so far.
         stage: the group, and how many of its channels stay.
-        pruning: criterion and update.
-        objective: weights of the loss that both see.
-        selection_set: the images.
-        dense: the original detector.
-        detector: the present one.
-        plan: what has been pruned of it so far.
-        totals: sizes of the original detector's axes.
+        config: criterion and update.
         seed: for criteria that draw at random.
-        trained: what was trained along, as `SelectionSet.problem` takes it.
+        trained: what was trained along, as `SelectionSet.problem` takes it; nothing by default.
+        objective: weights of the loss that both see; the config's by default.
 
     Raises:
         CompressionError: the criterion keeps a number of channels that it may not.
     """
     began = time.time()
-    problem = selection_set.problem(
+    problem = job.images.problem(
         stage.group,
-        dense,
-        detector,
-        plan,
-        objective,
+        job.dense,
+        job.detector,
+        job.plan,
+        objective or config.objective,
         seed=seed,
-        needs_metrics=pruning.criterion.needs_metrics,
+        needs_metrics=config.criterion.needs_metrics,
         round_up=stage.round_up,
-        **trained,
+        **(trained or {'auxiliary': None}),
     )
-    selection = pruning.criterion.select(problem, stage.keep)
+    selection = config.criterion.select(problem, stage.keep)
     seconds = time.time() - began
     keep = on_main(lambda: selection.keep)
     check_count(stage, keep)
     removed = sorted(set(range(stage.group.channels)) - set(keep))
-    left = plan.remove(stage.group, removed, totals)
+    left = job.plan.remove(stage.group, removed, job.totals)
     if selection.kernels is not None:
         problem.write(selection.kernels)
-    mask_plan(detector, left, done=plan)
-    if needs_fresh_inputs(detector, stage.group):
+    mask_plan(job.detector, left, done=job.plan)
+    if needs_fresh_inputs(job.detector, stage.group):
         problem.inputs_changed()
-    log = {**selection.log, **pruning.update.apply(problem, keep)}
-    apply_plan(detector, left, done=plan)
-    return Removal(left, keep, log, seconds)
+    log = {**selection.log, **config.update.apply(problem, keep)}
+    apply_plan(job.detector, left, done=job.plan)
+    return Removal(stage, left, keep, log, seconds)
 
 
 def check_count(stage: Stage, keep: list[int]) -> None:

@@ -5,6 +5,7 @@ an auxiliary network on the next layer, select the channels that stay, update th
 kernels, remove the others; at the end, retrain. Which criterion selects is a matter of config.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,19 @@ from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, Attachment
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
-from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phased_runner import on_cpu
-from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
-from mmdet_lcp.graph.following_norms import following_norms
+from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.finish import PruningFinish
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
-from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.prepare import left_alone, prepare_job
 from mmdet_lcp.pruning.removal import remove_channels
-from mmdet_lcp.pruning.stages import choose_stages, with_counts
-from mmdet_lcp.pruning.targets.planner import Allocation, TargetPlanner
-from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
+from mmdet_lcp.pruning.share_out import share_out
+from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.report.report import GroupFacts
 from mmdet_lcp.seeds import derive, seeded
@@ -59,260 +57,189 @@ class PruningRunner(StagedRunner):
             cfg[KEY]['ratio'] = self.pruning.ratio
         super().__init__(**kwargs)
 
-    def _prepare(self) -> None:
+    @cached_property
+    def job(self) -> PruningJob:
+        """See `StagedRunner.job`: the groups that lose channels, and how many of them stay."""
+        self.build_phase_loop()
+        detector, dense = self.load_dense()
+        self._check_ranks()
+        target = self.pruning.target
+        job = prepare_job(
+            self, detector, dense, self.pruning, self._tell_stages if target is None else _silent
+        )
+        if target is not None:
+            job.share_out(self._allocation(job))
+            self._tell_stages(job)
+            self.logger.info(str(job.allocation))
+        return job
+
+    @cached_property
+    def finish(self) -> PruningFinish:
+        """See `StagedRunner.finish`."""
+        method = self.pruning.method or type(self.pruning.criterion).__name__
+        return PruningFinish(self, self.job, self.cfg, method)
+
+    @cached_property
+    def rounds(self) -> list[int]:
+        """How often the attachment trains along before each stage; 0 where it goes on."""
+        attachment, stages = self.pruning.attachment, self.job.stages
+        return [1] * len(stages) if attachment is None else attachment.rounds(stages)
+
+    @cached_property
+    def mimic(self) -> MimicSetup | None:
+        """What the retraining needs of a teacher."""
+        config = self.pruning.retrain.mimic
+        if config is None:
+            return None
+        job = self.job
+        classes = (self.train_dataloader.dataset.metainfo or {}).get('classes')
+        where = f'{KEY}.retrain.mimic'
+        setup = MimicSetup(config, where, self.cfg, self.work_dir, job.dense, classes)
+        setup.check(job.detector, job.image_size)
+        return setup
+
+    def prepare(self) -> None:
         """Everything that must be right before hours of training begin."""
-        self._prepare_groups()
-        allocation = None
-        if self.pruning.target is not None:
-            allocation = self._share_out()
-            self.stages, whole = with_counts(self.stages, allocation.counts)
-            self.skipped += whole
-            self._tell_stages()
-            self.logger.info(str(allocation))
-        self.rounds = [1] * len(self.stages)
-        if self.pruning.attachment is not None:
-            self.rounds = self.pruning.attachment.rounds(self.stages)
-        consumers = [m.path for stage in self.stages for m in stage.group.consumers]
-        self.selection_set.expect(consumers, self.dense)
+        job = self.job
+        self.mimic  # noqa: B018  is checked when it is first asked for
         finetunes = [self.pruning.finetune.times(rounds) for rounds in self.rounds]
-        self.plan_phases([*finetunes, self.pruning.retrain])
-        self.pace = Pace(len(self.stages), self.max_iters)
+        self.plan_phases([*finetunes, self.pruning.retrain], len(job.stages))
         on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
-        if allocation is not None:
-            on_main(lambda: self.state.save_target(allocation.to_dict()))
-        self.allocation = allocation
+        if job.allocation is not None:
+            on_main(lambda: self.state.save_target(job.allocation.to_dict()))
         self.call_hook('before_run')
-        self._finish = PruningFinish(self)
         self._restore()
 
-    def _prepare_groups(self) -> None:
-        """The dense detector, the groups that lose channels, and the selection images."""
-        self.build_phase_loop()
-        self._load_dense()
-        self._mimic = self._mimic_setup()
-        self.groups = find_groups(self.detector, self.image_size)
-        self.stages, self.skipped = choose_stages(self.detector, self.groups, self.pruning)
-        self.totals = axis_sizes(self.detector, [stage.group for stage in self.stages])
-        for stage in self.stages:
-            self.pruning.criterion.check(self.dense, stage.group)
-            self.pruning.update.check(self.dense, stage.group)
-        if self.pruning.target is None:
-            self._tell_stages()
-        sampler = None
-        attachment = self.pruning.attachment
-        if attachment is not None:
-            sampler = attachment.sampler(self.dense)
-            attachment.check(self.detector, self.stages)
-            self._check_ranks()
-        self.message_hub.update_info('epoch', 0)  # some heads match by it
-        loader = self.train_dataloader
-        with readable('train_dataloader'):
-            self.selection_set = SelectionSet.draw(
-                loader.dataset,
-                self.dense,
-                self.pruning.selection,
-                loader.batch_size or self._train_dataloader['batch_size'],
-                self.seed,
-                sampler,
-                following_norms(self.dense, self.image_size),
-            )
-        consumers = [m.path for stage in self.stages for m in stage.group.consumers]
-        self.selection_set.expect(consumers, self.dense)
-
-    def _share_out(self) -> Allocation:
+    def _allocation(self, job: PruningJob) -> Allocation:
         """How many channels of each group stay, so that the target is met; told once a run."""
         saved = on_main(self.state.load_target)
         if saved is not None:
             return Allocation(**saved)
-        pruning = self.pruning
-        planner: TargetPlanner | None = None
-
-        def prepare() -> None:
-            nonlocal planner
-            planner = TargetPlanner(
-                pruning.target,
-                self.stages,
-                self.dense,
-                self.image_size,
-                Path(self.work_dir),
-                self.logger.info,
-            )
-
-        on_main(prepare)
-        costs = group_removal_costs(
-            pruning.criterion,
-            self.selection_set,
-            pruning.objective,
-            self.dense,
-            self.detector,
-            self.stages,
-            self.seed,
-            self.logger.info,
-        )
-        priced = pruning.criterion.priced
-        found = on_main(lambda: planner.share_out(costs, priced).to_dict())
-        return Allocation(**found)
+        return share_out(job, self.pruning, Path(self.work_dir), self.logger.info)
 
     def _restore(self) -> None:
         """Begin, or go on where the last completed stage left the detector."""
+        job = self.job
         saved = self.state.load_stage()
-        self._attached: Attachment | None = None
         if saved is None:
-            self.plan = Plan()
-            self.group_facts: list[GroupFacts] = []
-            self._begin()
+            self.begin()
             return
-        self.plan = Plan.from_dict(saved['plan'])
-        apply_plan(self.detector, self.plan)
-        self.detector.load_state_dict(saved['detector'])
-        self.group_facts = [GroupFacts(**facts) for facts in saved['groups']]
-        self._resume_from(saved)
+        job.plan = Plan.from_dict(saved['plan'])
+        apply_plan(job.detector, job.plan)
+        job.detector.load_state_dict(saved['detector'])
+        job.facts = [GroupFacts(**facts) for facts in saved['groups']]
+        self.resume_from(saved)
         if saved.get('attached') is not None:
-            self._attached = self._attach(self._stages_done - 1)
-            self._attached.load_state_dict(saved['attached'])
+            job.attached = self._attach(self.progress.stages_done - 1)
+            job.attached.load_state_dict(saved['attached'])
 
-    def _run_stage(self, number: int) -> None:
+    def run_stage(self, number: int) -> None:
         """Fine-tune, select, update, surgery; then write it down."""
-        stage = self.stages[number]
+        job = self.job
+        stage = job.stages[number]
         group = stage.group
         self.logger.info(
-            f'Stage {number + 1}/{len(self.stages)}: {group.name}, '
+            f'Stage {number + 1}/{len(job.stages)}: {group.name}, '
             f'{group.channels * group.unit} -> {stage.keep * group.unit} channels, '
-            f'{self._time_text()}'
+            f'{self.time_text()}'
         )
         self._finetune(number)
         if 'finetuned' in self.pruning.evaluate and self.rounds[number]:
-            self.record('finetuned', self.detector, group.name)
-
-        removal = remove_channels(
-            stage,
-            self.pruning,
-            self.pruning.objective,
-            self.selection_set,
-            self.dense,
-            self.detector,
-            self.plan,
-            self.totals,
-            derive(self.seed, 'criterion', number),
-            self._trained_along(),
-        )
-        self.plan = removal.plan
-        count, seconds, log = len(removal.keep), removal.seconds, removal.log
-        self.group_facts.append(
-            GroupFacts(
-                group.name,
-                group.channels * group.unit,
-                stage.asked * group.unit,
-                count * group.unit,
-                seconds,
-                log,
-            )
-        )
+            self.record('finetuned', job.detector, group.name)
+        seed = derive(self.seed, 'criterion', number)
+        removal = remove_channels(job, stage, self.pruning, seed, self._trained_along())
+        job.take(removal.plan, removal.facts)
+        count, log = len(removal.keep), removal.log
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
         fewer = '' if count == stage.keep else f' {count * group.unit} channels'
-        self.logger.info(f'{group.name}: selected{fewer} in {seconds:.1f} s. {shown}')
+        self.logger.info(f'{group.name}: selected{fewer} in {removal.seconds:.1f} s. {shown}')
         if 'selected' in self.pruning.evaluate:
-            self.record('selected', self.detector, group.name)
-        self._stages_done = number + 1
-        self._save_stage()
+            self.record('selected', job.detector, group.name)
+        self.stage_done(number)
 
-    def _after_stages(self) -> None:
+    def after_stages(self) -> None:
         """Settle the statistics of the batch norms, then retrain the whole detector."""
-        if self._stages_done == len(self.stages):
-            self._settle()
-        number = len(self.stages)
-        self.logger.info(f'Retraining the pruned detector, {self._time_text()}')
+        number = len(self.job.stages)
+        if self.progress.stages_done == number:
+            self._settle(number)
+        self.logger.info(f'Retraining the pruned detector, {self.time_text()}')
         self.train_phase(number, self._with_teacher(number))
 
-    def _settle(self) -> None:
+    def _settle(self, number: int) -> None:
         """What comes between the last stage and the retraining; done once, and written down."""
-        log = settle_statistics(
-            self.detector, self.selection_set.batches, self.pruning.norm_statistics
-        )
+        job = self.job
+        log = settle_statistics(job.detector, job.images.batches, self.pruning.norm_statistics)
         if log:
             shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
             self.logger.info(f'Statistics of the batch norms: {shown}')
         if 'pruned' in self.pruning.evaluate:
-            self._finish.measure_pruned(self.detector)
-        self._stages_done = len(self.stages) + 1
-        self._save_stage()
-
-    def _mimic_setup(self) -> MimicSetup | None:
-        """What the retraining needs of a teacher, checked before anything is trained."""
-        config = self.pruning.retrain.mimic
-        if config is None:
-            return None
-        classes = (self.train_dataloader.dataset.metainfo or {}).get('classes')
-        where = f'{KEY}.retrain.mimic'
-        setup = MimicSetup(config, where, self.cfg, self.work_dir, self.dense, classes)
-        setup.check(self.detector, self.image_size)
-        return setup
+            self.finish.measure_pruned(job.detector)
+        self.stage_done(number)
 
     def _with_teacher(self, number: int) -> nn.Module:
         """What is retrained in phase ``number``: the detector, with a teacher if it has one."""
-        if self._mimic is None:
-            return self.detector
-        model = self._mimic.attach(self.detector, self.image_size, self.seed)
+        job = self.job
+        if self.mimic is None:
+            return job.detector
+        model = self.mimic.attach(job.detector, job.image_size, self.seed)
         for bridge in model.mimic.bridges:
             self.logger.info(f'Mimic: {bridge}')
-        if self._mimic.config.start == 'fitted' and self.state.load_progress(number) is None:
-            fitted = fit_transforms(model, self.selection_set.batches)
-            self.logger.info(unexplained_text(fitted))
+        if self.mimic.config.start == 'fitted' and self.state.load_progress(number) is None:
+            self.logger.info(unexplained_text(fit_transforms(model, job.images.batches)))
         self.register_hook(TeacherCountHook(model.mimic.teacher))
         return model
 
     def _finetune(self, number: int) -> None:
         """Train the detector, together with an attachment where it is this stage's turn."""
-        attachment = self.pruning.attachment
-        model = self.detector
+        job, attachment = self.job, self.pruning.attachment
+        model = job.detector
         if attachment is not None and self.rounds[number]:
-            self._attached = attached = self._attach(number)
+            job.attached = attached = self._attach(number)
             model = AttachedDetector(
-                self.detector, {attached.name: attached}, attachment.detector_losses
+                job.detector, {attached.name: attached}, attachment.detector_losses
             )
         self.train_phase(number, model)
 
     def _attach(self, number: int) -> Attachment:
         """A fresh attachment; the same weights each time."""
         with seeded(derive(self.seed, 'auxiliary', number)):
-            return self.pruning.attachment.attach(self.detector, self.stages, number)
+            return self.pruning.attachment.attach(self.job.detector, self.job.stages, number)
 
     def _trained_along(self) -> dict[str, nn.Module | None]:
         """What the selection problem gets of the attachment."""
-        given = {} if self._attached is None else self._attached.for_selection()
+        given = {} if self.job.attached is None else self.job.attached.for_selection()
         return {'auxiliary': None, **given}
-
-    def _attached_state(self) -> dict[str, Any] | None:
-        """The attachment's weights, if the next stage goes on with it."""
-        following = self.rounds[self._stages_done : self._stages_done + 1]
-        if self._attached is None or following != [0]:
-            return None
-        return on_cpu(self._attached.state_dict())
 
     # ------------------------------------------------------------------ small things
 
     def stage_data(self, **more: Any) -> dict[str, Any]:
         """What a resumed run needs of the stages so far."""
         return super().stage_data(
-            plan=self.plan.to_dict(),
-            groups=[vars(facts) for facts in self.group_facts],
+            plan=self.job.plan.to_dict(),
+            groups=[vars(facts) for facts in self.job.facts],
             attached=self._attached_state(),
             **more,
         )
 
-    def _tell_stages(self) -> None:
-        self.logger.info(f'{len(self.stages)} groups of channels will be pruned:')
-        for stage in self.stages:
+    def _attached_state(self) -> dict[str, Any] | None:
+        """The attachment's weights, if the next stage goes on with it."""
+        done, attached = self.progress.stages_done, self.job.attached
+        if attached is None or self.rounds[done : done + 1] != [0]:
+            return None
+        return on_cpu(attached.state_dict())
+
+    def _tell_stages(self, job: PruningJob) -> None:
+        self.logger.info(f'{len(job.stages)} groups of channels will be pruned:')
+        for stage in job.stages:
             group, unit = stage.group, stage.group.unit
             blocks = '' if unit == 1 else f', {unit} at a time'
             self.logger.info(
                 f'  {group.name}: {group.channels * unit} -> {stage.keep * unit}{blocks}'
             )
-        self.logger.info(f'{len(self.skipped)} are left alone:')
-        for item in self.skipped:
-            self.logger.info(f'  {item.name}: {item.reason}')
+        for line in left_alone(job):
+            self.logger.info(line)
         statistics = self.pruning.norm_statistics
-        for text in frozen_layer_messages(self.detector, self.stages, statistics):
+        for text in frozen_layer_messages(job.detector, job.stages, statistics):
             self.logger.warning(text)
 
     def _check_ranks(self) -> None:
@@ -321,9 +248,14 @@ class PruningRunner(StagedRunner):
         Raises:
             CompressionError: they are not.
         """
-        alone = not self.pruning.attachment.detector_losses
+        attachment = self.pruning.attachment
+        alone = attachment is not None and not attachment.detector_losses
         if alone and self.distributed and not self.cfg.get('find_unused_parameters'):
             raise CompressionError(
                 f'{KEY}.attachment.detector_losses=False trains a part of the detector: with '
                 'several ranks, set find_unused_parameters=True at the top of the config'
             )
+
+
+def _silent(job: PruningJob) -> None:
+    """With a target, what will be pruned is told when it has been shared out."""

@@ -1,9 +1,9 @@
 """Measures how sensitive a detector is to the pruning of each of its groups, one at a time."""
 
-import copy
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,16 +11,17 @@ from torch import nn
 
 from mmdet_lcp.config.text import changes, fingerprint
 from mmdet_lcp.engine.pace import Pace
+from mmdet_lcp.engine.phased_runner import PhasedRunner
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import Plan, axis_sizes
+from mmdet_lcp.graph import axis_sizes
 from mmdet_lcp.graph.stage import Stage
-from mmdet_lcp.pruning.config import KEY
+from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.criteria import LCP
+from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.prepare import left_alone, prepare_job, training_batch_size
 from mmdet_lcp.pruning.problem.problem import Objective
-from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
-from mmdet_lcp.pruning.runner import PruningRunner
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.targets.by_sensitivity import share_by_sensitivity
 from mmdet_lcp.pruning.targets.planner import Allocation
@@ -30,6 +31,8 @@ from mmdet_lcp.report.sensitivity import LOSS, Sensitivity, SensitivityCell, rea
 from mmdet_lcp.report.sensitivity_picture import draw_sensitivity
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.seeds import derive
+from mmdet_lcp.selection.draw import draw_images
+from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.norm_statistics import mean_loss
 
 Measure = Literal['loss', 'mAP', 'both']
@@ -46,7 +49,7 @@ DECISIVE = (
 
 
 @RUNNERS.register_module()
-class SensitivityRunner(PruningRunner):
+class SensitivityRunner(PhasedRunner):
     """Prunes each group alone from the dense detector, and measures; trains nothing.
 
     Takes what `PruningRunner` takes; of `pruning` it reads what chooses groups and channels.
@@ -57,9 +60,30 @@ class SensitivityRunner(PruningRunner):
     ``sensitivity.csv`` and ``sensitivity.png``.
     """
 
+    state_folder = 'pruning_state'
+
     def __init__(self, **kwargs: Any) -> None:
+        config = PruningConfig.from_cfg(kwargs.get('cfg') or {})
+        self.pruning = dataclasses.replace(config, attachment=None)
         super().__init__(**kwargs)
-        self.pruning.attachment = None
+
+    @cached_property
+    def job(self) -> PruningJob:
+        """Groups, and the selection images; prepared when it is first asked for."""
+        self.build_phase_loop()
+        detector, dense = self.load_dense()
+        return prepare_job(self, detector, dense, self.pruning, self._tell_left_alone)
+
+    def train(self) -> nn.Module:
+        """Nothing is trained.
+
+        Raises:
+            CompressionError: always.
+        """
+        raise CompressionError(
+            'SensitivityRunner measures and trains nothing: use tools/sensitivity.py, or call '
+            'measure()'
+        )
 
     def measure(
         self, ratios: Sequence[float], measure: Measure = 'loss', images: int = 64
@@ -76,22 +100,20 @@ class SensitivityRunner(PruningRunner):
             CompressionError: there is no group to prune, or the work_dir holds other figures.
         """
         self._check(ratios, measure, images)
-        self._prepare_groups()
-        self._objective = Objective(self.pruning.objective.reconstruction or 1.0, alpha=0.0)
         stages = {ratio: self._stages_at(ratio) for ratio in ratios}
-        self._by_name = {stage.group.name: stage for own in stages.values() for stage in own}
-        groups = {name: stage.group for name, stage in self._by_name.items()}
-        order = [group.name for group in self.groups if group.name in groups]
-        self.totals = axis_sizes(self.detector, list(groups.values()))
+        groups = {name: stage.group for name, stage in _by_name(stages).items()}
+        order = [group.name for group in self.job.groups if group.name in groups]
+        job = dataclasses.replace(
+            self.job, totals=axis_sizes(self.job.detector, list(groups.values()))
+        )
         folder = Path(self.work_dir)
         known = Sensitivity(
             {name: groups[name].channels for name in order}, self._depends_on(measure, images)
         )
         known = self._go_on(known, folder)
-        if measure != 'mAP':
-            self._images = self._loss_images(images)
+        judged = None if measure == 'mAP' else self._loss_images(images)
         if not known.dense:
-            known.dense = self._values(self.dense, measure)
+            known.dense = self._values(job.dense, measure, judged)
             on_main(lambda: known.write(folder))
         cells = [
             (stage, ratio)
@@ -104,7 +126,7 @@ class SensitivityRunner(PruningRunner):
         pace = Pace(len(cells), 0)
         for number, (stage, ratio) in enumerate(cells):
             with pace.stage():
-                known.cells.append(self._cell(stage, ratio, measure))
+                known.cells.append(self._cell(job, stage, ratio, measure, judged))
                 on_main(lambda: known.write(folder))
             self._tell_progress(known, total, pace.seconds_left(number + 1, 0))
         on_main(lambda: draw_sensitivity(known, folder))
@@ -121,13 +143,15 @@ class SensitivityRunner(PruningRunner):
             CompressionError: the target cannot be reached.
         """
         folder = Path(self.work_dir)
+        ratios = sorted({cell.ratio for cell in sensitivity.cells})
+        stages = _by_name({ratio: self._stages_at(ratio) for ratio in ratios})
         return on_main(
             lambda: share_by_sensitivity(
                 sensitivity,
                 target,
-                self._by_name,
-                self.dense,
-                self.image_size,
+                stages,
+                self.job.dense,
+                self.job.image_size,
                 folder,
                 self.logger.info,
             )
@@ -155,7 +179,7 @@ class SensitivityRunner(PruningRunner):
 
     def _stages_at(self, ratio: float) -> list[Stage]:
         config = dataclasses.replace(self.pruning, ratio=ratio, target=None)
-        return choose_stages(self.detector, self.groups, config)[0]
+        return choose_stages(self.job.detector, self.job.groups, config)[0]
 
     def _depends_on(self, measure: Measure, images: int) -> dict[str, str]:
         """Digests of what decides on the figures, by key."""
@@ -181,42 +205,45 @@ class SensitivityRunner(PruningRunner):
         self.logger.info(f'{len(known.cells)} cells have been measured before')
         return known
 
-    def _loss_images(self, images: int) -> SelectionSet:
-        loader = self.train_dataloader
-        return SelectionSet.draw(
-            loader.dataset,
-            self.dense,
+    def _loss_images(self, images: int) -> list[SelectionImages]:
+        """Other images than the selection's, as far as there are enough."""
+        return draw_images(
+            self.train_dataloader.dataset,
+            self.job.dense,
             dataclasses.replace(self.pruning.selection, num_images=images),
-            loader.batch_size or self._train_dataloader['batch_size'],
+            training_batch_size(self),
             self.seed,
-            None,
             skip=self.pruning.selection.num_images,
         )
 
-    def _cell(self, stage: Stage, ratio: float, measure: Measure) -> SensitivityCell:
+    def _cell(
+        self,
+        job: PruningJob,
+        stage: Stage,
+        ratio: float,
+        measure: Measure,
+        judged: list[SelectionImages] | None,
+    ) -> SensitivityCell:
         """Prune one group of a copy of the dense detector, and measure."""
         began = time.monotonic()
         name = stage.group.name
-        detector = copy.deepcopy(self.detector)
+        alone = job.alone()
         removal = remove_channels(
+            alone,
             stage,
             self.pruning,
-            self._objective,
-            self.selection_set,
-            self.dense,
-            detector,
-            Plan(),
-            self.totals,
-            derive(self.seed, 'criterion', self.groups.index(stage.group)),
-            {'auxiliary': None},
+            derive(self.seed, 'criterion', job.groups.index(stage.group)),
+            objective=Objective(self.pruning.objective.reconstruction or 1.0, alpha=0.0),
         )
-        values = self._values(detector, measure)
+        values = self._values(alone.detector, measure, judged)
         return SensitivityCell(name, ratio, len(removal.keep), values, time.monotonic() - began)
 
-    def _values(self, detector: nn.Module, measure: Measure) -> dict[str, float]:
+    def _values(
+        self, detector: nn.Module, measure: Measure, judged: list[SelectionImages] | None
+    ) -> dict[str, float]:
         values = {}
         if measure != 'mAP':
-            values[LOSS] = mean_loss(detector, self._images.batches)
+            values[LOSS] = mean_loss(detector, judged)
         if measure != 'loss':
             values |= self.evaluate(detector, 'val')
         return values
@@ -233,7 +260,11 @@ class SensitivityRunner(PruningRunner):
             moved.append(f'{key.rpartition("/")[2]} {damage if key == LOSS else -damage:+.4g}')
         self.logger.info(f'[{progress}] {cell.group}, {cell.ratio:g} removed: {", ".join(moved)}')
 
-    def _tell_stages(self) -> None:
-        self.logger.info(f'{len(self.skipped)} groups are left alone:')
-        for item in self.skipped:
-            self.logger.info(f'  {item.name}: {item.reason}')
+    def _tell_left_alone(self, job: PruningJob) -> None:
+        for line in left_alone(job):
+            self.logger.info(line)
+
+
+def _by_name(stages: Mapping[float, Sequence[Stage]]) -> dict[str, Stage]:
+    """A stage of each group, by the group's name."""
+    return {stage.group.name: stage for own in stages.values() for stage in own}

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmdet_lcp.detectors.roi_samples import RoISamples
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.regions import Regions
 from mmdet_lcp.seeds import seeded
@@ -51,6 +52,16 @@ def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) 
 
     Batch norms run as the detector's mode has them; gradients are on or off as the caller has
     them. Two-stage detectors draw regions for their loss: the same ones for the same seed.
+
+    Raises:
+        CompressionError: the network has no loss of its own, or there is no ground truth.
     """
+    if not hasattr(detector, 'parse_losses') or not images.data_samples:
+        what = 'a detector of mmdet' if not hasattr(detector, 'parse_losses') else 'ground truth'
+        raise CompressionError(
+            f'the loss of the {type(detector).__name__} needs {what}: give images as batches of '
+            'mmdet with `data_samples`, or take a criterion and settings that need no loss, such '
+            "as BackwardElimination with metric='variance', ThiNet, FPGM or a filter norm"
+        )
     with seeded(seed):
         return detector.parse_losses(detector.loss(images.inputs, images.data_samples))[0]

@@ -8,6 +8,7 @@ from mmengine import dist
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdet_lcp.graph.forward import takes_mode
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
 
@@ -57,7 +58,10 @@ def _estimate(
             norm.momentum = None  # PyTorch's word for a cumulative mean
             norm.train()
         for images in batches:
-            detector.forward(images.inputs, images.data_samples, mode='tensor')
+            if takes_mode(detector) and images.data_samples:
+                detector.forward(images.inputs, images.data_samples, mode='tensor')
+            else:
+                images.run(detector)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         for value in (norm.running_mean, norm.running_var):

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -10,17 +10,15 @@ from torch import nn
 
 from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, tensor_facts
 from mmdet_lcp.codec.storage import storage
-from mmdet_lcp.engine.finish import Finish
+from mmdet_lcp.engine.finish import Finish, FinishingRunner
 from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.models.binary_input_detector import binary_input_model_cfg
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, WeightFacts
 from mmdet_lcp.transforms import fold, input_transforms
-from mmdet_lcp.weight_compression.config import KEY
-
-if TYPE_CHECKING:
-    from mmdet_lcp.weight_compression.runner import WeightCompressionRunner
+from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
+from mmdet_lcp.weight_compression.job import WeightCompressionJob
 
 CONFIG = 'compressed_config.py'
 WEIGHTS = 'compressed.pth'
@@ -49,10 +47,21 @@ class WeightCompressionFinish(Finish):
     """Measures and reports for a `WeightCompressionRunner`.
 
     Args:
-        runner: the runner; it has its dense detector.
+        runner: see `Finish`.
+        job: the detectors, and what became of each layer.
+        cfg: the run's config.
+        compression: its `weight_compression` key.
     """
 
-    runner: 'WeightCompressionRunner'
+    def __init__(
+        self,
+        runner: FinishingRunner,
+        job: WeightCompressionJob,
+        cfg: Config,
+        compression: WeightCompressionConfig,
+    ) -> None:
+        super().__init__(runner, job.dense, job.image_size)
+        self.job, self.cfg, self.compression = job, cfg, compression
 
     @property
     def file(self) -> Path:
@@ -61,34 +70,32 @@ class WeightCompressionFinish(Finish):
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """Write checkpoint, config and packed file, each atomically."""
-        runner = self.runner
-        weights = on_cpu(fold(copy.deepcopy(runner.detector)).state_dict())
+        weights = on_cpu(fold(copy.deepcopy(self.job.detector)).state_dict())
         with atomic_path(self.work_dir / WEIGHTS) as path:
             torch.save({'meta': meta, 'state_dict': weights}, path)
-        config = compressed_config(runner.cfg, runner.detector, self.work_dir)
+        config = compressed_config(self.cfg, self.job.detector, self.work_dir)
         write_text(self.work_dir / CONFIG, config.pretty_text)
-        pack_detector(self.work_dir / WEIGHTS, config, self.file, runner.compression.pack)
+        pack_detector(self.work_dir / WEIGHTS, config, self.file, self.compression.pack)
 
     def read_back(self) -> nn.Module:
         """The detector out of the packed file."""
-        device = str(next(self.runner.dense.parameters()).device)
+        device = str(next(self.job.dense.parameters()).device)
         return init_packed_detector(self.file, device=device)
 
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """The methods, what was left alone, and every tensor of the packed file."""
-        runner = self.runner
         return dict(
-            method=runner.compression.title,
-            skipped=[SkippedLayer(item.name, item.reason) for item in runner.skipped],
+            method=self.compression.title,
+            skipped=[SkippedLayer(item.name, item.reason) for item in self.job.skipped],
             weights=on_main(self._weights),
         )
 
     def _weights(self) -> list[WeightFacts]:
         """Every tensor of the packed file."""
         packed = PackedReader(self.file)
-        dense = self.runner.dense.state_dict()
-        schemes = self.runner.schemes
-        packed_as = self.runner.compression.pack
+        dense = self.job.dense.state_dict()
+        schemes = self.job.schemes
+        packed_as = self.compression.pack
         facts = []
         for found in tensor_facts(packed):
             name, tensor = found.record.name, packed.decode(found.record.name).tensor

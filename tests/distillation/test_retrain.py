@@ -49,8 +49,8 @@ def log_of(work_dir: Path) -> str:
 
 class TestResult:
     def test_the_dense_detector_teaches(self, whole):
-        teacher = whole.runner._mimic.detector
-        assert teacher is whole.runner.dense
+        teacher = whole.runner.mimic.detector
+        assert teacher is whole.runner.job.dense
         log = log_of(whole.work_dir)
         assert 'neck[1] (32, 8, 8) -> conv -> neck[1] (64, 8, 8)' in log
         assert "the fitted transforms leave of the teacher's variance: neck[0] (32, 16, 16)" in log
@@ -69,7 +69,7 @@ class TestResult:
 
     def test_the_teacher_is_as_it_was(self, whole, config):
         expected = torch.load(Config.fromfile(config).load_from, weights_only=True)['state_dict']
-        for key, value in whole.runner.dense.state_dict().items():
+        for key, value in whole.runner.job.dense.state_dict().items():
             assert torch.equal(value, expected[key]), key
 
     def test_it_makes_a_difference(self, whole, prune, config):

@@ -40,7 +40,7 @@ def test_workers_are_seeded_anew_every_epoch(build, write_config, plain_output):
 def test_phases_are_laid_end_to_end(build, write_config, plain_output):
     runner = build(write_config('phases'))
     runner.build_phase_loop()
-    runner.plan_phases([runner.pruning.finetune, runner.pruning.retrain])
+    runner.plan_phases([runner.pruning.finetune, runner.pruning.retrain], 1)
     # 6 images in batches of 2: 3 iterations an epoch; 1 and 2 epochs
     assert [(p.first_iter, p.iters) for p in runner.phases] == [(0, 3), (3, 6)]
     assert (runner.max_epochs, runner.max_iters) == (3, 9)
@@ -55,9 +55,9 @@ def test_a_rate_that_nothing_trains_at_is_told(build, write_config, plain_output
     own = runner.cfg.optim_wrapper.optimizer.lr
     for rate in (None, own):  # the others are no training, or have a rate of their own
         others = [replace(retrain, max_epochs=0), replace(retrain, lr=own / 4)]
-        runner.plan_phases([*others, replace(retrain, lr=rate)])
+        runner.plan_phases([*others, replace(retrain, lr=rate)], 1)
     assert told == []
-    runner.plan_phases([replace(retrain, lr=0.004), replace(retrain, lr=0.003)])
+    runner.plan_phases([replace(retrain, lr=0.004), replace(retrain, lr=0.003)], 1)
     (line,) = told
     assert line.startswith(f'optim_wrapper.optimizer.lr={own} is not used')
     assert line.endswith('(0.003, 0.004)')

@@ -2,10 +2,12 @@
 
 import logging
 from contextlib import contextmanager
+from functools import cached_property
 from types import SimpleNamespace
 
 import pytest
 
+from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.staged_runner import StagedRunner
 
 
@@ -15,8 +17,8 @@ class Finish:
     def __init__(self, notes: list, done: bool = False) -> None:
         self.notes, self.done = notes, done
 
-    def run(self, seconds: float) -> str:
-        self.notes.append(('finish', seconds))
+    def run(self, progress: Progress) -> str:
+        self.notes.append(('finish', progress.seconds))
         return 'delivered'
 
     def show(self) -> str:
@@ -51,10 +53,17 @@ class Notes(StagedRunner):
 
     def __init__(self, done: int = 0, ended: bool = False, seconds_before: float = 0.0) -> None:
         self.notes: list = []
-        self.stages = ['a', 'b', 'c']
         self.pace = Pace()
-        self._stages_done, self._seconds_before = done, seconds_before
-        self._finish = Finish(self.notes, ended)
+        self.progress = Progress(done, seconds_before=seconds_before)
+        self._ended = ended
+
+    @cached_property
+    def job(self) -> SimpleNamespace:
+        return SimpleNamespace(stages=['a', 'b', 'c'])
+
+    @cached_property
+    def finish(self) -> Finish:
+        return Finish(self.notes, self._ended)
 
     def require_own_state(self) -> None:
         self.notes.append('state')
@@ -62,14 +71,14 @@ class Notes(StagedRunner):
     def call_hook(self, name: str) -> None:
         self.notes.append(name)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         self.notes.append('prepare')
 
-    def _run_stage(self, number: int) -> None:
-        self.notes.append(self.stages[number])
-        self._stages_done += 1
+    def run_stage(self, number: int) -> None:
+        self.notes.append(self.job.stages[number])
+        self.progress.stages_done += 1
 
-    def _after_stages(self) -> None:
+    def after_stages(self) -> None:
         self.notes.append('after')
 
 
@@ -79,7 +88,6 @@ def test_stages_run_in_order():
     *before, (last, seconds), hook = runner.notes
     assert before == ['state', 'prepare', 'a', 'b', 'c', 'after']
     assert (last, hook) == ('finish', 'after_run') and 0 <= seconds < 60
-    assert runner.pace.stages == 3
 
 
 def test_a_resumed_run_begins_behind_the_last_stage_and_counts_all_seconds():
@@ -100,18 +108,18 @@ def test_records_of_an_earlier_process(caplog):
     step = dict(step='dense', group=None, metrics={'mAP': 0.5})
     saved = dict(steps=[step], stages_done=1, seconds=7.0, measured='measured')
     with caplog.at_level(logging.INFO, logger='notes'):
-        runner._resume_from(saved)
-    assert vars(runner.steps[0]) == step
+        runner.resume_from(saved)
+    assert vars(runner.progress.steps[0]) == step
     assert runner.notes == [('load', 'measured')]
-    assert (runner._stages_done, runner._seconds_before) == (1, 7.0)
+    assert (runner.progress.stages_done, runner.progress.seconds_before) == (1, 7.0)
     assert 'Resumed after 1 of 3 stages' in caplog.text
 
 
 def test_without_validation_nothing_is_recorded():
     runner = Notes()
-    runner.steps, runner._val_loop = [], None
+    runner._val_loop = None
     runner.record('dense', SimpleNamespace())
-    assert runner.steps == []
+    assert runner.progress.steps == []
 
 
 @pytest.mark.parametrize(
@@ -128,5 +136,5 @@ def test_without_validation_nothing_is_recorded():
 def test_time(monkeypatch, pace, text):
     runner = Notes()
     runner.pace = pace
-    monkeypatch.setattr(runner, '_elapsed', lambda: 90.0)
-    assert runner._time_text() == text
+    monkeypatch.setattr(Progress, 'seconds', 90.0)
+    assert runner.time_text() == text

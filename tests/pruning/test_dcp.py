@@ -66,7 +66,7 @@ class TestRun:
         assert [(g['name'], g['kept']) for g in run.report['groups']] == [(n, 32) for n in GROUPS]
         assert type(run.detector).__name__ == 'SingleStageDetector'
         own = run.detector.state_dict()
-        assert own.keys() == run.weights.keys() == run.runner.dense.state_dict().keys()
+        assert own.keys() == run.weights.keys() == run.runner.job.dense.state_dict().keys()
         assert not [key for key in own if 'attach' in key or 'network' in key]
         assert run.weights['backbone.stage4.1.conv.weight'].shape == (32, 32, 3, 3)
         assert all(torch.isfinite(value).all() for value in run.weights.values())
@@ -176,7 +176,7 @@ def test_the_backbone_as_a_classifier(write_config, prune, tmp_path, plain_outpu
     ended = prune(config, work_dir=str(tmp_path / 'out'), **options)
     (entry,) = trained(ended)
     assert 'loss_discrimination' in entry and 'loss_bbox' not in entry
-    dense, weights = ended.runner.dense.state_dict(), ended.weights
+    dense, weights = ended.runner.job.dense.state_dict(), ended.weights
     # what lies behind the classifier has learnt nothing, what lies before it has
     behind = [key for key in dense if key.startswith(('neck.', 'bbox_head.', 'backbone.stage4.2'))]
     assert behind and all(torch.equal(dense[key], weights[key]) for key in behind)
@@ -220,7 +220,7 @@ def stop_after(runner, method: str, calls: int) -> None:
     ('method', 'calls', 'said'),
     [
         ('save_progress', 4, 'Resumed inside the phase, after epoch 4'),  # of the second part
-        ('_save_stage', 3, 'Resumed after 2 of 3'),  # between the second part's groups
+        ('save_stage', 3, 'Resumed after 2 of 3'),  # between the second part's groups
         ('_finetune', 3, 'Resumed after 2 of 3'),  # inside the stage that has no training
     ],
 )
@@ -237,7 +237,7 @@ def test_stopped_and_resumed(
     assert (stage['attached'] is not None) == shared
     if shared:
         assert all(
-            torch.equal(value, runner._attached.state_dict()[key])
+            torch.equal(value, runner.job.attached.state_dict()[key])
             for key, value in stage['attached'].items()
         )
     resumed = prune(config, work_dir=work_dir, resume=True)

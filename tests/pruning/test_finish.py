@@ -1,36 +1,34 @@
-"""What a pruning run tells at its end; the files are looked at in test_pruning_runner.py."""
+"""What a pruning run tells at its end; the files are looked at in test_runner.py."""
 
 from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 
 from mmdet_lcp.graph.stage import Skipped
-from mmdet_lcp.pruning.criteria import L1Norm
 from mmdet_lcp.pruning.finish import PruningFinish
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.report.report import DetectorFacts
 
 
-def finish(tmp_path, allocation=None, method=None) -> PruningFinish:
-    found = PruningFinish(
-        SimpleNamespace(
-            work_dir=str(tmp_path),
-            allocation=allocation,
-            pruning=SimpleNamespace(method=method, criterion=L1Norm()),
-            group_facts=['groups'],
-            skipped=[Skipped('neck.a', 'odd')],
-        )
+def finish(tmp_path, allocation=None, method='mine') -> PruningFinish:
+    job = SimpleNamespace(
+        dense=None,
+        image_size=(32, 64),
+        allocation=allocation,
+        facts=['groups'],
+        skipped=[Skipped('neck.a', 'odd')],
     )
+    found = PruningFinish(SimpleNamespace(work_dir=str(tmp_path)), job, Config(), method)
     found.dense = DetectorFacts({'mAP': 0.5}, params=1000, macs=5000, latency_ms=8.0)
     return found
 
 
 def test_what_is_told(tmp_path):
     told = finish(tmp_path).told(DetectorFacts())
-    assert told['method'] == 'L1Norm' and told['groups'] == ['groups']
+    assert told['method'] == 'mine' and told['groups'] == ['groups']
     assert [(item.name, item.reason) for item in told['skipped']] == [('neck.a', 'odd')]
     assert told['target'] is None
-    assert finish(tmp_path, method='mine').told(DetectorFacts())['method'] == 'mine'
 
 
 @pytest.mark.parametrize(('cost', 'reached'), [('macs', 0.4), ('params', 0.3), ('latency', 0.75)])

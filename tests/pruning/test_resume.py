@@ -193,9 +193,10 @@ class TestStateOfAnotherRun:
         changes = {'train_dataloader.num_workers': 1, 'default_hooks.logger.interval': 7}
         work_dir = str(killed.folder / 'delivery')
         runner = build(config, work_dir=work_dir, resume=True, **changes)
-        runner._started = time.time()
-        runner._prepare()
-        assert runner._stages_done == 3  # both groups, and what comes before the retraining
+        runner.prepare()
+        assert (
+            runner.progress.stages_done == 3
+        )  # both groups, and what comes before the retraining
 
     def test_the_seed_is_that_of_the_run(self, config, killed, build):
         work_dir = str(killed.folder / 'next stage')

@@ -113,7 +113,7 @@ class TestFinishedRun:
 
     def test_a_dense_detector_is_left_as_it_was(self, finished):
         dense = torch.load(finished.config.parent / 'dense.pth', weights_only=True)['state_dict']
-        for key, value in finished.runner.dense.state_dict().items():
+        for key, value in finished.runner.job.dense.state_dict().items():
             assert torch.equal(value, dense[key]), key
 
 
@@ -200,7 +200,7 @@ pruning.update(
         }
         assert any(not torch.equal(raw[key], weights[key]) for key in raw if is_parameter(key))
         # At this momentum the average of a phase hardly moves from its first iteration on.
-        dense = run.runner.dense.state_dict()
+        dense = run.runner.job.dense.state_dict()
         for key in ('backbone.stage1.0.conv.weight', 'bbox_head.reg_convs.0.0.weight'):
             moved = (weights[key] - dense[key]).norm()
             assert moved < (raw[key] - dense[key]).norm(), key

@@ -54,16 +54,16 @@ def test_every_cell(found):
 def test_a_cell_is_the_dense_detector_with_one_group_pruned(runner, found):
     """By hand: the filters with the largest absolute sums stay."""
     name, ratio = GROUPS[1], 0.75
-    group = next(group for group in runner.groups if group.name == name)
-    detector = copy.deepcopy(runner.dense)
+    group = next(group for group in runner.job.groups if group.name == name)
+    detector = copy.deepcopy(runner.job.dense)
     weights = detector.get_submodule(name).weight.detach().double().numpy()
     order = np.argsort(-np.abs(weights).sum((1, 2, 3)), kind='stable')
     totals = axis_sizes(detector, [group])
     apply_plan(detector, Plan().remove(group, order[16:].tolist(), totals))
     with torch.no_grad():
-        batches = runner._images.batches
+        batches = runner._loss_images(3)
         losses = [float(detection_loss(detector, images)) for images in batches]
-        dense = [float(detection_loss(runner.dense, images)) for images in batches]
+        dense = [float(detection_loss(runner.job.dense, images)) for images in batches]
     assert [len(images.inputs) for images in batches] == [2, 1]
     assert found.cell(name, ratio).values['loss'] == pytest.approx(np.mean(losses), rel=1e-4)
     assert found.dense['loss'] == pytest.approx(np.mean(dense), rel=1e-5)
@@ -72,16 +72,16 @@ def test_a_cell_is_the_dense_detector_with_one_group_pruned(runner, found):
 
 def test_the_images_are_others(runner):
     used, selected = (
-        {sample.img_id for images in each.batches for sample in images.data_samples}
-        for each in (runner._images, runner.selection_set)
+        {sample.img_id for images in each for sample in images.data_samples}
+        for each in (runner._loss_images(3), runner.job.images.batches)
     )
     assert len(used) == 3 and len(selected) == 2
     assert not used & selected
 
 
 def test_the_dense_detector_stays_as_it_is(runner, found):
-    own = runner.detector.state_dict()
-    for key, value in runner.dense.state_dict().items():
+    own = runner.job.detector.state_dict()
+    for key, value in runner.job.dense.state_dict().items():
         assert torch.equal(value, own[key]), key
 
 
@@ -102,7 +102,7 @@ def test_one_more_ratio(runner, found, config, build, monkeypatch):
     monkeypatch.setattr(
         sensitivity,
         'remove_channels',
-        lambda stage, *a: removed.append(stage) or remove(stage, *a),
+        lambda job, stage, *a, **k: removed.append(stage) or remove(job, stage, *a, **k),
     )
     again = build(config, runner_type=SENSITIVITY, work_dir=runner.work_dir)
     more = again.measure([0.25, 0.5], 'both', images=3)

@@ -43,7 +43,7 @@ def test_the_target_is_reached(run):
     report = run.report
     reached = report['compressed']['macs'] / report['dense']['macs']
     assert 0.54 < reached <= 0.55
-    found = detector_cost(run.detector, run.runner.image_size)
+    found = detector_cost(run.detector, run.runner.job.image_size)
     assert found['macs'] == report['compressed']['macs']
     target = report['target']
     assert (target['cost'], target['asked']) == ('macs', 0.55)

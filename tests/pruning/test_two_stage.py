@@ -95,7 +95,7 @@ def test_faster_rcnn_with_the_auxiliary_network(which, request):
         assert entry['loss_aux_cls'] > 0 and entry['loss_aux_box'] > 0
         assert {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'} <= set(entry)
     assert not any('loss_aux_cls' in entry for entry in trained[4:])
-    for batch in done.runner.selection_set.batches:
+    for batch in done.runner.job.images.batches:
         assert batch.samples.positive.any()
         # classes of the digits, not the one class of the RPN
         assert set(batch.samples.labels[batch.samples.positive].tolist()) <= set(range(10))
@@ -106,7 +106,7 @@ def test_faster_rcnn_with_the_auxiliary_network(which, request):
 def test_the_boxes_are_what_the_config_says(anchors, proposals):
     by_kind = {}
     for done in (anchors, proposals):
-        rois = torch.cat([batch.samples.rois for batch in done.runner.selection_set.batches])
+        rois = torch.cat([batch.samples.rois for batch in done.runner.job.images.batches])
         sides = rois[:, 3:] - rois[:, 1:3]
         by_kind[done.config.stem] = {tuple(round(v, 3) for v in side) for side in sides.tolist()}
     # Two shapes of anchor on three levels: 2 strides wide and high, or 1.6 times as high as wide.
@@ -121,14 +121,14 @@ def test_exact_form_on_faster_rcnn(run):
     done = run('FASTER_RCNN', 'exact', EXACT)
     check_pruned(done, 'FasterRCNN')
     assert len(scalars(done)) == 3
-    assert all(batch.samples is None for batch in done.runner.selection_set.batches)
+    assert all(batch.samples is None for batch in done.runner.job.images.batches)
 
 
 def test_fcos_with_the_auxiliary_network(run):
     done = run('FCOS', 'fcos')
     check_pruned(done, 'FCOS')
     assert all(entry['loss_aux_box'] > 0 for entry in scalars(done)[:4])
-    for batch in done.runner.selection_set.batches:
+    for batch in done.runner.job.images.batches:
         rois = batch.samples.rois
         sides = (rois[:, 3:] - rois[:, 1:3]).unique(dim=0)
         # squares of 8 strides
@@ -149,7 +149,7 @@ class TestFrozen:
 
     def test_frozen_layers_are_those_of_before(self, proposals):
         """All but the kernels that an update has changed, less the channels that are gone."""
-        dense = proposals.runner.dense.state_dict()
+        dense = proposals.runner.job.dense.state_dict()
         plan = Plan.from_dict(proposals.plan)
         updated = 'backbone.layer3.1.conv2.weight'
         frozen = [

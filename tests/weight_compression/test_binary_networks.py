@@ -54,7 +54,7 @@ def test_what_is_handed_out_computes_the_same(run):
     assert cfg.model.type == 'mmdet_lcp.BinaryInputDetector'
     image = torch.rand(2, 3, 64, 64)
     detectors = [
-        run.runner.detector.eval(),
+        run.runner.job.detector.eval(),
         init_detector(cfg, str(checkpoint), device='cpu'),
         init_packed_detector(run.work_dir / 'compressed.lcp', device='cpu'),
         run.detector,
@@ -102,7 +102,7 @@ def test_the_weights_take_a_bit(run):
 def test_input_norms_are_trained_and_frozen(run):
     """With its layer: block 1's does not move any more when block 2 is trained."""
     _, run = run
-    detector = run.runner.detector
+    detector = run.runner.job.detector
     for path in LAYERS:
         norm = detector.get_submodule(path).input_transform.norm
         assert not torch.equal(norm.weight, torch.ones_like(norm.weight))
@@ -164,7 +164,7 @@ from mmengine.registry import HOOKS
 class TellWeights(Hook):
     def after_run(self, runner):
         path = Path(__file__).with_name(f'rank{runner.rank}.json')
-        weights = {k: float(v.double().sum()) for k, v in runner.detector.state_dict().items()}
+        weights = {k: float(v.double().sum()) for k, v in runner.job.detector.state_dict().items()}
         path.write_text(json.dumps(weights))
 """
 

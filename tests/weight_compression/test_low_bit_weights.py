@@ -36,13 +36,13 @@ def greedy(write_compression, build):
     config = write_compression('greedy', low_bit())
     runner = build(config)
     after = []
-    run_stage = runner._run_stage
+    run_stage = runner.run_stage
 
     def spy(number):
         run_stage(number)
-        after.append({k: v.clone() for k, v in runner.detector.state_dict().items()})
+        after.append({k: v.clone() for k, v in runner.job.detector.state_dict().items()})
 
-    runner._run_stage = spy
+    runner.run_stage = spy
     detector = runner.train()
     return SimpleNamespace(
         config=config,
@@ -55,7 +55,7 @@ def greedy(write_compression, build):
 
 def test_every_changed_layer_has_two_values_and_no_other(greedy):
     weights, dense = packed_weights(greedy), dense_weights(greedy.config)
-    changed = [path for path in greedy.runner.schemes]
+    changed = [path for path in greedy.runner.job.schemes]
     assert len(changed) == 2 + 3 + 2  # conv2-x, conv3-x, one pair of extra layers
     for name, tensor in weights.items():
         layer, _, kind = name.rpartition('.')
@@ -98,7 +98,7 @@ def test_what_is_handed_out_computes_the_same(greedy):
     checkpoint = greedy.work_dir / 'compressed.pth'
     image = torch.rand(2, 3, 64, 64)
     detectors = (
-        greedy.runner.detector.eval(),  # with its transforms, in memory
+        greedy.runner.job.detector.eval(),  # with its transforms, in memory
         init_detector(str(config), str(checkpoint), device='cpu'),
         init_packed_detector(greedy.work_dir / 'compressed.lcp', device='cpu'),
     )
@@ -126,12 +126,10 @@ def test_all_at_once_trains_as_long(write_compression, build):
     at_once = build(write_compression('as_long_at_once', low_bit(schedule='all_at_once')))
     totals = []
     for runner in (greedy, at_once):
-        runner._load_dense()
-        runner._lay_out()
-        totals.append(sum(stage.training.max_epochs for stage in runner.stages))
+        totals.append(sum(stage.training.max_epochs for stage in runner.job.stages))
     assert totals == [3, 3]
-    assert [len(runner.stages) for runner in (greedy, at_once)] == [3, 1]
-    assert set(at_once.stages[0].layers) == {p for s in greedy.stages for p in s.layers}
+    assert [len(runner.job.stages) for runner in (greedy, at_once)] == [3, 1]
+    assert set(at_once.job.stages[0].layers) == {p for s in greedy.job.stages for p in s.layers}
 
 
 def test_a_resumed_run_ends_with_the_same_weights(write_compression, build, greedy):
@@ -144,7 +142,7 @@ def test_a_resumed_run_ends_with_the_same_weights(write_compression, build, gree
     runner = build(config, resume=True)
     runner.train()
     for (name, whole), (other, resumed) in zip(
-        greedy.after[-1].items(), runner.detector.state_dict().items(), strict=True
+        greedy.after[-1].items(), runner.job.detector.state_dict().items(), strict=True
     ):
         assert name == other
         assert torch.equal(whole, resumed), name
@@ -208,6 +206,5 @@ def test_layers_and_blocks_that_do_not_fit(write_compression, build, keys, words
         f'{keys}, training=dict(max_epochs=1))))'
     )
     runner = build(write_compression(f'unfit_{abs(hash(keys))}', extra))
-    runner._load_dense()
     with pytest.raises(CompressionError, match=words):
-        runner._lay_out()
+        runner.job  # noqa: B018  is laid out when it is first asked for

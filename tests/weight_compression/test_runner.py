@@ -65,13 +65,13 @@ def test_a_layer_is_frozen_after_its_stage(write_compression, build, monkeypatch
     """What the first stage trained stays, to the bit, through the second one."""
     runner = build(write_compression('frozen'))
     kept = {}
-    run_stage = runner._run_stage
+    run_stage = runner.run_stage
 
     def spy(number):
         run_stage(number)
-        kept[number] = {k: v.clone() for k, v in runner.detector.state_dict().items()}
+        kept[number] = {k: v.clone() for k, v in runner.job.detector.state_dict().items()}
 
-    monkeypatch.setattr(runner, '_run_stage', spy)
+    monkeypatch.setattr(runner, 'run_stage', spy)
     runner.train()
     first = 'backbone.stage3.0.conv.parametrizations.weight.original'
     second = 'backbone.stage4.0.conv.weight'

@@ -217,14 +217,14 @@ class TestRun:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
             runner = build(config)
-            run_stage = WeightCompressionRunner._run_stage
+            run_stage = WeightCompressionRunner.run_stage
 
             def copied(self, number):
                 if number == 3:
                     shutil.copytree(self.work_dir, killed)
                 run_stage(self, number)
 
-            patch.setattr(WeightCompressionRunner, '_run_stage', copied)
+            patch.setattr(WeightCompressionRunner, 'run_stage', copied)
             detector = runner.train()
         return runner, detector, config, killed
 
@@ -234,7 +234,7 @@ class TestRun:
 
     def test_the_weights_are_sparse_and_shared(self, finished, work_dir):
         weights = torch.load(work_dir / 'compressed.pth', weights_only=True)['state_dict']
-        first = finished[0].stages[1].layers
+        first = finished[0].job.stages[1].layers
         assert len(first) > 10
         for path in first:
             weight = weights[f'{path}.weight'].numpy()

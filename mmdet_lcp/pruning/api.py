@@ -1,0 +1,161 @@
+"""prune: channel pruning of a detector, or of any convolutional network, as one Python call.
+
+What a run does with the config's `pruning` key between its trainings: find the groups, let the
+criterion select, update the consuming layers, remove. Nothing is trained and nothing written.
+"""
+
+import copy
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mmdet_lcp.config.keys import build, parse
+from mmdet_lcp.graph.following_norms import following_norms
+from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.pruning.config import KEY, RemovalConfig
+from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
+from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.removal import remove_channels
+from mmdet_lcp.pruning.result import PruningResult
+from mmdet_lcp.pruning.share_out import share_out
+from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.pruning.updates import ExactUpdate, Update
+from mmdet_lcp.registry import CRITERIA, UPDATES
+from mmdet_lcp.seeds import derive
+from mmdet_lcp.selection.config import SelectionConfig
+from mmdet_lcp.selection.given import Images, given_images, labelled
+from mmdet_lcp.selection.norm_statistics import settle_statistics
+
+RATIO = 0.5
+
+
+def prune(
+    detector: nn.Module,
+    images: Images,
+    *,
+    ratio: float | Mapping[str, float] | None = None,
+    target: Target | Mapping[str, Any] | None = None,
+    criterion: Criterion | Mapping[str, Any] | str | None = None,
+    update: Update | Mapping[str, Any] | str | None = None,
+    layers: str | Sequence[str] | None = None,
+    kinds: Sequence[str] = ('single',),
+    channel_divisor: int = 1,
+    min_channels: int = 1,
+    selection: SelectionConfig | Mapping[str, Any] | None = None,
+    norm_statistics: str | None = None,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> PruningResult:
+    """Remove channels of a trained network; the one that is given stays as it is.
+
+    Args:
+        detector: a plain mmdet detector, or any `nn.Module` with a forward on one tensor
+            (N, C, H, W); for the latter, criteria and settings that need no boxes and no loss.
+        images: a few dozen images of the training set: a tensor (N, C, H, W) of preprocessed
+            images, several such tensors, batches of an mmdet data loader, or an mmdet data set.
+            With ground truth, localization decides as well.
+        ratio: fraction of each group's channels that is removed, in (0, 1), or by regular
+            expression; 0.5 by default.
+        target: share of the dense cost that may remain, instead of a ratio, such as
+            ``dict(macs=0.5)``.
+        criterion: picks the channels: an object, a config dict, or a registered name
+            (``'L1Norm'``); exact backward elimination by default.
+        update: what happens to the weights of the consuming layers: likewise; the exact
+            least-squares update by default.
+        layers: regular expression, or several, of the layers whose outputs may go; the backbone
+            of a detector by default, everything of another network.
+        kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``.
+        channel_divisor: the number of channels that stay is a multiple of this, >= 1.
+        min_channels: at least so many channels of a group stay, >= 1.
+        selection: numbers of images and positions, see `SelectionConfig`.
+        norm_statistics: ``'keep'``, ``'recalibrate'`` or ``'best'``, which needs ground truth and
+            is the default with it; ``'recalibrate'`` without.
+        seed: of all that is drawn; the same seed gives the same plan.
+        tell: takes lines about the progress, e.g. ``print``.
+
+    Returns:
+        The pruned network, the plan, and what became of each group.
+
+    Raises:
+        CompressionError: nothing can be removed (with the reason for each group), the network
+            cannot be traced, or a value is out of range.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> result = prune(net, torch.randn(2, 3, 16, 16), ratio=0.5)
+        >>> result.detector[0].out_channels
+        4
+    """
+    began = time.monotonic()
+    dense = copy.deepcopy(detector).eval().requires_grad_(False)
+    selection = _parsed(SelectionConfig, selection or {}, f'{KEY}.selection')
+    batches = given_images(dense, images, selection, seed)
+    known = labelled(batches)
+    config = RemovalConfig(
+        criterion=_component(CRITERIA, criterion, 'criterion')
+        or BackwardElimination(metric='gradient' if known else 'variance'),
+        update=_component(UPDATES, update, 'update') or ExactUpdate(),
+        layers=layers or _layers(detector),
+        kinds=kinds,
+        ratio=RATIO if ratio is None and target is None else ratio,
+        target=None if target is None else _parsed(Target, target, f'{KEY}.target'),
+        channel_divisor=channel_divisor,
+        min_channels=min_channels,
+        selection=selection,
+        norm_statistics=norm_statistics or ('best' if known else 'recalibrate'),
+    )
+    config.check()
+    size = tuple(batches[0].inputs.shape[-2:])
+    job = PruningJob.lay_out(copy.deepcopy(detector), dense, size, config, seed)
+    cache = int(selection.cache_gb * 2**30)
+    norms = following_norms(dense, size)
+    job.see(SelectionSet(batches, cache, selection.positions, norms))
+    if config.target is not None:
+        with tempfile.TemporaryDirectory() as folder:  # for a table of latencies
+            job.share_out(share_out(job, config, Path(folder), tell))
+    for number, stage in enumerate(job.stages):
+        removal = remove_channels(job, stage, config, derive(seed, 'criterion', number))
+        job.take(removal.plan, removal.facts)
+        facts = removal.facts
+        tell(
+            f'{number + 1}/{len(job.stages)} {facts.name}: {facts.total} -> {facts.kept} '
+            f'channels, {removal.seconds:.1f} s'
+        )
+    settle_statistics(job.detector, batches, config.norm_statistics)
+    before, after = detector_cost(dense, size), detector_cost(job.detector, size)
+    return PruningResult(
+        detector=job.detector,
+        plan=job.plan,
+        groups=job.facts,
+        skipped=job.skipped,
+        image_size=size,
+        macs=(before['macs'], after['macs']),
+        params=(before['params'], after['params']),
+        allocation=job.allocation,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _layers(detector: nn.Module) -> str:
+    return r'^backbone\.' if isinstance(getattr(detector, 'backbone', None), nn.Module) else '.'
+
+
+def _component(registry, given: Any, key: str) -> Any:
+    """An object as it is, a dict or a name built."""
+    if given is None or dataclasses.is_dataclass(given) or isinstance(given, (Criterion, Update)):
+        return given
+    return build(registry, {'type': given} if isinstance(given, str) else given, f'{KEY}.{key}')
+
+
+def _parsed(kind: type, given: Any, where: str) -> Any:
+    """A settings object as it is, a dict parsed; both are checked."""
+    found = given if isinstance(given, kind) else parse(kind, given, where)
+    if hasattr(found, 'check'):
+        found.check(where)
+    return found

@@ -1,0 +1,67 @@
+"""Prepare the pruning of a runner's detector: groups, stages, and the selection images."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from mmdet_lcp.engine.image_size import deployed_image_size
+from mmdet_lcp.engine.phased_runner import PhasedRunner
+from mmdet_lcp.engine.preflight import readable
+from mmdet_lcp.graph.following_norms import following_norms
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+
+
+def prepare_job(
+    runner: PhasedRunner,
+    detector: nn.Module,
+    dense: nn.Module,
+    config: PruningConfig,
+    laid_out: Callable[[PruningJob], None],
+) -> PruningJob:
+    """Find the groups of a detector, choose those that lose channels, and draw the images.
+
+    Args:
+        runner: has the training data and the seed.
+        detector: the trained detector; the job changes it in place.
+        dense: a frozen copy of it.
+        config: the `pruning` key.
+        laid_out: called before the images are drawn, which takes a while.
+
+    Raises:
+        CompressionError: see `PruningJob.lay_out`; or the attachment or the data do not fit.
+    """
+    size = deployed_image_size(runner, detector)
+    job = PruningJob.lay_out(detector, dense, size, config, runner.seed)
+    laid_out(job)
+    sampler = None
+    if config.attachment is not None:
+        sampler = config.attachment.sampler(dense)
+        config.attachment.check(detector, job.stages)
+    runner.message_hub.update_info('epoch', 0)  # some heads match by it
+    loader = runner.train_dataloader
+    with readable('train_dataloader'):
+        images = SelectionSet.draw(
+            loader.dataset,
+            dense,
+            config.selection,
+            training_batch_size(runner),
+            runner.seed,
+            sampler,
+            following_norms(dense, size),
+        )
+    job.see(images)
+    return job
+
+
+def training_batch_size(runner: PhasedRunner) -> int:
+    """Images of one rank in a training batch."""
+    return runner.train_dataloader.batch_size or runner.cfg.train_dataloader['batch_size']
+
+
+def left_alone(job: PruningJob) -> list[str]:
+    """Lines for the user: which groups are left alone, and why."""
+    return [f'{len(job.skipped)} are left alone:'] + [
+        f'  {item.name}: {item.reason}' for item in job.skipped
+    ]

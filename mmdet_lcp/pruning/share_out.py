@@ -1,0 +1,47 @@
+"""Share a target out over a job's groups: the criterion's costs, then numbers of channels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.pruning.config import RemovalConfig
+from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.targets.planner import Allocation, TargetPlanner
+from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
+
+
+def share_out(
+    job: PruningJob, config: RemovalConfig, work_dir: Path, tell: Callable[[str], None]
+) -> Allocation:
+    """How many channels of each group stay, so that the target is met; the same on every rank.
+
+    Args:
+        job: with its selection images; its detector stays as it is.
+        config: with a target.
+        work_dir: where a latency table is kept.
+        tell: takes lines for the user.
+
+    Raises:
+        CompressionError: the target cannot be reached, or the criterion has no costs.
+    """
+    planner: TargetPlanner | None = None
+
+    def prepare() -> None:
+        nonlocal planner
+        planner = TargetPlanner(
+            config.target, job.stages, job.dense, job.image_size, work_dir, tell
+        )
+
+    on_main(prepare)
+    costs = group_removal_costs(
+        config.criterion,
+        job.images,
+        config.objective,
+        job.dense,
+        job.detector,
+        job.stages,
+        job.seed,
+        tell,
+    )
+    found = on_main(lambda: planner.share_out(costs, config.criterion.priced).to_dict())
+    return Allocation(**found)

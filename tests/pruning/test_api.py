@@ -1,0 +1,195 @@
+"""prune(): the Python call, on a plain network and on detectors."""
+
+import copy
+
+import detectors
+import numpy as np
+import pytest
+import small_ssd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import mmdet_lcp
+from mmdet_lcp import CompressionError, Plan, apply_plan, mask_plan, prune
+from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.pruning.criteria import L1Norm
+from mmdet_lcp.pruning.updates import NoUpdate
+
+
+class Net(nn.Module):
+    """Convolutions, batch norm, pooling, flatten, two linear layers: as torchvision's VGG."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+        )
+        self.classifier = nn.Sequential(nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, 5))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    net = Net()
+    net(torch.randn(16, 3, 16, 16))  # statistics of the batch norm
+    return net.eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+# ------------------------------------------------------------------ any network
+
+
+def test_half_of_every_layer_goes_and_the_given_network_stays(net, images):
+    before = copy.deepcopy(net.state_dict())
+    result = prune(net, images)
+    assert [(g.name, g.total, g.kept) for g in result.groups] == [
+        ('features.0', 8, 4),
+        ('features.4', 12, 6),
+        ('classifier.0', 16, 8),
+    ]
+    assert [item.name for item in result.skipped] == ['classifier.2']
+    assert result.detector.classifier[0].in_features == 24 and type(result.detector) is Net
+    assert result.detector(images).shape == (8, 5)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert net.features[0].out_channels == 8
+
+
+def test_removed_channels_compute_what_zeroed_ones_do(net, images):
+    plan = prune(net, images, ratio=0.4).plan
+    masked = mask_plan(copy.deepcopy(net).double(), plan)
+    removed = apply_plan(copy.deepcopy(net).double(), plan)
+    x = images.double()
+    assert (masked(x) - removed(x)).abs().max() < 1e-12
+    assert (masked(x) - net.double()(x)).abs().max() > 1e-3
+
+
+def test_filters_with_the_largest_norms_stay(net, images):
+    """By hand, with NumPy."""
+    result = prune(net, images, criterion='L1Norm', update='NoUpdate', layers=r'features\.0')
+    norms = np.abs(net.features[0].weight.detach().numpy()).sum((1, 2, 3))
+    kept = sorted(np.argsort(-norms, kind='stable')[:4].tolist())
+    assert list(result.plan.modules['features.0']['out_channels'].keep) == kept
+    assert torch.equal(result.detector.features[0].weight, net.features[0].weight[kept])
+    assert torch.equal(result.detector.features[4].weight, net.features[4].weight[:, kept])
+
+
+def test_the_exact_update_comes_nearer_to_the_dense_outputs(net, images):
+    def error(update):
+        pruned = prune(net, images, criterion='L1Norm', update=update, norm_statistics='keep')
+        return F.mse_loss(pruned.detector(images), net(images)).item()
+
+    assert error('ExactUpdate') < 0.7 * error('NoUpdate')
+
+
+def test_components_by_name_by_dict_and_as_objects(net, images):
+    plans = [
+        prune(net, images, criterion=criterion, update=update).plan
+        for criterion, update in (
+            ('L1Norm', 'NoUpdate'),
+            (dict(type='mmdet_lcp.L1Norm'), dict(type='NoUpdate')),
+            (L1Norm(), NoUpdate()),
+        )
+    ]
+    assert plans[0] == plans[1] == plans[2] and isinstance(plans[0], Plan)
+
+
+def test_a_share_of_the_multiply_accumulates(net, images):
+    result = prune(net, images, target=dict(macs=0.5))
+    before, after = result.macs
+    # 3x3 convolutions on 16x16 and 8x8 pixels, two linear layers; norms and pooling count as in
+    # mmdet's get_flops
+    layers = 16 * 16 * 9 * 3 * 8 + 8 * 8 * 9 * 8 * 12 + 48 * 16 + 16 * 5
+    assert layers <= before <= 1.1 * layers
+    assert 0.35 * before < after <= 0.5 * before
+    assert result.allocation.asked == 0.5
+
+
+def test_the_same_seed_gives_the_same_plan(net, images):
+    plans = [prune(net, images, criterion='RandomChannels', seed=s).plan for s in (3, 3, 4)]
+    assert plans[0] == plans[1] != plans[2]
+
+
+def test_progress_is_told(net, images):
+    told = []
+    prune(net, images, tell=told.append)
+    assert [line.split(',')[0] for line in told] == [
+        '1/3 features.0: 8 -> 4 channels',
+        '2/3 features.4: 12 -> 6 channels',
+        '3/3 classifier.0: 16 -> 8 channels',
+    ]
+
+
+def test_a_grey_network(images):
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 3)).eval()
+    result = prune(net, images[:, :1])
+    assert result.detector[0].weight.shape == (3, 1, 3, 3)
+
+
+# ------------------------------------------------------------------ detectors
+
+
+def test_an_ssd_on_a_data_set():
+    """With ground truth: the loss of the detector decides as well; the heads stay."""
+    detector = small_ssd.build()
+    result = prune(detector, small_ssd.Images(), ratio=0.5, selection=dict(num_images=4))
+    assert result.groups and all(g.name.startswith('backbone.') for g in result.groups)
+    assert type(result.detector) is type(detector)
+    noise = detectors.noise(64)
+    outputs = tensor_forward(result.detector.eval(), noise)
+    dense = tensor_forward(detector.eval(), noise)
+    assert [o.shape for o in outputs[0]] == [o.shape for o in dense[0]]
+
+
+def test_a_two_stage_detector_on_bare_images():
+    """Without ground truth: outputs are weighted by their variance."""
+    detector = detectors.tiny_detector('faster_rcnn')
+    result = prune(detector, detectors.noise(64), ratio=0.5)
+    assert result.macs[1] < result.macs[0]
+    result.detector.eval()
+    tensor_forward(result.detector, detectors.noise(64))
+
+
+# ------------------------------------------------------------------ wrong input
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        (dict(images='photo.jpg'), r'images: str is not a tensor \(N, C, H, W\)'),
+        (dict(images=[]), 'images: there is none'),
+        (dict(images=torch.randn(3, 8, 8)), r'a Tensor of shape \(3, 8, 8\) is not'),
+        (dict(ratio=1.5), r'pruning\.ratio=1\.5'),
+        (dict(ratio=0.5, target=dict(macs=0.5)), r'both say how many channels go'),
+        (dict(target=dict(mac=0.5)), "nearest valid one is 'macs'"),
+        (dict(layers='backbone'), "'backbone' matches no layer"),
+        (dict(kinds=('singel',)), "the nearest is 'single'"),
+        (dict(criterion='L1Nrm'), "the nearest is 'L1Norm'"),
+        (dict(selection=dict(num_image=3)), "nearest valid one is 'num_images'"),
+        (dict(criterion='Taylor'), 'the loss of the Net needs a detector of mmdet'),
+        (dict(criterion=dict(type='BackwardElimination')), 'the loss of the Net needs'),
+        (dict(min_channels=99), r'features\.0: all 8 channels stay with .* min_channels=99'),
+        (dict(layers=r'classifier\.2'), r"classifier\.2: its channels are the detector's outputs"),
+    ],
+)
+def test_what_is_wrong_is_said(net, images, given, words):
+    with pytest.raises(CompressionError, match=words):
+        prune(net, **{'images': images, **given})
+
+
+def test_the_public_names():
+    for name in ('prune', 'find_groups', 'apply_plan', 'mask_plan', 'explain', 'save', 'load'):
+        assert callable(getattr(mmdet_lcp, name)) and name in mmdet_lcp.__all__
