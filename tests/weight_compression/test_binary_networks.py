@@ -132,7 +132,9 @@ def test_a_resumed_run_ends_with_the_same_weights(write_compression, build):
     resumed = build(config, resume=True)
     resumed.train()
     for (name, value), (other, found) in zip(
-        whole.detector.state_dict().items(), resumed.detector.state_dict().items(), strict=True
+        whole.job.detector.state_dict().items(),
+        resumed.job.detector.state_dict().items(),
+        strict=True,
     ):
         assert name == other
         assert torch.equal(value, found), name

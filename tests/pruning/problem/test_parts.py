@@ -13,12 +13,11 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdet_lcp.coverage.synthetic import synthetic_batch
-from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.graph import Plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.stage import Stage
-from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.criteria import (
     DCP,
     FPGM,
@@ -34,6 +33,7 @@ from mmdet_lcp.pruning.criteria import (
 )
 from mmdet_lcp.pruning.criteria.fpgm import distances
 from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
+from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.consumers import check_rows
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import parts_of
@@ -217,19 +217,18 @@ def test_every_method_on_shufflenet(name, shufflenet):
     detector = copy.deepcopy(dense).requires_grad_(True)
     inputs, samples = synthetic_batch(2, 96, dense)
     images = SelectionImages(inputs, None, samples)
-    none = PhaseConfig(max_epochs=0)
-    pruning = PruningConfig(criterion, update, none, none)
+    config = RemovalConfig(criterion=criterion, update=update)
     totals, plan = axis_sizes(dense, groups), Plan()
     norms = following_norms(dense, (96, 96))
     for group in groups:
         criterion.check(dense, group)
         update.check(dense, group)
-        selection = SelectionSet([images], 1 << 30, norms=norms)
         stage = Stage(group, 3, 3)
-        removal = remove_channels(
-            stage, pruning, Objective(), selection, dense, detector, plan, totals, 0,
-            {'auxiliary': None},
-        )  # fmt: skip
+        selection = SelectionSet([images], 1 << 30, norms=norms)
+        job = PruningJob(
+            dense, detector, (96, 96), groups, [stage], [], totals, 0, selection, plan=plan
+        )
+        removal = remove_channels(job, stage, config, 0)
         plan = removal.plan
         assert len(removal.keep) == 3
         conv = detector.get_submodule(group.name)

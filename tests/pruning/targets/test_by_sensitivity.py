@@ -7,10 +7,9 @@ import re
 
 import pytest
 
-from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.cost import detector_cost
-from mmdet_lcp.pruning.config import PruningConfig, read_ratios
+from mmdet_lcp.pruning.config import RemovalConfig, read_ratios
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.targets.by_sensitivity import (
     as_ratios,
@@ -57,9 +56,8 @@ def test_ratios_come_back_as_the_same_numbers(vgg):
     channels = {group.name: group.channels for group in vgg.groups}
     ratios = as_ratios(Allocation('macs', 0.5, 0.5, 0.1, 1.0, counts), channels)
     assert not any(re.search(pattern, first.name) for pattern in ratios)
-    none = PhaseConfig(max_epochs=0)
-    config = PruningConfig(
-        None, None, none, none, layers='.', ratio=json.loads(json.dumps(ratios))
+    config = RemovalConfig(
+        criterion=None, update=None, layers='.', ratio=json.loads(json.dumps(ratios))
     )
     stages, skipped = choose_stages(vgg.detector, vgg.groups, config)
     assert {stage.group.name: stage.keep for stage in stages} == {
