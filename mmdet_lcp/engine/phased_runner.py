@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.pace import Pace
@@ -23,7 +24,7 @@ from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.engine.preflight import check_runner_keys, readable
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
-from mmdet_lcp.engine.state import RunState, fingerprint
+from mmdet_lcp.engine.state import KEPT, RunState
 from mmdet_lcp.errors import CompressionError
 
 
@@ -193,7 +194,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         if self._launcher == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
-        self._fingerprint = fingerprint(self.cfg)
+        self._fingerprint = fingerprint(self.cfg, KEPT)
         self._refusal: CompressionError | None = None
         try:
             on_main(lambda: self.state.open(self._continue, self._fingerprint))

@@ -13,22 +13,23 @@ Every file is replaced atomically, so each is either whole or the one before.
 """
 
 import contextlib
-import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 
+from mmdet_lcp.config.fingerprint import changes, is_partial, listed
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, load_torch, write_json
 
 FOLDER = 'pruning_state'
-# Keys of the config that decide the result. Others (logging, number of workers) may change
-# between a run and its resumption.
-DECISIVE = ('model', 'train_dataloader', 'optim_wrapper', 'pruning', 'weight_compression')
+# A run keeps a copy of the checkpoint that it began with, and its seed.
+KEPT = ('load_from', 'randomness.seed')
 
 
 class RunState:
@@ -52,15 +53,16 @@ class RunState:
         """The seed of the run that has begun, if any."""
         return self._known()['seed'] if self.exists else None
 
-    def open(self, resume: bool, fingerprint: Mapping[str, str]) -> None:
+    def open(self, resume: bool, fingerprint: Mapping[str, Any]) -> None:
         """Refuse to overwrite a run, or to go on with one of another config.
 
         Args:
             resume: whether a run may have begun.
-            fingerprint: what the run depends on.
+            fingerprint: what the run depends on, of `mmdet_lcp.config.fingerprint`.
 
         Raises:
-            CompressionError: the work_dir holds the state of another run.
+            CompressionError: the work_dir holds the state of another run; names every key that
+                differs, with both values.
         """
         if not self.exists:
             return
@@ -70,15 +72,21 @@ class RunState:
                 'choose another --work-dir, or delete the folder.'
             )
         known = self._known()['fingerprint']
-        changed = [key for key, value in fingerprint.items() if known.get(key) != value]
-        if changed:
+        if found := changes(known, fingerprint):
             raise CompressionError(
-                f'{self.folder.parent} holds the state of another run: it had another '
-                f'`{"`, `".join(changed)}`. Resume with the config of that run, or choose '
-                'another --work-dir.'
+                f'{self.folder.parent} holds the state of another run:{listed(found)}'
+                'Resume with the config of that run, or choose another --work-dir.'
+            )
+        if is_partial(known):
+            print_log(
+                f'{self.folder.parent} was begun by an earlier release, which wrote down '
+                f'`{"`, `".join(known)}` of its config: whether anything else has changed since '
+                'cannot be told',
+                'current',
+                logging.WARNING,
             )
 
-    def begin(self, fingerprint: Mapping[str, str], seed: int, checkpoint: str) -> None:
+    def begin(self, fingerprint: Mapping[str, Any], seed: int, checkpoint: str) -> None:
         """Write down what the run depends on, and keep a copy of the dense checkpoint."""
         if self.exists:
             return
@@ -157,24 +165,3 @@ class RunState:
     @property
     def _anew(self) -> str:
         return f'Delete {self.folder} to begin the run anew.'
-
-
-def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of every decisive key of a config."""
-    digests = {}
-    for key in DECISIVE:
-        value = _plain(cfg.get(key))
-        if key == 'train_dataloader' and isinstance(value, dict):
-            for name in ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'):
-                value.pop(name, None)
-        text = json.dumps(value, sort_keys=True, default=repr)
-        digests[key] = hashlib.sha256(text.encode()).hexdigest()
-    return digests
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

@@ -1,7 +1,6 @@
 """The `pruning` config: every key, its default and its range, checked before anything runs."""
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from mmdet_lcp.distillation.config import MimicConfig, read_mimic
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import KINDS
+from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.criteria import Criterion
 from mmdet_lcp.pruning.problem.problem import Objective
 from mmdet_lcp.pruning.targets.target import Target
@@ -123,9 +123,8 @@ class RemovalConfig:
             )
         for kind in self.kinds:
             if kind not in KINDS:
-                near = difflib.get_close_matches(str(kind), KINDS, 1, 0.0)
                 raise CompressionError(
-                    f'{KEY}.kinds: there is no kind {kind!r}; the nearest is {near[0]!r}. '
+                    f'{KEY}.kinds: there is no kind {kind!r}{nearest_hint(kind, KINDS)}. '
                     f'Kinds: {", ".join(KINDS)}'
                 )
 
