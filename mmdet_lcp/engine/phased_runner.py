@@ -107,9 +107,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._tell_unread_rate()
 
     def _tell_unread_rate(self) -> None:
-        rates = {phase.config.lr for phase in self.phases if phase.iters}
         unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
-        if unread is not None and rates and not rates & {None, unread}:
+        trained = [phase.config for phase in self.phases if phase.iters]
+        rates = {config.rate(unread) for config in trained}
+        multiples = any(config.lr_factor is not None for config in trained)
+        if unread is not None and rates and not multiples and not rates & {None, unread}:
             shown = ', '.join(f'{rate:g}' for rate in sorted(rates))
             self.logger.info(
                 f'optim_wrapper.optimizer.lr={unread} is not used: all training here has a rate '
@@ -150,8 +152,9 @@ class PhasedRunner(PlainCheckpoints, Runner):
 
     def _optimizer_cfg(self, config: PhaseConfig) -> Config:
         optimizer = copy.deepcopy(self.cfg.optim_wrapper)
-        if config.lr is not None:
-            optimizer.optimizer.lr = config.lr
+        rate = config.rate(optimizer.optimizer.get('lr'))
+        if rate is not None:
+            optimizer.optimizer.lr = rate
         return optimizer
 
     def _build_schedulers(self, config: PhaseConfig, epochs: int, iters: int) -> list | None:
