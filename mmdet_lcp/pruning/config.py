@@ -60,7 +60,7 @@ class RemovalConfig:
         kinds: which kinds of groups may be pruned: ``'single'``, channels that one layer writes;
             ``'coupled'``, that several layers write together (residual additions, FPN);
             ``'shared'``, that a layer writes or reads which runs several times (heads shared by
-            levels). A group of two kinds needs both.
+            levels). A group of two kinds needs both; heads and necks want `layers` too.
         ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts; a group without a match is
             left alone), also by the name of a JSON file that holds one; ``None`` with a target.
@@ -158,7 +158,8 @@ class PruningConfig(RemovalConfig):
     """The `pruning` key of a config: what is removed, and the training around it.
 
     Attributes:
-        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`);
+            ``None`` for nothing.
         finetune: training of detector and attachment before each group is pruned.
         retrain: training of the whole pruned detector at the end.
         evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
