@@ -200,7 +200,8 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._fingerprint = fingerprint(self.cfg, KEPT)
         self._refusal: CompressionError | None = None
         try:
-            on_main(lambda: self.state.open(self._continue, self._fingerprint))
+            given = self.cfg.get('load_from')
+            on_main(lambda: self.state.open(self._continue, self._fingerprint, given))
         except CompressionError as error:  # testing in this work_dir is fine, training is not
             self._refusal = error
 

@@ -2,7 +2,8 @@
 
 `work_dir/pruning_state/`, or the folder of another runner, holds
 
-- ``run.json``: what the run depends on, to notice another run's state;
+- ``run.json``: what the run depends on, to notice another run's state, and a digest of the
+  checkpoint that it began with;
 - ``dense.pth``: the detector that the run began with;
 - ``target.json``: how a target was shared out over the groups;
 - ``stage.pth``: the detector, what was changed in it, and the records after the last stage that
@@ -13,6 +14,7 @@ Every file is replaced atomically, so each is either whole or the one before.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import shutil
@@ -28,7 +30,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, load_torch, write_json
 
 FOLDER = 'pruning_state'
-# A run keeps a copy of the checkpoint that it began with, and its seed.
+# Told apart: a run keeps a copy of the checkpoint that it began with, and its seed.
 KEPT = ('load_from', 'randomness.seed')
 
 
@@ -53,12 +55,15 @@ class RunState:
         """The seed of the run that has begun, if any."""
         return self._known()['seed'] if self.exists else None
 
-    def open(self, resume: bool, fingerprint: Mapping[str, Any]) -> None:
+    def open(
+        self, resume: bool, fingerprint: Mapping[str, Any], checkpoint: str | None = None
+    ) -> None:
         """Refuse to overwrite a run, or to go on with one of another config.
 
         Args:
             resume: whether a run may have begun.
             fingerprint: what the run depends on, of `mmdet_lcp.config.fingerprint`.
+            checkpoint: file that a run would begin with; it need not be there any more.
 
         Raises:
             CompressionError: the work_dir holds the state of another run; names every key that
@@ -71,11 +76,19 @@ class RunState:
                 f'{self.folder.parent} holds the state of another run. Continue it with --resume, '
                 'choose another --work-dir, or delete the folder.'
             )
-        known = self._known()['fingerprint']
+        run = self._known()
+        known = run['fingerprint']
         if found := changes(known, fingerprint):
             raise CompressionError(
                 f'{self.folder.parent} holds the state of another run:{listed(found)}'
                 'Resume with the config of that run, or choose another --work-dir.'
+            )
+        begun = run.get('checkpoint')
+        if begun and checkpoint and Path(checkpoint).is_file() and _digest(checkpoint) != begun:
+            raise CompressionError(
+                f'{self.folder.parent} holds the state of another run: load_from={checkpoint!r} '
+                'is another detector than it began with, of which it has a copy. Go on from that '
+                'with load_from=None, or choose another --work-dir.'
             )
         if is_partial(known):
             print_log(
@@ -93,7 +106,9 @@ class RunState:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.folder / 'dense.pth') as path:
             shutil.copyfile(checkpoint, path)
-        write_json(self.folder / 'run.json', {'seed': seed, 'fingerprint': dict(fingerprint)})
+        digest = _digest(self.folder / 'dense.pth')
+        run = {'seed': seed, 'checkpoint': digest, 'fingerprint': dict(fingerprint)}
+        write_json(self.folder / 'run.json', run)
 
     def save_target(self, data: Mapping[str, Any]) -> None:
         """Write ``target.json``."""
@@ -158,10 +173,19 @@ class RunState:
         path = self.folder / 'run.json'
         try:
             known = json.loads(path.read_text())
-            return {key: known[key] for key in ('seed', 'fingerprint')}
+            return {**known, 'seed': known['seed'], 'fingerprint': dict(known['fingerprint'])}
         except (ValueError, KeyError, TypeError) as error:
             raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error
 
     @property
     def _anew(self) -> str:
         return f'Delete {self.folder} to begin the run anew.'
+
+
+def _digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

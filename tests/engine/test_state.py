@@ -1,7 +1,9 @@
 """The state of a run on disk."""
 
 import copy
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +85,18 @@ def test_resuming_with_another_config_names_what_changed(state, tmp_path):
     with pytest.raises(CompressionError, match=message):
         again.open(True, fingerprint(other))
     again.open(True, fingerprint(changed(train_dataloader__num_workers=0)))
+
+
+def test_another_checkpoint_is_refused_and_a_missing_one_is_not(state, dense, tmp_path):
+    copied = tmp_path / 'copied.pth'
+    copied.write_bytes(Path(dense).read_bytes())
+    for path in (dense, str(copied), str(tmp_path / 'gone.pth'), None):
+        state.open(True, fingerprint(CFG), path)
+    torch.save({'state_dict': {'w': torch.arange(4)}}, copied)
+    with pytest.raises(
+        CompressionError, match=r'copied\.pth. is another detector.*load_from=None'
+    ):
+        state.open(True, fingerprint(CFG), str(copied))
 
 
 def test_the_copy_of_the_checkpoint_and_the_seed_are_the_run_s_own():
@@ -213,6 +227,7 @@ def test_damaged_files_are_told(state, name):
     assert 'Delete' in str(error.value)
 
 
-def test_the_run_file_is_strict_json(state):
+def test_the_run_file_is_strict_json(state, dense):
     data = json.loads((state.folder / 'run.json').read_text())
+    assert data.pop('checkpoint') == hashlib.sha256(Path(dense).read_bytes()).hexdigest()
     assert data == {'seed': 42, 'fingerprint': fingerprint(CFG)}
