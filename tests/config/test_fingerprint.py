@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import json
 import math
 import os
@@ -174,10 +175,11 @@ from json import dumps
 model.update(type=ReLU, parts=[dict(act=ReLU), dumps], names=set('abcdefgh'))
 optim_wrapper = dict(optimizer=dict(type=SGD, lr=0.1))
 """
+# By its path: the package's own import takes seconds, and this needs nothing of it.
 PRINT = """
-import json, sys
+import json, runpy, sys
 from mmengine.config import Config
-from mmdet_lcp.config.fingerprint import fingerprint
+fingerprint = runpy.run_path(sys.argv[2])['fingerprint']
 print(json.dumps(fingerprint(Config.fromfile(sys.argv[1]))))
 """
 
@@ -190,7 +192,7 @@ def test_a_new_style_config_is_the_same_in_another_process(tmp_path):
     assert here['config']['model']['type'] == 'torch.nn.modules.activation.ReLU'
     assert here['config']['model']['parts'][1] == 'json.dumps'
     out = subprocess.run(
-        [sys.executable, '-c', PRINT, str(path)],
+        [sys.executable, '-c', PRINT, str(path), inspect.getfile(fingerprint)],
         env={**os.environ, 'PYTHONHASHSEED': '17', 'PYTHONPATH': os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         check=True,

@@ -10,7 +10,6 @@ from torch import nn
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.config.fingerprint import changes, fingerprint
-from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
 from mmdet_lcp.engine.state import KEPT
 
@@ -77,13 +76,13 @@ def test_a_multiple_of_the_detectors_own_rate(build, write_config, plain_output,
     retrain = runner.pruning.retrain
     own = runner.cfg.optim_wrapper.optimizer.lr
     half = replace(retrain, lr=None, lr_factor=0.5)
-    runner.plan_phases([replace(retrain, lr=own / 4), half])
+    runner.plan_phases([replace(retrain, lr=own / 4), half], 1)
     assert told == []  # the own rate is read
     assert runner._optimizer_cfg(half).optimizer.lr == own / 2
     assert runner.cfg.optim_wrapper.optimizer.lr == own
     del runner.cfg.optim_wrapper.optimizer['lr']
     with pytest.raises(CompressionError, match=r'lr_factor=0\.5 is a multiple of optim_wrapper'):
-        runner.plan_phases([half])
+        runner.plan_phases([half], 1)
 
 
 def test_a_training_does_not_change_what_the_run_depends_on(build, write_config, plain_output):
@@ -92,8 +91,8 @@ def test_a_training_does_not_change_what_the_run_depends_on(build, write_config,
     before = copy.deepcopy(runner._fingerprint)
     runner.build_phase_loop()
     retrain = runner.pruning.retrain
-    runner.plan_phases([replace(retrain, max_epochs=None, max_iters=1, lr_factor=0.5, lr=None)])
-    runner.pace = Pace(0, 1)
+    short = replace(retrain, max_epochs=None, max_iters=1, lr_factor=0.5, lr=None)
+    runner.plan_phases([short], 1)
     runner.call_hook('before_run')
     runner.train_phase(0, runner.model)
     assert runner._fingerprint == before
