@@ -1,19 +1,11 @@
-# Stage 2: the student of stage 1 is fine-tuned, and learns the class and box outputs of its
-# teacher too.
+# Stage 2: the student of stage 1 is fine-tuned, for half of its epochs at a tenth of its rate, and
+# learns the class and box outputs of its teacher too.
 _base_ = './faster_rcnn_quarter_width_digits_mimic.py'
 
 load_from = 'work_dirs/faster_rcnn_quarter_width_digits_mimic/student.pth'
 mimic = dict(head_outputs=1.0)
-train_cfg = dict(max_epochs=8, val_interval=8)
-optim_wrapper = dict(optimizer=dict(lr=0.003))
-param_scheduler = [
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        begin=0,
-        end=8,
-        T_max=8,
-        eta_min=1e-4,
-        convert_to_iter_based=True,
-    ),
-]
+epochs = _base_.train_cfg.max_epochs // 2
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
+optim_wrapper = dict(optimizer=dict(lr=_base_.optim_wrapper.optimizer.lr / 10))
+param_scheduler = [dict(_base_.param_scheduler[-1], end=epochs, T_max=epochs)]
+del epochs

@@ -2,6 +2,7 @@
 # deconvolution brings the backbone's maps to the size that the head is used to.
 _base_ = '../ssd/ssd_narrow_vgg_bccd.py'
 
+boxes = _base_.model.bbox_head.anchor_generator
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -12,15 +13,16 @@ model = dict(
     ),
     bbox_head=dict(
         anchor_generator=dict(
-            strides=[4, 8, 16, 32],
-            min_sizes=[7, 20, 35, 55],
-            max_sizes=[20, 35, 55, 80],
+            strides=[stride // 2 for stride in boxes.strides],
+            min_sizes=[size // 2 for size in boxes.min_sizes],
+            max_sizes=[size // 2 for size in boxes.max_sizes],
         )
     ),
 )
+del boxes
 
 # 'area' takes the mean of the pixels that go into one, as the student of a mimic does.
-image_size = 96
+image_size = _base_.image_size // 2
 scale = (image_size, image_size)
 small = dict(type='Resize', scale=scale, keep_ratio=False, interpolation='area')
 train_pipeline = [small if step['type'] == 'Resize' else step for step in _base_.train_pipeline]

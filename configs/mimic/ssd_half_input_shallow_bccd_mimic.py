@@ -1,15 +1,9 @@
-# The student of ssd_half_input_shallow_bccd_scratch with ssd_narrow_vgg_bccd as its teacher, which
-# sees the training images at twice the size.
-_base_ = ['./ssd_half_input_shallow_bccd_scratch.py', '../_base_/distill/mimic.py']
+# The student of ssd_half_input_shallow_bccd_scratch. Its teacher sees the images at twice the
+# size.
+_base_ = ['./ssd_half_input_shallow_bccd_scratch.py', '../_base_/distill/ssd_narrow_vgg_bccd.py']
 
-large = dict(type='Resize', scale=(192, 192), keep_ratio=False)
+large = dict(type='Resize', scale=(2 * _base_.image_size,) * 2, keep_ratio=False)
 train_pipeline = [large if step['type'] == 'Resize' else step for step in _base_.train_pipeline]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
-mimic = dict(
-    image_scale=0.5,
-    teacher=dict(
-        config='configs/ssd/ssd_narrow_vgg_bccd.py',
-        checkpoint='work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth',
-    ),
-)
+mimic = dict(image_scale=0.5)

@@ -1,7 +1,6 @@
 """The `chain` config: which runners come one behind the other, and what each reads and leaves."""
 
 import contextlib
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.distillation.config import read_mimic_of
 from mmdet_lcp.distillation.runner import STUDENT_CONFIG, STUDENT_WEIGHTS, MimicRunner
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.config import KEY as PRUNING
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS
@@ -111,10 +111,10 @@ def read_chain(cfg: Mapping[str, Any]) -> list[Link]:
         check_keys(item, ['type', 'key', 'cfg'], where)
         name = str(item.get('type')).removeprefix(f'{SCOPE}.')
         if name not in KINDS:
-            near = difflib.get_close_matches(name, list(KINDS), 1, 0.0)
+            near = nearest_hint(name, KINDS, f"; the nearest is '{SCOPE}.{{}}'")
             raise CompressionError(
-                f'{where}: {item.get("type")!r} can be no link of a chain; the nearest is '
-                f"'{SCOPE}.{near[0]}'. Links: {', '.join(KINDS)}"
+                f'{where}: {item.get("type")!r} can be no link of a chain{near}. '
+                f'Links: {", ".join(KINDS)}'
             )
         changes = item.get('cfg') or {}
         if not isinstance(changes, Mapping):

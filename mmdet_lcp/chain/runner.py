@@ -5,7 +5,6 @@ one behind the other: a chain says in one config which ones, and in which order.
 """
 
 import copy
-import hashlib
 import json
 import time
 from dataclasses import asdict
@@ -21,13 +20,12 @@ from torch import nn
 
 from mmdet_lcp.chain.links import KEY, KINDS, Link, named, read_chain
 from mmdet_lcp.codec import init_packed_detector
+from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
 from mmdet_lcp.config.keys import meant
-from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.phased_runner import unwrap
 from mmdet_lcp.engine.ranks import on_main
-from mmdet_lcp.engine.state import fingerprint
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
@@ -84,7 +82,7 @@ class ChainRunner:
         for link in self.links[done:]:
             facts = self._run(link, report['links'])
             report['links'] += facts
-            report['ended'].append(self._digest(link))
+            report['ended'].append(self._fingerprint(link))
             on_main(lambda: write_json(self.work_dir / STATE, report))
         chain = ChainReport.from_dict(report)
         on_main(lambda: write_chain_report(chain, self.work_dir))
@@ -179,13 +177,11 @@ class ChainRunner:
                 'that have ended notice it.'
             ) from error
         for link, digest in zip(self.links, ended, strict=False):
-            changed = [
-                key for key, value in self._digest(link).items() if digest.get(key) != value
-            ]
-            if changed:
+            digest.pop('chain', None)  # of an earlier release; the link's name says which runner
+            if found := changes(digest, self._fingerprint(link)):
                 raise CompressionError(
                     f'{self.work_dir} holds the state of another chain: {link.name} had another '
-                    f'`{"`, `".join(changed)}`. Resume with the config of that chain, or choose '
+                    f'config:{listed(found)}Resume with the config of that chain, or choose '
                     'another --work-dir.'
                 )
         if len(ended) > len(self.links):
@@ -194,12 +190,11 @@ class ChainRunner:
             )
         return known
 
-    def _digest(self, link: Link) -> dict[str, str]:
-        """What a link depends on, as one digest a key."""
-        cfg = self.link_config(link)
-        mimic = fingerprint({'model': cfg.get(MIMIC)})['model']
-        runner = hashlib.sha256(link.kind.runner.__name__.encode()).hexdigest()
-        return {**fingerprint(cfg), MIMIC: mimic, 'chain': runner}
+    def _fingerprint(self, link: Link) -> dict[str, Any]:
+        """What a link depends on."""
+        # A link behind another one begins with what lies in the chain's own folder.
+        without = () if link.number == 1 else ('load_from',)
+        return fingerprint(self.link_config(link), without)
 
     def _run(self, link: Link, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Run a link; returns what goes into the report: plain data of `LinkFacts`.

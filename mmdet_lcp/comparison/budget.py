@@ -91,5 +91,6 @@ def set_phases(
             lr=phase.lr,
             param_scheduler=schedule,
             val_interval=phase.val_interval,
+            **({} if phase.lr_factor is None else dict(lr_factor=phase.lr_factor)),
         )
     return pruning

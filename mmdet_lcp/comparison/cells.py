@@ -9,7 +9,7 @@ from mmdet_lcp.comparison.imports import with_imports
 from mmdet_lcp.comparison.methods import Method
 from mmdet_lcp.comparison.results.comparison import CELLS, REPORT, RUN
 from mmdet_lcp.comparison.results.removal_amount import amount_name
-from mmdet_lcp.config.text import fingerprint
+from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 
 
@@ -39,7 +39,7 @@ class Cell:
     update: str | None = None
     result: str = REPORT
     same_as: str | None = None
-    fingerprint: dict[str, str] = field(init=False)
+    fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.fingerprint = fingerprint(self.cfg)

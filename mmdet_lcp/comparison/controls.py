@@ -134,12 +134,10 @@ def dense_retrained_cell(
     length = retrain.iterations(ground.epoch_length) / ground.epoch_length
     schedulers = stretched(retrain.param_scheduler, epochs / length) if length else None
     cfg['param_scheduler'] = lasting(schedulers, epochs, epochs * ground.epoch_length)
-    if retrain.lr is not None:
-        optimizer = dict(base['optim_wrapper'])
-        cfg['optim_wrapper'] = {
-            **optimizer,
-            'optimizer': {**optimizer['optimizer'], 'lr': retrain.lr},
-        }
+    wrapper = base['optim_wrapper']
+    rate = retrain.rate(wrapper.get('optimizer', {}).get('lr'))
+    if rate is not None:
+        cfg['optim_wrapper'] = {**wrapper, 'optimizer': {**wrapper['optimizer'], 'lr': rate}}
     total = epochs * ground.epoch_length
     return Cell(
         'dense_retrained', ratio, seed, cfg, f'{epochs} epochs', total, result=CONTROL_RESULT

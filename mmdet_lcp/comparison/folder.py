@@ -10,7 +10,7 @@ from typing import Any
 from mmdet_lcp.comparison.cells import Cell
 from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.results.comparison import CELL_JSON, COMPARISON_JSON
-from mmdet_lcp.config.text import changes
+from mmdet_lcp.config.fingerprint import changes, listed
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 
@@ -29,20 +29,20 @@ def check_folder(plan: ComparisonPlan, out: Path) -> None:
         CompressionError: cells that have begun there had another config; the folder is named.
     """
     known = _read(out / COMPARISON_JSON).get('shared')
-    if known is not None and (changed := changes(known, plan.shared)):
+    if known is not None and (found := changes(known, plan.shared)):
         raise CompressionError(
-            f'{out} holds a comparison with another `{"`, `".join(changed)}`: its numbers could '
-            'not be compared. Choose another --out, or delete the folder.'
+            f'{out} holds a comparison with another config:{listed(found)}'
+            'Its numbers could not be compared. Choose another --out, or delete the folder.'
         )
     for cell in plan.cells:
         folder = cell.folder(out)
         known = _read(folder / CELL_JSON).get('fingerprint')
         if known is None or cell.same_as or not cell.has_begun(out):
             continue
-        if changed := changes(known, cell.fingerprint):
+        if found := changes(known, cell.fingerprint):
             raise CompressionError(
-                f'{folder} holds a run with another `{"`, `".join(changed)}`. Choose another '
-                '--out, or delete that folder to run the cell anew.'
+                f'{folder} holds a run with another config:{listed(found)}'
+                'Choose another --out, or delete that folder to run the cell anew.'
             )
 
 

@@ -1,6 +1,5 @@
 """Methods: what a fragment of configs/_base_/pruning/ says of how channels are chosen."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from mmdet_lcp.comparison.imports import imported_modules
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.config import KEY
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
@@ -105,10 +105,9 @@ def find_method(name: str, controls: Iterable[str] = ()) -> Method:
         if base.endswith('.py'):
             raise CompressionError(f'{base}: there is no such fragment')
         known = [*list_methods(), *controls]
-        near = difflib.get_close_matches(base, known, 1, 0.0)
-        nearest = f'; the nearest is {near[0]!r}' if near else ''
+        near = nearest_hint(base, known)
         raise CompressionError(
-            f'there is no method {base!r}{nearest}. Methods: {", ".join(known)}; or the path of '
+            f'there is no method {base!r}{near}. Methods: {", ".join(known)}; or the path of '
             'a fragment (.py)'
         )
     method = read_method(path, path.stem + plus + update)
@@ -145,10 +144,9 @@ def _with_update(method: Method, update: str) -> Method:
         positions = other.positions
     else:
         known = [*UPDATES, *methods]
-        near = difflib.get_close_matches(update, known, 1, 0.0)[0]
+        near = nearest_hint(update, known)
         raise CompressionError(
-            f'{method.name}: there is no update {update!r}; the nearest is {near!r}. Updates: '
-            f'{", ".join(known)}'
+            f'{method.name}: there is no update {update!r}{near}. Updates: {", ".join(known)}'
         )
     title = method.parts.get('method') or method.name.partition('+')[0]
     parts = {**method.parts, 'update': config, 'method': f'{title}, {words}'}

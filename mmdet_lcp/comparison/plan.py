@@ -21,7 +21,7 @@ from mmdet_lcp.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.comparison.methods import Method, find_method, without_method
 from mmdet_lcp.comparison.results.removal_amount import OWN, amount_name, macs_amount
 from mmdet_lcp.config.file import read_config
-from mmdet_lcp.config.text import fingerprint
+from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
@@ -73,7 +73,7 @@ class ComparisonPlan:
     config: str
     cells: list[Cell]
     methods: list[str]
-    shared: dict[str, str]
+    shared: dict[str, Any]
     notes: list[str]
 
 
@@ -275,7 +275,7 @@ def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[s
     return {amount: {**base, KEY: {**base[KEY], **more}} for amount, more in changes.items()}
 
 
-def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, str]:
+def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, Any]:
     """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
     pruning = without_method(base[KEY])
     for key in ('ratio', 'evaluate'):

@@ -1,7 +1,6 @@
 """Dicts of a config become objects: every key and type is checked, the nearest valid one named."""
 
 import dataclasses
-import difflib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from mmengine.registry import Registry
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import SIMILAR, nearest_hint
 from mmdet_lcp.registry import SCOPE
 
 
@@ -30,18 +30,16 @@ def section(cfg: Mapping[str, Any], key: str, runner: str, fragments: str) -> An
 
 def meant(cfg: Mapping[str, Any], key: str) -> str:
     """For a message: asks whether a key that looks like the missing one was meant to be it."""
-    near = difflib.get_close_matches(key, list(cfg), 1, 0.6)
-    return f' Did you mean `{near[0]}` to be `{key}`?' if near else ''
+    return nearest_hint(key, cfg, f' Did you mean `{{}}` to be `{key}`?', SIMILAR)
 
 
 def check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     """Raise a CompressionError that names the nearest valid key for one that nobody reads."""
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.0)
+            near = nearest_hint(key, known, '; the nearest valid one is {!r}')
             raise CompressionError(
-                f'{where} has an unknown key {key!r}; the nearest valid one is {near[0]!r}. '
-                f'Valid keys: {", ".join(known)}'
+                f'{where} has an unknown key {key!r}{near}. Valid keys: {", ".join(known)}'
             )
 
 
@@ -74,9 +72,8 @@ def build(registry: Registry, given: Mapping[str, Any], where: str):
         known = registry.get(kind.removeprefix(f'{SCOPE}.'))
         if known is None:
             names = sorted(registry.module_dict)
-            near = difflib.get_close_matches(kind, names, 1, 0.0)
             raise CompressionError(
-                f'{where}.type={kind!r} is not registered; the nearest is {near[0]!r}. '
+                f'{where}.type={kind!r} is not registered{nearest_hint(kind, names)}. '
                 f'Registered: {", ".join(names)}. One of your own is registered when the config '
                 "imports its module: custom_imports = dict(imports=['my_module'])"
             )

@@ -1,25 +1,9 @@
-"""A config as a file that stands alone, and its fingerprint."""
+"""A config as a file that stands alone."""
 
-import hashlib
-import json
 import math
 import pprint
 from collections.abc import Mapping
 from typing import Any
-
-# What may change between a run and its resumption: it decides nothing.
-_LOADER_FREE = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
-_FREE = (
-    'work_dir',
-    'resume',
-    'launcher',
-    'log_level',
-    'log_processor',
-    'visualizer',
-    'vis_backends',
-    'default_hooks',
-    'env_cfg',
-)
 
 
 def config_text(cfg: Mapping[str, Any]) -> str:
@@ -35,24 +19,6 @@ def config_text(cfg: Mapping[str, Any]) -> str:
     if len(parts) > len(cfg):
         parts.append('del inf, nan')
     return '\n'.join(parts) + '\n'
-
-
-def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of every key of a config that decides what comes out of a run."""
-    digests = {}
-    for key, value in sorted(cfg.items()):
-        if key in _FREE:
-            continue
-        if key.endswith('_dataloader') and isinstance(value, Mapping):
-            value = {k: v for k, v in value.items() if k not in _LOADER_FREE}
-        text = json.dumps(value, sort_keys=True, default=repr)
-        digests[key] = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return digests
-
-
-def changes(known: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The keys in which two fingerprints differ."""
-    return [key for key in sorted({*known, *now}) if known.get(key) != now.get(key)]
 
 
 def _leaves(value: Any):

@@ -1,6 +1,5 @@
 """Taps: read feature maps out of a detector by module path, leaving the detector as it is."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -10,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import nearest_hint
 
 
 class _AllCaptured(Exception):
@@ -20,9 +20,8 @@ def _find(model: nn.Module, path: str) -> nn.Module:
     modules = dict(model.named_modules())
     if path and path in modules:
         return modules[path]
-    nearest = difflib.get_close_matches(path, [name for name in modules if name], 1, cutoff=0.0)
-    hint = f'; did you mean {nearest[0]!r}?' if nearest else '.'
-    raise CompressionError(f'{type(model).__name__} has no module {path!r}{hint}')
+    hint = nearest_hint(path, filter(None, modules), '; did you mean {!r}?')
+    raise CompressionError(f'{type(model).__name__} has no module {path!r}{hint or "."}')
 
 
 def _copy(value: Any) -> Any:

@@ -26,11 +26,12 @@ class TeacherConfig:
     """The large detector.
 
     Attributes:
-        config: its config file; of it, `model` is read.
+        config: its config file; of it, `model` is read. In `pruning.retrain.mimic` this and
+            `checkpoint` may be left out.
         checkpoint: its weights.
         half: run it in half precision: float16 on a GPU, bfloat16 on a CPU.
-        cache: keep its features of every image, in ``'memory'`` or on ``'disk'``; this takes a
-            training pipeline without random transforms.
+        cache: keep its features of every image, in ``'memory'`` or on ``'disk'``: it then runs in
+            the first epoch alone. This takes a training pipeline without random transforms.
         cache_dir: folder for ``'disk'``, which several runs may share; below the work_dir unless
             told.
         cache_gb: gigabytes of features at most, > 0; what is beyond runs anew each time.
@@ -71,7 +72,9 @@ class TapConfig:
             times, a convolution that all levels share, the first run counts.
         teacher: module path in the teacher; ``None`` for the student's path, or likewise.
         levels: which levels of a tuple of maps, counted from 0; ``None`` for all.
-        transform: see `FeatureTransform`; ``None`` for `mimic.transform`.
+        transform: ``'conv'``, a 3x3 convolution; ``'resize'``, bilinear to the teacher's size,
+            then ``'conv'``; ``'deconv'``, twice the size, then ``'conv'``; ``'none'``, as it is;
+            ``None`` for `mimic.transform`.
     """
 
     student: str | None = None
@@ -104,7 +107,7 @@ class MimicConfig:
     Attributes:
         teacher: the large detector; while a detector is retrained after its pruning ``'dense'``,
             the default there, is the detector before it.
-        weight: lambda_1, the factor of the mimic loss beside the detector's own, > 0.
+        weight: λ₁, the factor of the mimic loss beside the detector's own, > 0.
         detector_weight: factor of the detector's own losses, >= 0.
         taps: where features are compared.
         transform: of taps that name none.
@@ -116,14 +119,17 @@ class MimicConfig:
         num_regions: regions of an image at most, >= 2.
         levels: with several maps, compare a region on the map that it belongs to by its size
             (``'own'``), or on ``'all'``.
-        pooling: see `FeatureMimicLoss`.
+        pooling: ``'pixels'``, the difference at the cells inside a region; ``'roi_align'`` pools
+            the regions of both maps first.
         output_size: bins along each side of a region for ``pooling='roi_align'``.
-        normalized: divide by the number of features of a region.
-        standardized: divide features by the standard deviation of the teacher's on their map.
+        normalized: divide by the number of features of a region; False is the paper's plain form.
+        standardized: divide features by the standard deviation of the teacher's on their map, so
+            that `weight` means the same for every pair of detectors; False is the paper's form.
         head_outputs: factor of the squared difference of the class and box outputs on the
-            student's sampled regions, >= 0; for two-stage detectors (the paper's stage 2).
+            student's sampled regions, >= 0; for two-stage detectors (the paper's stage 2) whose
+            classes are the teacher's.
         image_scale: the student sees the training images scaled by this, the teacher as they
-            are; in (0, 1].
+            are; in (0, 1], 0.5 is the half-size form.
     """
 
     teacher: TeacherConfig | str | None = None

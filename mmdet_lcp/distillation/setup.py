@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from mmdet_lcp.config.fingerprint import plain
 from mmdet_lcp.detectors.region_levels import level_rule
 from mmdet_lcp.distillation.config import MimicConfig, TeacherConfig
 from mmdet_lcp.distillation.feature_mimic import FeatureMimic
@@ -148,7 +149,7 @@ class MimicSetup:
         dataset = cfg['train_dataloader']['dataset']
         preprocessor = cfg['model'].get('data_preprocessor')
         parts = [weights.hexdigest(), sorted(set(paths)), self._teacher.half]
-        return digest([*parts, _plain(dataset), _plain(preprocessor)])
+        return digest([*parts, plain(dataset), plain(preprocessor)])
 
     def _check_classes(self, taught: Any, own: Sequence[str] | None) -> None:
         if not self.config.head_outputs or not taught or not own:
@@ -159,11 +160,3 @@ class MimicSetup:
                 f'student {list(own)}, so their outputs mean different things. Take a teacher '
                 f'with the same classes, or mimic features only: {self.where}.head_outputs=0'
             )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool)) or value is None else repr(value)

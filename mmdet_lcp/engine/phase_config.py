@@ -16,7 +16,11 @@ class PhaseConfig:
     Attributes:
         max_epochs: length in epochs, >= 0; or ...
         max_iters: ... length in iterations, >= 0. Exactly one of the two.
-        lr: learning rate; ``None`` takes the one of `optim_wrapper`.
+        lr: learning rate, > 0. A value that suits SGD is some hundred times too large for Adam;
+            with neither `lr` nor `lr_factor` the detector's own rate counts, that of
+            `optim_wrapper.optimizer`.
+        lr_factor: learning rate as a multiple of the detector's own, > 0, which suits every
+            optimizer; not together with `lr`.
         param_scheduler: mmengine's schedulers, counted from the phase's own beginning.
         val_interval: validate every so many epochs during the phase; 0 for not at all.
     """
@@ -26,6 +30,7 @@ class PhaseConfig:
     lr: float | None = None
     param_scheduler: list[dict] | dict | None = None
     val_interval: int = 0
+    lr_factor: float | None = None
 
     def check(self, where: str) -> None:
         """Raise a CompressionError for a value out of range."""
@@ -35,8 +40,14 @@ class PhaseConfig:
             value = getattr(self, key)
             if value is not None:
                 check_integer(f'{where}.{key}', value, least=0)
-        if self.lr is not None:
-            check_positive(f'{where}.lr', self.lr)
+        for key in ('lr', 'lr_factor'):
+            if getattr(self, key) is not None:
+                check_positive(f'{where}.{key}', getattr(self, key))
+        if self.lr is not None and self.lr_factor is not None:
+            raise CompressionError(
+                f'{where}.lr={self.lr!r} and {where}.lr_factor={self.lr_factor!r} both say the '
+                'learning rate: set one of them to None'
+            )
         schedulers = self.param_scheduler or []
         if isinstance(schedulers, Mapping):
             schedulers = [schedulers]
@@ -47,6 +58,27 @@ class PhaseConfig:
                 f'{where}.param_scheduler={self.param_scheduler!r} must be a dict or a list of '
                 'dicts'
             )
+
+    def rate(self, own: float | None) -> float | None:
+        """The learning rate of this training.
+
+        Args:
+            own: the detector's own rate; ``None`` if its optimizer names none.
+
+        Returns:
+            ``None`` where the optimizer is to be left as it is.
+
+        Raises:
+            CompressionError: a multiple of a rate that is not there.
+        """
+        if self.lr_factor is None:
+            return self.lr
+        if own is None:
+            raise CompressionError(
+                f'lr_factor={self.lr_factor!r} is a multiple of optim_wrapper.optimizer.lr, which '
+                'is not in the config: set that, or `lr` instead'
+            )
+        return own * self.lr_factor
 
     def times(self, factor: int) -> 'PhaseConfig':
         """The same training, ``factor`` times as long (>= 0), its schedule stretched along."""

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.pace import Pace
@@ -23,7 +24,7 @@ from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.engine.preflight import check_runner_keys, readable
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
-from mmdet_lcp.engine.state import RunState, fingerprint
+from mmdet_lcp.engine.state import KEPT, RunState
 from mmdet_lcp.errors import CompressionError
 
 
@@ -106,9 +107,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._tell_unread_rate()
 
     def _tell_unread_rate(self) -> None:
-        rates = {phase.config.lr for phase in self.phases if phase.iters}
         unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
-        if unread is not None and rates and not rates & {None, unread}:
+        trained = [phase.config for phase in self.phases if phase.iters]
+        rates = {config.rate(unread) for config in trained}
+        multiples = any(config.lr_factor is not None for config in trained)
+        if unread is not None and rates and not multiples and not rates & {None, unread}:
             shown = ', '.join(f'{rate:g}' for rate in sorted(rates))
             self.logger.info(
                 f'optim_wrapper.optimizer.lr={unread} is not used: all training here has a rate '
@@ -149,8 +152,9 @@ class PhasedRunner(PlainCheckpoints, Runner):
 
     def _optimizer_cfg(self, config: PhaseConfig) -> Config:
         optimizer = copy.deepcopy(self.cfg.optim_wrapper)
-        if config.lr is not None:
-            optimizer.optimizer.lr = config.lr
+        rate = config.rate(optimizer.optimizer.get('lr'))
+        if rate is not None:
+            optimizer.optimizer.lr = rate
         return optimizer
 
     def _build_schedulers(self, config: PhaseConfig, epochs: int, iters: int) -> list | None:
@@ -193,10 +197,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
         if self._launcher == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
-        self._fingerprint = fingerprint(self.cfg)
+        self._fingerprint = fingerprint(self.cfg, KEPT)
         self._refusal: CompressionError | None = None
         try:
-            on_main(lambda: self.state.open(self._continue, self._fingerprint))
+            given = self.cfg.get('load_from')
+            on_main(lambda: self.state.open(self._continue, self._fingerprint, given))
         except CompressionError as error:  # testing in this work_dir is fine, training is not
             self._refusal = error
 

@@ -2,7 +2,8 @@
 
 `work_dir/pruning_state/`, or the folder of another runner, holds
 
-- ``run.json``: what the run depends on, to notice another run's state;
+- ``run.json``: what the run depends on, to notice another run's state, and a digest of the
+  checkpoint that it began with;
 - ``dense.pth``: the detector that the run began with;
 - ``target.json``: how a target was shared out over the groups;
 - ``stage.pth``: the detector, what was changed in it, and the records after the last stage that
@@ -15,20 +16,22 @@ Every file is replaced atomically, so each is either whole or the one before.
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 
+from mmdet_lcp.config.fingerprint import changes, is_partial, listed
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, load_torch, write_json
 
 FOLDER = 'pruning_state'
-# Keys of the config that decide the result. Others (logging, number of workers) may change
-# between a run and its resumption.
-DECISIVE = ('model', 'train_dataloader', 'optim_wrapper', 'pruning', 'weight_compression')
+# Told apart: a run keeps a copy of the checkpoint that it began with, and its seed.
+KEPT = ('load_from', 'randomness.seed')
 
 
 class RunState:
@@ -52,15 +55,19 @@ class RunState:
         """The seed of the run that has begun, if any."""
         return self._known()['seed'] if self.exists else None
 
-    def open(self, resume: bool, fingerprint: Mapping[str, str]) -> None:
+    def open(
+        self, resume: bool, fingerprint: Mapping[str, Any], checkpoint: str | None = None
+    ) -> None:
         """Refuse to overwrite a run, or to go on with one of another config.
 
         Args:
             resume: whether a run may have begun.
-            fingerprint: what the run depends on.
+            fingerprint: what the run depends on, of `mmdet_lcp.config.fingerprint`.
+            checkpoint: file that a run would begin with; it need not be there any more.
 
         Raises:
-            CompressionError: the work_dir holds the state of another run.
+            CompressionError: the work_dir holds the state of another run; names every key that
+                differs, with both values.
         """
         if not self.exists:
             return
@@ -69,23 +76,39 @@ class RunState:
                 f'{self.folder.parent} holds the state of another run. Continue it with --resume, '
                 'choose another --work-dir, or delete the folder.'
             )
-        known = self._known()['fingerprint']
-        changed = [key for key, value in fingerprint.items() if known.get(key) != value]
-        if changed:
+        run = self._known()
+        known = run['fingerprint']
+        if found := changes(known, fingerprint):
             raise CompressionError(
-                f'{self.folder.parent} holds the state of another run: it had another '
-                f'`{"`, `".join(changed)}`. Resume with the config of that run, or choose '
-                'another --work-dir.'
+                f'{self.folder.parent} holds the state of another run:{listed(found)}'
+                'Resume with the config of that run, or choose another --work-dir.'
+            )
+        begun = run.get('checkpoint')
+        if begun and checkpoint and Path(checkpoint).is_file() and _digest(checkpoint) != begun:
+            raise CompressionError(
+                f'{self.folder.parent} holds the state of another run: load_from={checkpoint!r} '
+                'is another detector than it began with, of which it has a copy. Go on from that '
+                'with load_from=None, or choose another --work-dir.'
+            )
+        if is_partial(known):
+            print_log(
+                f'{self.folder.parent} was begun by an earlier release, which wrote down '
+                f'`{"`, `".join(known)}` of its config: whether anything else has changed since '
+                'cannot be told',
+                'current',
+                logging.WARNING,
             )
 
-    def begin(self, fingerprint: Mapping[str, str], seed: int, checkpoint: str) -> None:
+    def begin(self, fingerprint: Mapping[str, Any], seed: int, checkpoint: str) -> None:
         """Write down what the run depends on, and keep a copy of the dense checkpoint."""
         if self.exists:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.folder / 'dense.pth') as path:
             shutil.copyfile(checkpoint, path)
-        write_json(self.folder / 'run.json', {'seed': seed, 'fingerprint': dict(fingerprint)})
+        digest = _digest(self.folder / 'dense.pth')
+        run = {'seed': seed, 'checkpoint': digest, 'fingerprint': dict(fingerprint)}
+        write_json(self.folder / 'run.json', run)
 
     def save_target(self, data: Mapping[str, Any]) -> None:
         """Write ``target.json``."""
@@ -150,7 +173,7 @@ class RunState:
         path = self.folder / 'run.json'
         try:
             known = json.loads(path.read_text())
-            return {key: known[key] for key in ('seed', 'fingerprint')}
+            return {**known, 'seed': known['seed'], 'fingerprint': dict(known['fingerprint'])}
         except (ValueError, KeyError, TypeError) as error:
             raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error
 
@@ -159,22 +182,10 @@ class RunState:
         return f'Delete {self.folder} to begin the run anew.'
 
 
-def fingerprint(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of every decisive key of a config."""
-    digests = {}
-    for key in DECISIVE:
-        value = _plain(cfg.get(key))
-        if key == 'train_dataloader' and isinstance(value, dict):
-            for name in ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'):
-                value.pop(name, None)
-        text = json.dumps(value, sort_keys=True, default=repr)
-        digests[key] = hashlib.sha256(text.encode()).hexdigest()
-    return digests
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def _digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

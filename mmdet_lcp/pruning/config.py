@@ -1,7 +1,6 @@
 """The `pruning` config: every key, its default and its range, checked before anything runs."""
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from mmdet_lcp.distillation.config import MimicConfig, read_mimic
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import KINDS
+from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.criteria import Criterion
 from mmdet_lcp.pruning.problem.problem import Objective
 from mmdet_lcp.pruning.targets.target import Target
@@ -60,7 +60,7 @@ class RemovalConfig:
         kinds: which kinds of groups may be pruned: ``'single'``, channels that one layer writes;
             ``'coupled'``, that several layers write together (residual additions, FPN);
             ``'shared'``, that a layer writes or reads which runs several times (heads shared by
-            levels). A group of two kinds needs both.
+            levels). A group of two kinds needs both; heads and necks want `layers` too.
         ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts; a group without a match is
             left alone), also by the name of a JSON file that holds one; ``None`` with a target.
@@ -123,9 +123,8 @@ class RemovalConfig:
             )
         for kind in self.kinds:
             if kind not in KINDS:
-                near = difflib.get_close_matches(str(kind), KINDS, 1, 0.0)
                 raise CompressionError(
-                    f'{KEY}.kinds: there is no kind {kind!r}; the nearest is {near[0]!r}. '
+                    f'{KEY}.kinds: there is no kind {kind!r}{nearest_hint(kind, KINDS)}. '
                     f'Kinds: {", ".join(KINDS)}'
                 )
 
@@ -159,7 +158,8 @@ class PruningConfig(RemovalConfig):
     """The `pruning` key of a config: what is removed, and the training around it.
 
     Attributes:
-        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`).
+        attachment: what trains along in the fine-tuning before a selection (`ATTACHMENTS`);
+            ``None`` for nothing.
         finetune: training of detector and attachment before each group is pruned.
         retrain: training of the whole pruned detector at the end.
         evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on

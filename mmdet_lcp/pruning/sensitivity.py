@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from mmdet_lcp.config.text import changes, fingerprint
+from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phased_runner import PhasedRunner
 from mmdet_lcp.engine.ranks import on_main
@@ -36,15 +36,30 @@ from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.norm_statistics import mean_loss
 
 Measure = Literal['loss', 'mAP', 'both']
-# Keys of `pruning` that decide what one group's pruning does.
-DECISIVE = (
-    'layers',
-    'stages',
-    'kinds',
-    'channel_divisor',
-    'min_channels',
-    'criterion',
-    'update',
+# Nothing is trained here, each group is pruned by ratios of the call's own, and the seed is told
+# apart: it may be drawn.
+UNUSED = (
+    'runner_type',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'train_cfg',
+    'custom_hooks',
+    'default_hooks',
+    'randomness.seed',
+    *(
+        f'{KEY}.{key}'
+        for key in (
+            'ratio',
+            'target',
+            'attachment',
+            'finetune',
+            'retrain',
+            'norm_statistics',
+            'evaluate',
+            'method',
+        )
+    ),
 )
 
 
@@ -181,24 +196,20 @@ class SensitivityRunner(PhasedRunner):
         config = dataclasses.replace(self.pruning, ratio=ratio, target=None)
         return choose_stages(self.job.detector, self.job.groups, config)[0]
 
-    def _depends_on(self, measure: Measure, images: int) -> dict[str, str]:
-        """Digests of what decides on the figures, by key."""
-        pruning = self.cfg[KEY]
-        parts = {key: self.cfg.get(key) for key in ('model', 'train_dataloader', 'load_from')}
-        parts |= {f'{KEY}.{key}': pruning.get(key) for key in DECISIVE}
-        parts |= {f'{KEY}.selection': pruning.get('selection'), 'seed': self.seed}
-        parts |= {'--measure': measure, '--images': images}
-        return fingerprint(parts)
+    def _depends_on(self, measure: Measure, images: int) -> dict[str, Any]:
+        """What decides on the figures."""
+        call = {'seed': self.seed, '--measure': measure, '--images': images}
+        return fingerprint({**dict(self.cfg.items()), **call}, UNUSED)
 
     def _go_on(self, fresh: Sensitivity, folder: Path) -> Sensitivity:
         """What the folder holds already, with the groups of this call."""
         known = on_main(lambda: read_sensitivity(folder))
         if known is None:
             return fresh
-        if changed := changes(known.fingerprint, fresh.fingerprint):
+        if found := changes(known.fingerprint, fresh.fingerprint):
             raise CompressionError(
-                f'{folder} holds figures of another `{"`, `".join(changed)}`. Choose another '
-                '--out, or delete the folder.'
+                f'{folder} holds figures of another config:{listed(found)}'
+                'Choose another --out, or delete the folder.'
             )
         known.groups = fresh.groups
         known.cells = [cell for cell in known.cells if cell.group in fresh.groups]

@@ -52,13 +52,13 @@ class Sensitivity:
 
     Attributes:
         groups: channels of each group, by name, in order of execution.
-        fingerprint: what the figures depend on, by key of the config.
+        fingerprint: what the figures depend on; see `mmdet_lcp.config.fingerprint`.
         dense: the same measurements of the dense detector.
         cells: in the order in which they were measured.
     """
 
     groups: dict[str, int]
-    fingerprint: dict[str, str] = field(default_factory=dict)
+    fingerprint: dict[str, Any] = field(default_factory=dict)
     dense: dict[str, float] = field(default_factory=dict)
     cells: list[SensitivityCell] = field(default_factory=list)
 

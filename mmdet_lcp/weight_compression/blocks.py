@@ -1,6 +1,5 @@
 """The blocks of a greedy schedule: a detector's layers from the bottom up."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from torch import nn
 from mmdet_lcp.config.keys import check_pattern
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.blocks import BACKBONE, stage_of
+from mmdet_lcp.nearest import nearest_hint, without_escapes
 
 _LISTS = (nn.ModuleList, nn.Sequential)
 
@@ -67,12 +67,11 @@ def blocks_of(
         paths = [path for path in layers if re.search(pattern, path)]
         if not paths:
             alone = [path for path in known if re.search(pattern, path)]
-            literal = re.sub(r'\\(.)|[\^$]', r'\1', pattern)
-            near = difflib.get_close_matches(literal, list(layers), 1, 0.0)[0]
+            near = nearest_hint(without_escapes(pattern), layers)
             problem = f'only matches {alone[0]}, which is left alone' if alone else 'matches none'
             raise CompressionError(
                 f'{where}[{number}]: {pattern!r} {problem} of the {len(layers)} layers that are '
-                f'changed; the nearest is {near}'
+                f'changed{near}'
             )
         for path in paths:
             if path in found:
@@ -82,10 +81,10 @@ def blocks_of(
             found[path] = pattern
     out = [path for path in layers if path not in found]
     if out:
-        near = difflib.get_close_matches(out[0], list(patterns), 1, 0.0)
+        near = nearest_hint(out[0], patterns, '; the block nearest to the first is {!r}')
         raise CompressionError(
             f'{where}: {len(out)} layers that are changed are in no block: {", ".join(out[:5])}'
-            f'{", ..." if len(out) > 5 else ""}; the block nearest to the first is {near[0]!r}. '
+            f'{", ..." if len(out) > 5 else ""}{near}. '
             'Add them to a block, or name them in `keep`'
         )
     return [

@@ -6,7 +6,6 @@ and the next one learns on what this one gives. What was measured of both stands
 configs/bdnn/README.md.
 """
 
-import difflib
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.run_order import RunOrder, run_order
 from mmdet_lcp.graph.stage import Skipped
+from mmdet_lcp.nearest import nearest_hint, without_escapes
 from mmdet_lcp.transforms import transforms_of
 from mmdet_lcp.weight_compression.blocks import Block, blocks_of, default_blocks
 from mmdet_lcp.weight_compression.full_precision import PARTS, full_precision
@@ -44,7 +44,9 @@ class BlockwiseMethod(TransformMethod):
             changed is in one of them. ``None``: the backbone's stages, then each other part.
         layers: regular expression, or several: only layers that match one are changed.
         keep: more layers that stay at full precision: regular expression, or several.
-        keep_parts: what stays at full precision without being named; see `full_precision`.
+        keep_parts: what stays at full precision without being named: ``'first'``, the layer that
+            reads the image; ``'predictions'``, the layers whose outputs no other layer reads;
+            ``'rpn'``, all of the RPN's head.
         freeze_norms: whether the batch norms below a block's end are frozen with it. They then
             give the next block what it will get in the end, up to their running statistics, which
             go on following; without it, their scales go on fitting the layers above.
@@ -76,10 +78,10 @@ class BlockwiseMethod(TransformMethod):
     def check(self, where: str) -> None:
         """See `TransformMethod.check`."""
         if self.schedule not in SCHEDULES:
-            near = difflib.get_close_matches(str(self.schedule), SCHEDULES, 1, 0.0)[0]
+            near = nearest_hint(self.schedule, SCHEDULES)
             raise CompressionError(
-                f'{where}.schedule={self.schedule!r} is unknown; the nearest is {near!r}. There '
-                f'are {", ".join(map(repr, SCHEDULES))}'
+                f'{where}.schedule={self.schedule!r} is unknown{near}. There are '
+                f' {", ".join(map(repr, SCHEDULES))}'
             )
         if self.blocks is not None and (
             not isinstance(self.blocks, (list, tuple)) or not self.blocks
@@ -96,9 +98,8 @@ class BlockwiseMethod(TransformMethod):
             raise CompressionError(f'{where}.keep_parts={parts!r} must be a list')
         for part in parts:
             if part not in PARTS:
-                near = difflib.get_close_matches(str(part), PARTS, 1, 0.0)[0]
                 raise CompressionError(
-                    f'{where}.keep_parts: there is no part {part!r}; the nearest is {near!r}. '
+                    f'{where}.keep_parts: there is no part {part!r}{nearest_hint(part, PARTS)}. '
                     f'Parts: {", ".join(PARTS)}'
                 )
         if not isinstance(self.freeze_norms, bool):
@@ -117,11 +118,8 @@ class BlockwiseMethod(TransformMethod):
         for pattern in _listed(self.keep):
             matches = [path for path in found if re.search(pattern, path)]
             if not matches:
-                literal = re.sub(r'\\(.)|[\^$]', r'\1', pattern)
-                near = difflib.get_close_matches(literal, list(found), 1, 0.0)[0]
-                raise CompressionError(
-                    f'{where}.keep: {pattern!r} matches no layer; the nearest is {near}'
-                )
+                near = nearest_hint(without_escapes(pattern), found)
+                raise CompressionError(f'{where}.keep: {pattern!r} matches no layer{near}')
             reasons |= {path: f'named in {where}.keep' for path in matches}
         for path, layer in found.items():
             reason = self.unfit(layer)

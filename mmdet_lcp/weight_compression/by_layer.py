@@ -1,6 +1,5 @@
 """Settings that may differ from layer to layer: one value, or one for each pattern of names."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from torch import nn
 
 from mmdet_lcp.config.keys import check_pattern
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import nearest_hint, without_escapes
 
 CONV, FC = 'conv', 'fc'  # layer types, as Deep Compression counts them
 
@@ -72,11 +72,10 @@ def values_by_layer(
         if types is not None and pattern in (CONV, FC):
             continue
         if not any(matches(pattern, path) for path in paths):
-            near = difflib.get_close_matches(pattern, paths, 1, 0.0)
-            nearest = f'; the nearest is {near[0]}' if near else ''
+            near = nearest_hint(without_escapes(pattern), paths)
             raise CompressionError(
                 f'{where}: {pattern!r} matches none of the {len(paths)} layers that are changed'
-                f'{nearest}'
+                f'{near}'
             )
     found = {}
     for path in paths:

@@ -20,7 +20,7 @@ class WeightCompressionConfig:
     """How a detector's weights are compressed.
 
     Attributes:
-        methods: `METHODS` by a name of the user's own, run in this order; ``None`` in place of one
+        methods: methods by names of the user's own, run in this order; ``None`` in place of one
             leaves it out, which a config needs to inherit only some.
         pack: how the result is packed; see `PackSettings`.
         evaluate: when mAP is measured on the validation set beside the beginning and the end:

@@ -35,7 +35,7 @@ class ConnectionPruning(TransformMethod):
     connections are redundant and slowly when few are left. What is gone stays gone.
 
     Args:
-        training: `PhaseConfig` of the training after each round.
+        training: training after each round; keys of `PhaseConfig`.
         sparsity: fraction of connections that is gone in the end, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts, a layer without a match is left
             alone). ``None`` takes 0.9, or nothing where there is a quality.
@@ -46,15 +46,15 @@ class ConnectionPruning(TransformMethod):
             LAMP score, which no scaling of a layer changes.
         most: no layer loses more than this share of its connections, in (0, 1), and one stays at
             least: a layer without any would cut the network.
-        rounds: >= 1.
+        rounds: rounds of pruning and training, >= 1.
         layers: regular expression, or several, searched in the layers' paths.
         keep: the same, for what is left alone; ``None`` is the first layer. It reads the image, is
             the one layer whose loss no other makes up for (the paper leaves more than half of it),
             and holds less than a thousandth of a detector's weights.
-        last_training: of the last round; ``None`` is `training`.
+        last_training: the same after the last round; ``None`` is `training`.
         penalty: λ of a loss λ Σ w² over the connections in a training before the first round,
             which drives weights towards zero; 0 for none.
-        penalty_training: `PhaseConfig` of it.
+        penalty_training: that training.
 
     Raises:
         CompressionError: by `check` and `stages`.

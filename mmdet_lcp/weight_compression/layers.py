@@ -1,6 +1,5 @@
 """Which layers a weight compression method changes, and which it leaves alone, with the reason."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from mmdet_lcp.config.keys import check_pattern
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Skipped
+from mmdet_lcp.nearest import nearest_hint, without_escapes
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -37,11 +37,10 @@ def matching(found: Mapping[str, nn.Module], layers: str | Sequence[str], where:
     for pattern in patterns:
         check_pattern(pattern, where)
         if not any(re.search(pattern, path) for path in found):
-            literal = re.sub(r'\\(.)|[\^$]', r'\1', pattern)
-            near = difflib.get_close_matches(literal, list(found), 1, 0.0)[0]
+            near = nearest_hint(without_escapes(pattern), found)
             raise CompressionError(
                 f'{where}: {pattern!r} matches no layer. There are {len(found)} layers '
-                f'with weights; the nearest is {near}'
+                f'with weights{near}'
             )
     return [path for path in found if any(re.search(pattern, path) for pattern in patterns)]
 

@@ -43,8 +43,8 @@ class WeightSharing(TransformMethod):
     Weights that are exactly zero stay so, and count as one of the 2^b values.
 
     Args:
-        training: `PhaseConfig` of the training of centroids, norms and biases; what else has no
-            codebook is trained too.
+        training: training of centroids, norms and biases, keys of `PhaseConfig`; what else has
+            no codebook is trained too.
         bits: b, in [1, 8]: 2^b values in a layer; or a mapping from regular expression to bits,
             searched in the layers' paths (the first match counts, a layer without a match is left
             alone), in which ``'conv'`` and ``'fc'`` stand for all layers of that type. ``None``

@@ -1,6 +1,7 @@
 """Chains: pruning, a teacher and shared weights one behind the other, on one and on two ranks."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -163,10 +164,35 @@ class TestThreeLinks:
         chain = RUNNERS.build(
             read(finished[0], resume=True, **{'pruning.layers': r'stage3\.1\.conv'})
         )
-        with pytest.raises(CompressionError, match='1_pruning had another `pruning`'):
+        with pytest.raises(
+            CompressionError, match=r'1_pruning had another config:\n  pruning\.layers: '
+        ):
             chain.train()
         with pytest.raises(CompressionError, match='state of another chain'):
             RUNNERS.build(read(finished[0])).train()
+
+    def test_state_of_the_release_before(self, finished):
+        """It kept a SHA-256 of some keys, and of the runner's name under `chain`."""
+        path = finished[1] / 'chain_state.json'
+        known = json.loads(path.read_text())
+        chain = RUNNERS.build(read(finished[0], resume=True))
+        earlier = []
+        for link in chain.links:
+            cfg = chain.link_config(link)
+            texts = {
+                key: json.dumps(cfg.to_dict().get(key), sort_keys=True)
+                for key in ('model', 'optim_wrapper', 'pruning', 'weight_compression', 'mimic')
+            }
+            texts['chain'] = link.kind.runner.__name__
+            earlier.append({k: sha256(v.encode()).hexdigest() for k, v in texts.items()})
+        try:
+            path.write_text(json.dumps({**known, 'ended': earlier}))
+            assert len(chain._read_state()['ended']) == 3
+            other = RUNNERS.build(read(finished[0], resume=True, **{'mimic.weight': 0.25}))
+            with pytest.raises(CompressionError, match=r'2_mimic had another config:\n  mimic: '):
+                other._read_state()
+        finally:
+            path.write_text(json.dumps(known))
 
 
 def _told(kind: type, began: list):

@@ -74,6 +74,13 @@ class TestSetPhases:
         assert found['ratio'] == 0.5
         assert pruning == dict(ratio=0.5, retrain=dict(max_epochs=1, mimic=dict(weight=2)))
 
+    def test_a_multiple_of_the_detectors_rate(self):
+        half = dict(max_epochs=10, lr_factor=0.5)
+        given = config(dict(max_epochs=2, lr=0.01), half)
+        found = set_phases(dict(retrain=dict(max_epochs=1, lr=7)), given, Budget(3, 8, 35), 7)
+        assert (found['retrain']['lr'], found['retrain']['lr_factor']) == (None, 0.5)
+        assert 'lr_factor' not in found['finetune']
+
     def test_a_phase_of_no_iteration_has_no_schedule(self, given):
         found = set_phases({}, given, Budget(3, 0, 0), 7)
         assert found['retrain']['max_iters'] == 0 and found['retrain']['param_scheduler'] is None

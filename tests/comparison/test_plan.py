@@ -8,7 +8,8 @@ from mmengine.config import Config
 
 from mmdet_lcp.comparison import Request, plan_comparison
 from mmdet_lcp.comparison.budget import share_out
-from mmdet_lcp.config.text import config_text, fingerprint
+from mmdet_lcp.config.fingerprint import fingerprint
+from mmdet_lcp.config.text import config_text
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import PruningConfig
 

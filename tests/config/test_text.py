@@ -1,9 +1,8 @@
 import math
 
-import pytest
 from mmengine.config import Config
 
-from mmdet_lcp.config.text import changes, config_text, fingerprint
+from mmdet_lcp.config.text import config_text
 
 PLAIN = dict(
     model=dict(type='SSD', scales=(1, 2.5), boxes=[[0.1, None], []]),
@@ -29,32 +28,3 @@ def test_numbers_that_python_has_no_word_for(tmp_path):
     assert math.isnan(found.pop('none')['value'])
     odd.pop('none')
     assert found == odd  # and no `inf` or `nan` of its own
-
-
-def test_a_fingerprint_names_what_changed():
-    other = {**PLAIN, 'flag': False, 'new': 1}
-    assert changes(fingerprint(PLAIN), fingerprint(other)) == ['flag', 'new']
-    assert changes(fingerprint(PLAIN), fingerprint(dict(reversed(PLAIN.items())))) == []
-
-
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('work_dir', '/elsewhere'),
-        ('resume', True),
-        ('log_level', 'DEBUG'),
-        ('train_dataloader', {**PLAIN['train_dataloader'], 'num_workers': 7}),
-    ],
-)
-def test_what_decides_nothing_may_change(key, value):
-    assert fingerprint({**PLAIN, key: value}) == fingerprint(PLAIN)
-
-
-def test_a_loader_s_batch_size_decides():
-    loader = {**PLAIN['train_dataloader'], 'batch_size': 4}
-    assert fingerprint({**PLAIN, 'train_dataloader': loader}) != fingerprint(PLAIN)
-
-
-def test_order_and_kind_of_a_sequence():
-    assert fingerprint(dict(a=[1, 2])) != fingerprint(dict(a=[2, 1]))
-    assert fingerprint(dict(a=(1, 2))) == fingerprint(dict(a=[1, 2]))

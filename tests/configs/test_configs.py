@@ -267,8 +267,11 @@ def test_methods_that_score_the_detector_as_it_is(name, tmp_path):
     assert config.attachment is None
     assert config.finetune.iterations(epoch_length=100) == 0
     base = Config.fromfile(CONFIGS / '_base_/pruning/lcp.py')[KEY]
-    for key in ('layers', 'selection', 'retrain'):
+    for key in ('layers', 'selection'):
         assert cfg[KEY][key] == base[key]
+    # as long as LCP's, at the detector's own rate and not the paper's
+    assert {**cfg[KEY].retrain, 'lr': base.retrain.lr} == base.retrain
+    assert config.retrain.rate(own=2e-4) is None
     assert 'ratio' not in cfg[KEY] and 'ratio' not in base  # so that a target may be given
     assert config.ratio == 0.5
     detector, stages, _ = stages_of(cfg)

@@ -47,6 +47,24 @@ class TestTimes:
         assert phase.times(1) is phase
 
 
+class TestRate:
+    @pytest.mark.parametrize(
+        ('keys', 'rate'),
+        [({}, None), (dict(lr=0.3), 0.3), (dict(lr_factor=0.5), 1e-4), (dict(lr_factor=2), 4e-4)],
+    )
+    def test_of_a_detector_that_learns_at_2e_4(self, keys, rate):
+        phase = PhaseConfig(max_iters=1, **keys)
+        phase.check('x')
+        assert phase.rate(2e-4) == rate
+        assert phase.times(3).rate(2e-4) == rate
+
+    def test_a_multiple_of_nothing(self):
+        assert PhaseConfig(max_iters=1, lr=0.3).rate(None) == 0.3
+        message = r'lr_factor=0\.5 is a multiple of optim_wrapper\.optimizer\.lr, which is not'
+        with pytest.raises(CompressionError, match=message):
+            PhaseConfig(max_iters=1, lr_factor=0.5).rate(None)
+
+
 @pytest.mark.parametrize(
     ('keys', 'message'),
     [
@@ -57,6 +75,11 @@ class TestTimes:
         (dict(max_iters=1, val_interval=-1), r'pruning\.retrain\.val_interval'),
         (dict(max_iters=1, lr=0), r'pruning\.retrain\.lr'),
         (dict(max_iters=1, lr=-0.1), r'pruning\.retrain\.lr'),
+        (dict(max_iters=1, lr_factor=0), r'pruning\.retrain\.lr_factor=0 must'),
+        (
+            dict(max_iters=1, lr=0.1, lr_factor=0.5),
+            r'retrain\.lr=0\.1 and pruning\.retrain\.lr_factor=0\.5 both say the learning rate',
+        ),
         (dict(max_iters=1, param_scheduler='step'), r"param_scheduler='step' must be a dict or a"),
         (dict(max_iters=1, param_scheduler=['step']), 'must be a dict or a list of dicts'),
     ],

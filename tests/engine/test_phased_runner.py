@@ -1,12 +1,17 @@
 """What PruningRunner does not show: the loop's data loader and the small helpers."""
 
+import copy
 from dataclasses import replace
 
+import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
+from mmdet_lcp import CompressionError
+from mmdet_lcp.config.fingerprint import changes, fingerprint
 from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
+from mmdet_lcp.engine.state import KEPT
 
 
 def test_unwrap_leaves_a_plain_model():
@@ -61,3 +66,34 @@ def test_a_rate_that_nothing_trains_at_is_told(build, write_config, plain_output
     (line,) = told
     assert line.startswith(f'optim_wrapper.optimizer.lr={own} is not used')
     assert line.endswith('(0.003, 0.004)')
+
+
+def test_a_multiple_of_the_detectors_own_rate(build, write_config, plain_output, monkeypatch):
+    runner = build(write_config('multiples'))
+    runner.build_phase_loop()
+    told = []
+    monkeypatch.setattr(runner.logger, 'info', told.append)
+    retrain = runner.pruning.retrain
+    own = runner.cfg.optim_wrapper.optimizer.lr
+    half = replace(retrain, lr=None, lr_factor=0.5)
+    runner.plan_phases([replace(retrain, lr=own / 4), half], 1)
+    assert told == []  # the own rate is read
+    assert runner._optimizer_cfg(half).optimizer.lr == own / 2
+    assert runner.cfg.optim_wrapper.optimizer.lr == own
+    del runner.cfg.optim_wrapper.optimizer['lr']
+    with pytest.raises(CompressionError, match=r'lr_factor=0\.5 is a multiple of optim_wrapper'):
+        runner.plan_phases([half], 1)
+
+
+def test_a_training_does_not_change_what_the_run_depends_on(build, write_config, plain_output):
+    """mmengine adds keys to configs while it builds and trains."""
+    runner = build(write_config('fingerprints'))
+    before = copy.deepcopy(runner._fingerprint)
+    runner.build_phase_loop()
+    retrain = runner.pruning.retrain
+    short = replace(retrain, max_epochs=None, max_iters=1, lr_factor=0.5, lr=None)
+    runner.plan_phases([short], 1)
+    runner.call_hook('before_run')
+    runner.train_phase(0, runner.model)
+    assert runner._fingerprint == before
+    assert changes(before, fingerprint(runner.cfg, KEPT)) == []

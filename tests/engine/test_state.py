@@ -1,14 +1,16 @@
 """The state of a run on disk."""
 
 import copy
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmdet_lcp import files
-from mmdet_lcp.engine.state import RunState, fingerprint
+from mmdet_lcp.config.fingerprint import fingerprint
+from mmdet_lcp.engine.state import KEPT, RunState
 from mmdet_lcp.errors import CompressionError
 
 CFG = dict(
@@ -54,53 +56,6 @@ def changed(**edits):
     return cfg
 
 
-# ------------------------------------------------------------------ fingerprint
-
-
-@pytest.mark.parametrize(
-    ('edits', 'key'),
-    [
-        (dict(model__backbone__depth=50), 'model'),
-        (dict(train_dataloader__batch_size=4), 'train_dataloader'),
-        (dict(train_dataloader__dataset__pipeline=[]), 'train_dataloader'),
-        (dict(optim_wrapper__optimizer__lr=0.2), 'optim_wrapper'),
-        (dict(pruning__ratio=0.6), 'pruning'),
-        (dict(pruning__finetune=dict(max_epochs=2)), 'pruning'),
-    ],
-)
-def test_what_decides_the_plan_changes_one_digest(edits, key):
-    before, after = fingerprint(CFG), fingerprint(changed(**edits))
-    assert before.keys() == after.keys()
-    assert [name for name in before if before[name] != after[name]] == [key]
-
-
-@pytest.mark.parametrize(
-    'edits',
-    [
-        dict(train_dataloader__num_workers=0),
-        dict(train_dataloader__persistent_workers=False),
-        dict(train_dataloader__pin_memory=True),
-        dict(default_hooks__logger=dict(interval=1)),
-        dict(work_dir='elsewhere'),
-    ],
-)
-def test_what_does_not_decide_may_change(edits):
-    assert fingerprint(changed(**edits)) == fingerprint(CFG)
-
-
-def test_the_order_of_keys_and_the_kind_of_dict_do_not_matter(tmp_path):
-    assert fingerprint(dict(reversed(CFG.items()))) == fingerprint(CFG)
-    cfg = Config(copy.deepcopy(CFG))
-    assert fingerprint(cfg) == fingerprint(CFG)
-    (tmp_path / 'dumped.py').write_text(cfg.pretty_text)
-    assert fingerprint(Config.fromfile(tmp_path / 'dumped.py')) == fingerprint(CFG)
-    assert cfg.train_dataloader.num_workers == 2  # the config is left alone
-
-
-def test_a_config_without_some_of_the_keys():
-    assert set(fingerprint({})) == set(fingerprint(CFG))
-
-
 # ------------------------------------------------------------------ beginning, resuming
 
 
@@ -124,9 +79,63 @@ def test_a_new_run_does_not_overwrite_another(state, tmp_path):
 def test_resuming_with_another_config_names_what_changed(state, tmp_path):
     again = RunState(tmp_path / 'work')
     other = changed(pruning__ratio=0.6, optim_wrapper__optimizer__lr=0.2)
-    with pytest.raises(CompressionError, match='another `optim_wrapper`, `pruning`'):
+    message = (
+        r'another run:\n  optim_wrapper\.optimizer\.lr: 0\.1 then, 0\.2 now\n  pruning\.ratio: 0'
+    )
+    with pytest.raises(CompressionError, match=message):
         again.open(True, fingerprint(other))
     again.open(True, fingerprint(changed(train_dataloader__num_workers=0)))
+
+
+def test_another_checkpoint_is_refused_and_a_missing_one_is_not(state, dense, tmp_path):
+    copied = tmp_path / 'copied.pth'
+    copied.write_bytes(Path(dense).read_bytes())
+    for path in (dense, str(copied), str(tmp_path / 'gone.pth'), None):
+        state.open(True, fingerprint(CFG), path)
+    torch.save({'state_dict': {'w': torch.arange(4)}}, copied)
+    with pytest.raises(
+        CompressionError, match=r'copied\.pth. is another detector.*load_from=None'
+    ):
+        state.open(True, fingerprint(CFG), str(copied))
+
+
+def test_the_copy_of_the_checkpoint_and_the_seed_are_the_run_s_own():
+    cfg = {**CFG, 'load_from': 'moved.pth', 'randomness': dict(seed=3)}
+    assert fingerprint(cfg, KEPT) == fingerprint(CFG)
+    assert fingerprint({**CFG, 'randomness': dict(deterministic=True)}, KEPT) != fingerprint(CFG)
+
+
+DIGESTS = {
+    'model': 'acbb3f59307e99626dd2baeb3a9df74bf63432a10896904755ab1b13f2172a8d',
+    'train_dataloader': 'bbb3ca5d9b61051b6cbebedfac74efd8eb9bf605ee07023274e81e82d7a59f63',
+    'optim_wrapper': '96647ef2a5b83288b9cb73f589a09d4a4bc08127632e0edb4d021459c3925d94',
+    'pruning': 'd8858625edc8e749334ec99be99e44f76cecb18db307dae3bd980fd6f400d69b',
+    'weight_compression': '74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b',
+}
+
+
+class TestStateOfTheReleaseBefore:
+    """It kept a SHA-256 of five keys: of their JSON, sorted, without the loader's workers."""
+
+    @pytest.fixture
+    def earlier(self, state):
+        run = {'seed': 42, 'fingerprint': DIGESTS}
+        (state.folder / 'run.json').write_text(json.dumps(run))
+        return state
+
+    def test_goes_on_and_says_what_cannot_be_told(self, earlier, monkeypatch):
+        told = []
+        monkeypatch.setattr('mmdet_lcp.engine.state.print_log', lambda text, *_: told.append(text))
+        earlier.open(True, fingerprint(CFG))
+        assert 'an earlier release, which wrote down `model`, `train_d' in told[0]
+
+    def test_a_changed_key_is_named(self, earlier):
+        message = r"another run:\n  pruning: another \(.* then, \{'ratio': 0\.6, .* now\n"
+        with pytest.raises(CompressionError, match=message):
+            earlier.open(True, fingerprint(changed(pruning__ratio=0.6)))
+        added = {**CFG, 'weight_compression': dict(methods=dict())}
+        with pytest.raises(CompressionError, match='another run:\n  weight_compression: another'):
+            earlier.open(True, fingerprint(added))
 
 
 def test_resuming_where_nothing_is(tmp_path):
@@ -218,6 +227,7 @@ def test_damaged_files_are_told(state, name):
     assert 'Delete' in str(error.value)
 
 
-def test_the_run_file_is_strict_json(state):
+def test_the_run_file_is_strict_json(state, dense):
     data = json.loads((state.folder / 'run.json').read_text())
+    assert data.pop('checkpoint') == hashlib.sha256(Path(dense).read_bytes()).hexdigest()
     assert data == {'seed': 42, 'fingerprint': fingerprint(CFG)}

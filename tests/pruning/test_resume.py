@@ -14,11 +14,12 @@ from mmdet_lcp import CompressionError
 from mmdet_lcp.report.report import read_report
 
 # What has to survive a kill besides the weights: momentum, averaged weights, a schedule.
-STATEFUL = """
-custom_hooks = [
+HOOKS = [
     dict(type='mmdet_lcp.DropDegenerateBoxesHook'),
     dict(type='EMAHook', momentum=0.2),
 ]
+STATEFUL = f"""
+custom_hooks = {HOOKS}
 pruning.update(
     finetune=dict(max_epochs=2, max_iters=None, lr=0.001, param_scheduler=[
         dict(type='CosineAnnealingLR', convert_to_iter_based=True)]),
@@ -176,16 +177,21 @@ class TestStateOfAnotherRun:
     @pytest.mark.parametrize(
         'key, change',
         [
-            ('pruning', {'pruning.ratio': 0.25}),
-            ('optim_wrapper', {'optim_wrapper.optimizer.momentum': 0.5}),
-            ('train_dataloader', {'train_dataloader.batch_size': 3}),
-            ('model', {'model.test_cfg.nms_pre': 5}),
+            ('pruning.ratio', {'pruning.ratio': 0.25}),
+            ('optim_wrapper.optimizer.momentum', {'optim_wrapper.optimizer.momentum': 0.5}),
+            ('train_dataloader.batch_size', {'train_dataloader.batch_size': 3}),
+            ('model.test_cfg.nms_pre', {'model.test_cfg.nms_pre': 5}),
+            (
+                'custom_hooks[1].momentum',
+                {'custom_hooks': [HOOKS[0], {**HOOKS[1], 'momentum': 0.1}]},
+            ),
+            ('auto_scale_lr', {'auto_scale_lr': dict(enable=True, base_batch_size=2)}),
         ],
     )
     def test_changed_key_is_named(self, config, killed, build, key, change):
         before = snapshot(killed.folder / 'stage')
         work_dir = str(killed.folder / 'stage')
-        with pytest.raises(CompressionError, match=f'another `{key}`'):
+        with pytest.raises(CompressionError, match=rf'another run:\n  {re.escape(key)}: .* now\n'):
             build(config, work_dir=work_dir, resume=True, **change).train()
         assert snapshot(killed.folder / 'stage') == before
 

@@ -48,7 +48,7 @@ def test_a_type_is_not_searched_in_the_paths():
 def test_a_type_may_match_nothing_a_pattern_may_not():
     assert values_by_layer({'fc': 1}, PATHS[:2], 'key', TYPES) == {}
     with pytest.raises(
-        CompressionError, match=r"key: 'bakbone\.conv1' .* nearest is backbone\.conv1"
+        CompressionError, match=r"key: 'bakbone\.conv1' .* nearest is 'backbone\.conv1'"
     ):
         values_by_layer({'bakbone.conv1': 1}, PATHS, 'key', TYPES)
 

@@ -37,7 +37,7 @@ def test_matching_is_in_the_order_of_the_modules(model):
 @pytest.mark.parametrize(
     ('pattern', 'words'),
     [
-        ('^stam.0$', r"key: '\^stam\.0\$' matches no layer.*3 layers.*nearest is stem\.0"),
+        ('^stam.0$', r"key: '\^stam\.0\$' matches no layer.*3 layers.*nearest is 'stem\.0'"),
         ('(', 'key'),
     ],
 )

@@ -192,7 +192,7 @@ def test_bad_settings_are_named(write_compression, build, keys, words):
     ('keys', 'words'),
     [
         ("layers='backbone.stage9'", r"layers: 'backbone.stage9' matches no layer.*backbone"),
-        ("keep='neck.extra_layer.0'", r'keep: .*nearest is neck\.extra_layers'),
+        ("keep='neck.extra_layer.0'", r'keep: .*nearest is .neck\.extra_layers'),
         ("blocks=['stage[123]', 'stage4', 'nek']", r"blocks\[2\]: 'nek' matches none.*neck"),
         ("blocks=['bbox_head']", r'blocks\[0\].*only matches bbox_head.*left alone'),
         ("blocks=['backbone', 'stage3', 'neck']", r'stage3\.0\.conv is in two blocks'),

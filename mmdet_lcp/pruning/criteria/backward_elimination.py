@@ -40,8 +40,8 @@ class BackwardElimination(Criterion):
     where M weighs errors of the outputs against each other. Costs of several consumers add up.
 
     Args:
-        ridge: of the least squares, relative to the rows' mean variance, > 0; ``'auto'`` chooses
-            it by the error of the unpruned fit on held-out images.
+        ridge: that of the least squares, relative to the rows' mean variance, > 0; ``'auto'``
+            chooses it by the error of the unpruned fit on held-out images.
         metric: M. ``'gradient'``: E[g g'] of the gradient g of the original detector's own loss
             (classification and boxes) at the output, a second-order model of that loss; a
             consumer that this loss does not reach on any selection image, such as the head of a

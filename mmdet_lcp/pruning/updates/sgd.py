@@ -20,7 +20,7 @@ class SGDUpdate(Update):
     Args:
         lr: first step size, > 0; the paper names none. It falls where it is too large
             (`mmdet_lcp.pruning.problem.descent.descend`).
-        passes: over the selection set, >= 1.
+        passes: passes over the selection images, >= 1.
 
     Raises:
         CompressionError: a value is out of range.
