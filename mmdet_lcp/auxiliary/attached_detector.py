@@ -12,9 +12,11 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmdet_lcp.auxiliary.loss_terms import AttachmentTerm, AuxiliaryTerm
 from mmdet_lcp.auxiliary.network import AuxiliaryNetwork
 from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
 from mmdet_lcp.detectors.taps import Taps, forward_until
+from mmdet_lcp.selection.loss_term import LossTerm
 
 
 class Attachment(nn.Module, ABC):
@@ -36,9 +38,9 @@ class Attachment(nn.Module, ABC):
     def losses(self, taps: Mapping[str, Any], data_samples: list) -> dict[str, Tensor]:
         """Losses by name, each a scalar; names must not be the detector's own."""
 
-    def for_selection(self) -> dict[str, nn.Module]:
-        """What `SelectionProblem` gets of it, by field; it is copied and frozen there."""
-        return {'attached': self}
+    def for_selection(self) -> list[LossTerm]:
+        """What it adds to the loss that channels are scored by, as it is now."""
+        return [AttachmentTerm(self)]
 
 
 class LayerAuxiliary(Attachment):
@@ -67,9 +69,9 @@ class LayerAuxiliary(Attachment):
         """L_a = L_ac + L_ar (LCP, arXiv 1911.02237) as ``loss_aux_cls``, ``loss_aux_box``."""
         return self.network(taps[self.path], self.sampler.sample(taps, data_samples))
 
-    def for_selection(self) -> dict[str, nn.Module]:
-        """The network: it reads the first consumer's output, without running the detector."""
-        return {'auxiliary': self.network}
+    def for_selection(self) -> list[LossTerm]:
+        """The network's: it reads the first consumer's output, without running the detector."""
+        return [AuxiliaryTerm(self.network)]
 
 
 class AttachedDetector(BaseModel):

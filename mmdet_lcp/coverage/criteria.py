@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +37,7 @@ from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate, Update
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.proposals import proposed_regions
 
 # Numbers under a consumer's kernel from which on second moments are taken on a detector of half
@@ -180,10 +180,10 @@ def _attached(
     stage: Stage,
     images: SelectionImages,
     facts: CriterionFacts,
-) -> dict[str, Any]:
-    """What trains along, untrained, where it can; see `SelectionSet.problem`."""
+) -> list[LossTerm]:
+    """Terms of what trains along, untrained, where it can."""
     if method.attachment is None:
-        return {'auxiliary': None}
+        return []
     attachment = method.attachment()
     try:
         attachment.check(detector, [stage])
@@ -194,8 +194,8 @@ def _attached(
         attached = attachment.attach(detector, [stage], 0)
     except CompressionError as error:
         facts.alone.setdefault(_reason(error), []).append(stage.group.name)
-        return {'auxiliary': None}
-    return {'auxiliary': None, 'attached': None, **attached.for_selection()}
+        return []
+    return attached.for_selection()
 
 
 def of_each_make(detector: nn.Module, groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:

@@ -16,7 +16,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.criteria import Criterion
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.pruning.updates import Update
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES

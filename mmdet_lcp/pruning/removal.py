@@ -1,9 +1,8 @@
 """One group loses its channels: the criterion selects, the update repairs, surgery removes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
@@ -12,8 +11,9 @@ from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.graph.surgery import needs_fresh_inputs
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.selection.loss_term import LossTerm
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def remove_channels(
     stage: Stage,
     config: RemovalConfig,
     seed: int,
-    trained: Mapping[str, Any] | None = None,
+    attached: Sequence[LossTerm] = (),
     objective: Objective | None = None,
 ) -> Removal:
     """Remove a group's channels from the job's detector, in place; the same on every rank.
@@ -65,7 +65,7 @@ def remove_channels(
         stage: the group, and how many of its channels stay.
         config: criterion and update.
         seed: for criteria that draw at random.
-        trained: what was trained along, as `SelectionSet.problem` takes it; nothing by default.
+        attached: terms of what has trained along (`Attachment.for_selection`).
         objective: weights of the loss that both see; the config's by default.
 
     Raises:
@@ -79,9 +79,9 @@ def remove_channels(
         job.plan,
         objective or config.objective,
         seed=seed,
+        attached=attached,
         needs_metrics=config.criterion.needs_metrics,
         round_up=stage.round_up,
-        **(trained or {'auxiliary': None}),
     )
     selection = config.criterion.select(problem, stage.keep)
     seconds = time.time() - began

@@ -31,6 +31,7 @@ from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.report.report import GroupFacts
 from mmdet_lcp.seeds import derive, seeded
+from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.norm_statistics import settle_statistics
 
 
@@ -205,10 +206,9 @@ class PruningRunner(StagedRunner):
         with seeded(derive(self.seed, 'auxiliary', number)):
             return self.pruning.attachment.attach(self.job.detector, self.job.stages, number)
 
-    def _trained_along(self) -> dict[str, nn.Module | None]:
-        """What the selection problem gets of the attachment."""
-        given = {} if self.job.attached is None else self.job.attached.for_selection()
-        return {'auxiliary': None, **given}
+    def _trained_along(self) -> list[LossTerm]:
+        """What the attachment adds to the loss of the selection problem."""
+        return [] if self.job.attached is None else self.job.attached.for_selection()
 
     # ------------------------------------------------------------------ small things
 

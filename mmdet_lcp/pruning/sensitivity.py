@@ -20,7 +20,6 @@ from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.criteria import LCP
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.prepare import left_alone, prepare_job, training_batch_size
-from mmdet_lcp.pruning.problem.problem import Objective
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.targets.by_sensitivity import share_by_sensitivity
@@ -244,7 +243,7 @@ class SensitivityRunner(PhasedRunner):
             stage,
             self.pruning,
             derive(self.seed, 'criterion', job.groups.index(stage.group)),
-            objective=Objective(self.pruning.objective.reconstruction or 1.0, alpha=0.0),
+            objective=self.pruning.objective.alone(),
         )
         values = self._values(alone.detector, measure, judged)
         return SensitivityCell(name, ratio, len(removal.keep), values, time.monotonic() - began)

@@ -19,7 +19,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.measure.cost import module_macs
 from mmdet_lcp.pruning.config import KEY, PruningConfig
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.updates import NoUpdate
 from mmdet_lcp.selection.config import SelectionConfig

@@ -12,7 +12,7 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import PruningConfig, RetrainConfig
 from mmdet_lcp.pruning.criteria import LCP
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.updates import NoUpdate, SGDUpdate
 from mmdet_lcp.selection.config import SelectionConfig
 

@@ -12,7 +12,7 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.pruning.criteria import DCP, LCP, BackwardElimination, GroupFisher, Taylor, ThiNet
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.updates import ExactUpdate
 from mmdet_lcp.seeds import seeded

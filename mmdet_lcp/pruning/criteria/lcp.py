@@ -15,8 +15,11 @@ from mmdet_lcp.pruning.criteria.base import Criterion, Selection, largest, share
 from mmdet_lcp.pruning.criteria.ranking import check_finite
 from mmdet_lcp.pruning.problem.descent import descend
 from mmdet_lcp.pruning.problem.gradients import Gradients
-from mmdet_lcp.pruning.problem.problem import TERMS, SelectionProblem
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.registry import CRITERIA
+
+# The paper's losses: logs tell of each, also where it is switched off.
+LOSSES = ('reconstruction', 'classification', 'regression')
 
 
 @CRITERIA.register_module()
@@ -123,5 +126,5 @@ def gradient_shares(problem: SelectionProblem, found: Gradients) -> dict[str, fl
     """
     power = {term: float(problem.per_channel(g).sum()) for term, g in found.by_term.items()}
     total = sum(power.values()) or 1.0
-    terms = dict.fromkeys([*TERMS, *power])
+    terms = dict.fromkeys([*LOSSES, *power])
     return {f'share_{term}': power.get(term, 0.0) / total for term in terms}

@@ -2,14 +2,14 @@
 
 Loss (LCP, Xie et al., arXiv 1911.02237, criterion):
 
-    L(W_C) = w * L_re + alpha * L_a      subject to |C| <= K
+    L(W_C) = sum of terms      subject to |C| <= K
 
-W are the kernels of the group's consumers (the paper's layer l+1), C the channels that stay,
-L_re the reconstruction of the consumers' outputs in the original detector (of a layer that runs
-several times, over all runs together), L_a the loss of the auxiliary network on the first
-consumer's first output. Only W is differentiated: what runs before the
-consumers is computed without gradients and never past the last consumer. DCP (Zhuang et al.,
-NeurIPS 2018) has in the place of L_a a loss read further down, for which the detector runs on.
+W are the kernels of the group's consumers (the paper's layer l+1), C the channels that stay. The
+terms are objects (`LossTerm`) that the problem knows nothing of. LCP's are w * L_re, the
+reconstruction of the consumers' outputs in the original detector, and alpha * L_a, the loss of an
+auxiliary network on the first consumer's output. Only W is differentiated: what runs before the
+consumers is computed without gradients and never past the last consumer, unless a term reads
+further down, as that of DCP (Zhuang et al., NeurIPS 2018): for it the detector runs on.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,44 +20,19 @@ from mmengine import dist
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmdet_lcp.auxiliary.attached_detector import Attachment
-from mmdet_lcp.auxiliary.network import AuxiliaryNetwork
-from mmdet_lcp.config.checks import check_not_negative
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
-from mmdet_lcp.losses import reconstruction_loss
-from mmdet_lcp.pruning.problem.attached import attached_losses, upstream_of
 from mmdet_lcp.pruning.problem.gradients import Gradients, Weights, mean_gradients
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import Part, parts_of
+from mmdet_lcp.pruning.problem.reconstruction import Reconstruction
+from mmdet_lcp.pruning.problem.replaced_kernels import outputs_with, upstream_of
 from mmdet_lcp.pruning.problem.second_moments import second_moments
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.problem.upstream import Upstream
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.loss_term import Candidate, LossTerm
 from mmdet_lcp.selection.positions import Positions
-
-TERMS = ('reconstruction', 'classification', 'regression')
-
-
-@dataclass
-class Objective:
-    """Weights of the terms of L.
-
-    Attributes:
-        reconstruction: w, factor of L_re, >= 0 (the paper has 1; 0 leaves the term out).
-        alpha: factor of L_a, >= 0. "A constant" in the paper; 1.0 is our reading, DCP's lambda.
-    """
-
-    reconstruction: float = 1.0
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        for key in ('reconstruction', 'alpha'):
-            check_not_negative(f'pruning.objective.{key}', getattr(self, key))
-        if self.reconstruction == 0 and self.alpha == 0:
-            raise CompressionError(
-                'pruning.objective: reconstruction and alpha are both 0, nothing is left to score'
-            )
 
 
 @dataclass
@@ -67,22 +42,17 @@ class SelectionProblem:
     Attributes:
         name: the group's name.
         channels: the group's number of channels.
-        consumers: layers that read the group, by path; the first one carries the auxiliary
-            network.
+        consumers: layers that read the group, by path, in order of execution.
         producers: layers that write it, by path, in order of execution.
         norms: per-channel modules between, by path.
         batches: the selection set of this rank; may be passed over several times.
-        objective: weights of the terms of L.
-        auxiliary: frozen auxiliary network on the first consumer's output, or ``None``.
+        terms: of L, in the order in which they are added up.
         seed: for criteria that draw at random; the same on every rank.
         positions: where the second moments look.
         detector: the present detector, in eval mode while it is asked for losses.
         images: the selection images of this rank, for criteria that need the detector's own loss.
         metrics: E[g g'] of the gradient g of the original detector's loss at a consumer's output,
             (out, out) by path, over all positions of all ranks; ``None`` unless asked for.
-        attached: frozen attachment whose losses on the detector, with the consumers' kernels
-            replaced, are terms of L; or ``None``. Gradients take the way through all layers
-            between the consumers and what it reads.
         round_up: the least number of channels that may stay and is not below a given one, for
             criteria that stop before the budget is used up.
     """
@@ -92,15 +62,13 @@ class SelectionProblem:
     consumers: dict[str, Layer]
     producers: dict[str, Layer]
     batches: BatchCache
-    objective: Objective
-    auxiliary: AuxiliaryNetwork | None = None
+    terms: Sequence[LossTerm] = field(default_factory=lambda: [Reconstruction()])
     seed: int = 0
     norms: dict[str, Layer] = field(default_factory=dict)
     positions: Positions = field(default_factory=Positions)
     detector: nn.Module | None = None
     images: Sequence[SelectionImages] = ()
     metrics: dict[str, Tensor] | None = None
-    attached: Attachment | None = None
     round_up: Callable[[int], int] = int
 
     def __post_init__(self) -> None:
@@ -157,43 +125,44 @@ class SelectionProblem:
             total.index_add_(0, consumer.root.cpu(), squares)
         return total
 
-    def terms(self, batch: SelectionBatch, weights: Weights) -> dict[str, Tensor]:
-        """The weighted terms of L on one batch, each a scalar; zero terms are left out."""
-        outputs = {
-            path: [
-                functional_call(self.consumers[path].module, {'weight': weight}, (x,))
+    def losses(self, batch: SelectionBatch, weights: Weights) -> dict[str, Tensor]:
+        """The weighted losses of all terms on one batch, each a scalar, by name.
+
+        Args:
+            batch: of this problem.
+            weights: kernels of all consumers, by path.
+
+        Raises:
+            CompressionError: no term has a weight, or two have losses of the same name.
+        """
+        candidate = Candidate(
+            kernels={path: weights[path] for path in self.consumers},
+            targets=batch.targets,
+            images=batch.images,
+            samples=batch.samples,
+            run=lambda path: [
+                functional_call(self.consumers[path].module, {'weight': weights[path]}, (x,))
                 for x in batch.inputs[path]
-            ]
-            for path, weight in weights.items()
-        }
-        losses = {}
-        if self.objective.reconstruction:
-            losses['reconstruction'] = self.objective.reconstruction * sum(
-                share * reconstruction_loss(target, output)
-                for path, runs in outputs.items()
-                for target, output, share in zip(
-                    batch.targets[path], runs, batch.shares(path), strict=True
-                )
-            )
-        if self.objective.alpha and self.auxiliary is not None:
-            first = outputs[next(iter(self.consumers))][0]
-            auxiliary = self.auxiliary(first, batch.samples)
-            if self.auxiliary.loss.cls_weight:
-                losses['classification'] = self.objective.alpha * auxiliary['loss_aux_cls']
-            if self.auxiliary.loss.box_weight:
-                losses['regression'] = self.objective.alpha * auxiliary['loss_aux_box']
-        if self.objective.alpha and self.attached is not None:
-            found = attached_losses(
-                self.detector, self.attached, batch.images, weights, self._upstream(batch)
-            )
-            for name, value in found.items():
-                losses[name.removeprefix('loss_')] = self.objective.alpha * value
-        if not losses:
+            ],
+            read=lambda: outputs_with(
+                self.detector, self._paths(), batch.images, weights, self._upstream(batch)
+            ),
+        )
+        found: dict[str, Tensor] = {}
+        for term in self._weighed():
+            for name, value in term.losses(candidate).items():
+                if name in found:
+                    raise CompressionError(
+                        f'{self.name}: two terms of the loss have the name {name!r}; give that of '
+                        f'{type(term).__name__} another one'
+                    )
+                found[name] = term.weight * value
+        if not found:
             raise CompressionError(
-                f'{self.name}: pruning.objective leaves no term: reconstruction is 0 and there '
-                'is no auxiliary network (pruning.attachment)'
+                f'{self.name}: pruning.objective leaves no term: reconstruction is 0, there is no '
+                'auxiliary network (pruning.attachment) and no term of your own'
             )
-        return losses
+        return found
 
     @torch.no_grad()
     def loss(self, weights: Weights, batches: Iterable[SelectionBatch] | None = None) -> float:
@@ -205,7 +174,7 @@ class SelectionProblem:
         """
         total = torch.zeros(2, dtype=torch.float64)
         for batch in self.batches if batches is None else batches:
-            value = float(sum(self.terms(batch, weights).values()))
+            value = float(sum(self.losses(batch, weights).values()))
             total += torch.tensor([value, 1.0], dtype=torch.float64) * batch.num_images
         dist.all_reduce(total)
         return float(total[0] / total[1])
@@ -225,7 +194,7 @@ class SelectionProblem:
             batches: of this rank, instead of all; every rank gives some.
         """
         chosen = self.batches if batches is None else batches
-        return mean_gradients(self.terms, chosen, weights, apart)
+        return mean_gradients(self.losses, chosen, weights, apart)
 
     @torch.no_grad()
     def write(self, weights: Weights) -> None:
@@ -233,12 +202,20 @@ class SelectionProblem:
         for path, weight in weights.items():
             self.consumers[path].module.weight.copy_(weight)
 
+    def _weighed(self) -> list[LossTerm]:
+        """The terms that have a weight."""
+        return [term for term in self.terms if term.weight]
+
+    def _paths(self) -> list[str]:
+        """The modules that some term reads, each once."""
+        return list(dict.fromkeys(path for term in self._weighed() for path in term.paths))
+
     def _upstream(self, batch: SelectionBatch) -> Upstream:
         """What runs before the consumers, kept with the batch where there is room for it."""
         if batch.upstream is None:
             if not self.batches.room_for(0):
                 return Upstream({})
-            found = upstream_of(self.detector, self.attached, batch.images, self.consumers)
+            found = upstream_of(self.detector, self._paths(), batch.images, self.consumers)
             fits = self.batches.room_for(found.size)
             batch.upstream = found if fits else Upstream({})
         return batch.upstream

@@ -1,6 +1,6 @@
 """What one batch of selection images gives for one group, and a cache of such batches."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -64,14 +64,19 @@ class SelectionBatch:
 
     def shares(self, path: str) -> list[float]:
         """Each run's share of a layer's outputs; they add up to 1."""
-        counts = [target.numel() for target in self.targets[path]]
-        return [count / sum(counts) for count in counts]
+        return shares_of_runs(self.targets[path])
 
     def tensors(self) -> Iterator[Tensor]:
         """All large tensors."""
         for calls in (self.inputs, self.targets):
             for runs in calls.values():
                 yield from runs
+
+
+def shares_of_runs(outputs: Sequence[Tensor]) -> list[float]:
+    """Each run's share of what a layer writes in all its runs; they add up to 1."""
+    counts = [output.numel() for output in outputs]
+    return [count / sum(counts) for count in counts]
 
 
 class BatchCache:

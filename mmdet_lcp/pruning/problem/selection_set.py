@@ -1,26 +1,23 @@
 """The images on which channels are scored, and one group's selection problem on them."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from mmdet_lcp.auxiliary.attached_detector import Attachment
-from mmdet_lcp.auxiliary.network import AuxiliaryNetwork
 from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
 from mmdet_lcp.detectors.taps import Taps, runs_until
 from mmdet_lcp.graph import ChannelGroup, Plan
-from mmdet_lcp.graph.groups import Member
 from mmdet_lcp.graph.regions import images_of
-from mmdet_lcp.graph.surgery import axis_size
-from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.build import layers_of, present_metrics, present_outputs
 from mmdet_lcp.pruning.problem.loss_sensitivity import LossSensitivity
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, Calls, SelectionBatch
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.positions import Positions
 
 
@@ -113,10 +110,9 @@ class SelectionSet:
         detector: nn.Module,
         plan: Plan,
         objective: Objective,
-        auxiliary: AuxiliaryNetwork | None,
         seed: int,
+        attached: Sequence[LossTerm] = (),
         needs_metrics: bool = False,
-        attached: Attachment | None = None,
         round_up: Callable[[int], int] = int,
     ) -> SelectionProblem:
         """The selection problem of one group.
@@ -126,65 +122,40 @@ class SelectionSet:
             dense: the original detector, in eval mode.
             detector: the present detector.
             plan: what has been pruned of it so far.
-            objective: weights of the loss.
-            auxiliary: trained on the first consumer's output, or ``None``.
+            objective: the loss, and the weights of its terms.
             seed: for criteria that draw at random.
+            attached: terms of what has trained along (`Attachment.for_selection`).
             needs_metrics: whether the criterion asks for the gradients of the original
                 detector's loss.
-            attached: trained on layers of the detector, or ``None``.
             round_up: see `SelectionProblem`.
         """
-
-        def layer(member: Member) -> Layer:
-            module = detector.get_submodule(member.path)
-            device = next(detector.parameters()).device  # some modules have no weight
-            original = axis_size(dense.get_submodule(member.path), member.axis, member.path)
-            kept = plan.kept(member.path, member.axis, original).keep
-            now = {channel: position for position, channel in enumerate(kept)}
-            norm = self._norms.get(member.path) if member.axis == 'in_channels' else None
-            return Layer(
-                module,
-                index=torch.tensor([now[i] for i in member.index], device=device),
-                root=torch.tensor(member.root, device=device),
-                norm=None if norm is None else detector.get_submodule(norm),
-            )
-
-        consumers = {member.path: layer(member) for member in group.consumers}
+        consumers, producers, norms = (
+            layers_of(members, dense, detector, plan, self._norms)
+            for members in (group.consumers, group.producers, group.norms)
+        )
+        paths = list(consumers)
         self._runs.update({member.path: member.calls for member in group.consumers})
+        present = present_outputs(paths, dense, plan)
         metrics = None
         if self.positions.saliency or needs_metrics:
-            paths = list(dict.fromkeys([*self._coming, *consumers]))  # for all groups to come
-            self._sensitivity.measure(dense, self.batches, paths, self._runs)
-            known = self._sensitivity.metrics
-            metrics = {path: known[path] for path in consumers if path in known}
-        present = _present_outputs(list(consumers), dense, plan)
-        for path, outputs in present.items():
-            if metrics and path in metrics:
-                outputs = outputs.to(metrics[path].device)
-                metrics[path] = metrics[path][outputs][:, outputs]
-        auxiliary, attached = (
-            None if trained is None else copy.deepcopy(trained).eval().requires_grad_(False)
-            for trained in (auxiliary, attached)
-        )
-
-        def compute() -> Iterator[SelectionBatch]:
-            return self._batches(list(consumers), dense, detector, present)
-
+            coming = list(dict.fromkeys([*self._coming, *paths]))  # for all groups to come
+            self._sensitivity.measure(dense, self.batches, coming, self._runs)
+            metrics = present_metrics(self._sensitivity.metrics, paths, present)
         return SelectionProblem(
             name=group.name,
             channels=group.channels,
             consumers=consumers,
-            producers={m.path: layer(m) for m in group.producers},
-            norms={m.path: layer(m) for m in group.norms},
-            batches=BatchCache(compute, self.cache_bytes // 2),
-            objective=objective,
-            auxiliary=auxiliary,
+            producers=producers,
+            norms=norms,
+            batches=BatchCache(
+                lambda: self._batches(paths, dense, detector, present), self.cache_bytes // 2
+            ),
+            terms=objective.all_terms(attached),
             seed=seed,
             positions=self.positions,
             detector=detector,
             images=self.batches,
             metrics=metrics,
-            attached=attached,
             round_up=round_up,
         )
 
@@ -229,17 +200,3 @@ class SelectionSet:
             path: [None if len(x) == count else images_of(len(x), count, rois) for x in runs]
             for path, runs in inputs.items()
         }
-
-
-def _present_outputs(paths: Sequence[str], dense: nn.Module, plan: Plan) -> dict[str, Tensor]:
-    """Outputs that layers still have, of those that have lost some: indices by path.
-
-    A layer between coupled channels reads a group that comes after the one that it writes.
-    """
-    found = {}
-    for path in paths:
-        size = axis_size(dense.get_submodule(path), 'out_channels', path)
-        kept = plan.kept(path, 'out_channels', size).keep
-        if len(kept) < size:
-            found[path] = torch.tensor(kept)
-    return found

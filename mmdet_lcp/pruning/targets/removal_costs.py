@@ -9,7 +9,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.criteria import Criterion
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.seeds import derive
@@ -30,7 +30,7 @@ def group_removal_costs(
     Args:
         criterion: whose costs they are.
         selection_set: the images.
-        objective: weights of the loss; of it only the reconstruction is taken.
+        objective: the loss; what needs something that trains along is left out.
         dense: the original detector.
         detector: a copy of it whose weights take gradients; it stays as it is.
         stages: the groups, and how many channels of each stay at least (`keep`).
@@ -43,7 +43,7 @@ def group_removal_costs(
     Raises:
         CompressionError: the criterion has no costs, or they are not finite.
     """
-    alone = Objective(reconstruction=objective.reconstruction or 1.0, alpha=0.0)
+    alone = objective.alone()
     found = []
     began = time.monotonic()
     for number, stage in enumerate(stages):
@@ -53,7 +53,6 @@ def group_removal_costs(
             detector,
             Plan(),
             alone,
-            auxiliary=None,
             seed=derive(seed, 'criterion', number),
             needs_metrics=criterion.needs_metrics,
         )

@@ -17,7 +17,8 @@ from mmdet_lcp.auxiliary.object_classifier import LayerClassifier, ObjectClassif
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import DCP
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.selection.images import SelectionImages
 

@@ -16,7 +16,8 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import GroupFisher
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache
 from mmdet_lcp.registry import CRITERIA
 from mmdet_lcp.selection.images import SelectionImages

@@ -23,7 +23,8 @@ from mmdet_lcp.pruning.criteria import (
 )
 from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, SGDUpdate
 from mmdet_lcp.selection.images import SelectionImages

@@ -13,7 +13,8 @@ from mmdet_lcp.pruning.criteria.thinet import dropping_order
 from mmdet_lcp.pruning.criteria.thinet_samples import _rows, sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import Part
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.registry import CRITERIA
 

@@ -16,7 +16,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import thinet_samples
 from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 
 CHANNELS, FILTERS, HEIGHT, WIDTH = 3, 2, 2, 3

@@ -15,7 +15,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import LCP, BackwardElimination
 from mmdet_lcp.pruning.problem.descent import descend
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ExactUpdate
 

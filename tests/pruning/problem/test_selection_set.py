@@ -15,7 +15,7 @@ from mmdet_lcp.auxiliary.localization_auxiliary import LocalizationAuxiliary
 from mmdet_lcp.graph import Kept, Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.pruning.criteria import LCP, BackwardElimination
 from mmdet_lcp.pruning.problem import loss_sensitivity, selection_set
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.updates import ExactUpdate
 from mmdet_lcp.selection import draw as draw_module

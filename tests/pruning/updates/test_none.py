@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.problem import Objective, SelectionProblem
+from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache
 from mmdet_lcp.pruning.updates import NoUpdate
 from mmdet_lcp.registry import UPDATES

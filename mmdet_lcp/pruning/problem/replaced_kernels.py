@@ -1,71 +1,75 @@
-"""What an attachment loses when some of the detector's kernels are others."""
+"""What a detector's modules write when some of its kernels are others."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmdet_lcp.auxiliary.attached_detector import Attachment
 from mmdet_lcp.detectors.taps import forward_until, run_until
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.problem.upstream import Upstream, record_upstream
 from mmdet_lcp.selection.images import SelectionImages
 
 
-def attached_losses(
+def outputs_with(
     detector: nn.Module,
-    attachment: Attachment,
+    paths: Sequence[str],
     images: SelectionImages,
     weights: Mapping[str, Tensor],
     upstream: Upstream | None = None,
 ) -> dict[str, Tensor]:
-    """What an attachment loses on one batch if some of the detector's kernels are others.
+    """Outputs of some modules on one batch if some of the detector's kernels are others.
 
-    The detector runs in eval mode and no further than the attachment reads. Gradients flow to
+    The detector runs in eval mode and no further than the last of the modules. Gradients flow to
     ``weights`` alone, through all layers between them and what is read.
 
     Args:
         detector: left as it is.
-        attachment: in eval mode.
+        paths: of the modules.
         images: the batch.
         weights: kernels by path of their module.
         upstream: of the batch and of these modules, by `upstream_of`; it saves what runs before
             them.
+
+    Raises:
+        CompressionError: see `run_until`.
     """
     values = {name: value.detach() for name, value in detector.named_parameters()}
     values |= {f'{path}.weight': weight for path, weight in weights.items()}
     inputs = (images.inputs, images.data_samples)
     with in_eval(detector), upstream.replayed() if upstream else nullcontext():
-        taps = run_until(
+        return run_until(
             detector,
             # A module may have several paths (a head's layer that its levels share): one is named,
             # and PyTorch would swap it twice.
             lambda: functional_call(
                 detector, values, inputs, {'mode': 'tensor'}, tie_weights=False
             ),
-            attachment.paths,
+            paths,
         )
-    return attachment.losses(taps, images.data_samples)
 
 
 def upstream_of(
-    detector: nn.Module, attachment: Attachment, images: SelectionImages, paths: Collection[str]
+    detector: nn.Module,
+    paths: Sequence[str],
+    images: SelectionImages,
+    changing: Collection[str],
 ) -> Upstream:
-    """What `attached_losses` need not run again while only some kernels change.
+    """What `outputs_with` need not run again while only some kernels change.
 
     Args:
-        detector: as in `attached_losses`, like the attachment and the batch.
-        attachment: runs no further than it reads.
+        detector: as in `outputs_with`, like the paths and the batch.
+        paths: of the modules that are read; it runs no further.
         images: the batch.
-        paths: of the modules whose kernels change.
+        changing: paths of the modules whose kernels change.
     """
-    layers = [detector.get_submodule(path) for path in paths]
+    layers = [detector.get_submodule(path) for path in changing]
     with in_eval(detector):
         return record_upstream(
             detector,
             lambda: forward_until(
-                detector, images.inputs, attachment.paths, data_samples=images.data_samples
+                detector, images.inputs, paths, data_samples=images.data_samples
             ),
             layers,
         )
