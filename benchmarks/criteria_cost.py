@@ -117,7 +117,6 @@ class Ground:
         for number, stage in enumerate(stages):
             if rounds[number]:
                 attached = attachment.attach(detector, stages, number)
-            given = {} if attached is None else attached.for_selection()
             problem = images.problem(
                 stage.group,
                 self.dense,
@@ -125,8 +124,8 @@ class Ground:
                 plan,
                 pruning.objective,
                 seed=SEED,
+                attached=[] if attached is None else attached.for_selection(),
                 needs_metrics=pruning.criterion.needs_metrics,
-                **{'auxiliary': None, **given},
             )
             selection = pruning.criterion.select(problem, stage.keep)
             if selection.kernels is not None:

@@ -42,6 +42,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from mmdet_lcp.auxiliary.loss_terms import AuxiliaryTerm
 from mmdet_lcp.files import write_text
 from mmdet_lcp.graph import Plan, find_groups
 from mmdet_lcp.graph.blocks import stage_of
@@ -142,8 +143,8 @@ class Benchmark:
             self.detector,
             Plan(),
             self.pruning.objective,
-            auxiliary,
             SEED,
+            [AuxiliaryTerm(auxiliary)],
         )
         self.pruning.criterion.select(problem, stage.keep)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdet_lcp.auxiliary.loss_terms import AuxiliaryTerm
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
@@ -39,6 +40,7 @@ class Made:
     inputs: list[dict[str, torch.Tensor]]
     targets: list[dict[str, torch.Tensor]]
     channels: int
+    auxiliary: bool = False
     order: list[int] = field(default_factory=list)
 
     def loss(self, weights, reconstruction=1.0, alpha=1.0, terms=('re', 'cls', 'box')):
@@ -53,7 +55,7 @@ class Made:
                     for n in range(count):
                         square = (targets[name][n] - output[n]).pow(2).sum()
                         value = value + reconstruction * square / (2 * output[n].numel() * count)
-            if self.problem.auxiliary is not None:
+            if self.auxiliary:
                 first = outputs['conv']
                 if 'cls' in terms:
                     value = value + alpha * torch.sigmoid(first).mean()
@@ -185,16 +187,16 @@ def make(
         for x, y in zip(inputs, targets, strict=True):
             yield SelectionBatch(dict(x), dict(y), None)
 
+    attached = [] if auxiliary is None else [AuxiliaryTerm(auxiliary)]
     problem = SelectionProblem(
         name='group',
         channels=channels,
         consumers={name: Layer(layers[name], *maps[name]) for name in layers},
         producers={},
         batches=BatchCache(compute, limit),
-        objective=Objective(**objective),
-        auxiliary=auxiliary,
+        terms=Objective(**objective).all_terms(attached),
     )
-    return Made(problem, layers, maps, inputs, targets, channels)
+    return Made(problem, layers, maps, inputs, targets, channels, auxiliary is not None)
 
 
 @pytest.fixture

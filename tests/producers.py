@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache
 
@@ -30,7 +29,6 @@ def make(producers: Maps, channels: int, norms: Maps | None = None, **more) -> S
         producers=layers(producers),
         norms=layers(norms or {}),
         batches=BatchCache(list),
-        objective=Objective(),
         **more,
     )
 

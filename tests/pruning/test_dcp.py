@@ -92,7 +92,7 @@ class TestRun:
         ]
 
     def test_the_groups_of_a_part_share_their_classifier(self, run):
-        first, second, third = (problem.attached for problem, _ in run.seen)
+        first, second, third = (problem.terms[-1].attachment for problem, _ in run.seen)
         assert first.path == 'backbone.stage4.1.conv'
         # the last group's reader lies behind the backbone
         assert second.path == third.path and not second.path.startswith('backbone.stage4')
@@ -105,7 +105,7 @@ class TestRun:
         for problem, selection in run.seen:
             assert selection.log['reconstruction'] > 0
             assert selection.log['discrimination'] > 0
-            assert problem.auxiliary is None
+            assert len(problem.terms) == 2
 
 
 def test_refined_kernels_reach_the_detector(write_config, prune, tmp_path, plain_output):

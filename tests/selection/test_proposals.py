@@ -125,7 +125,7 @@ def test_every_run_of_the_present_detector_is_read(dense, groups):
     detector = apply_plan(copy.deepcopy(dense), plan)
     images = batch_of(dense)
     selection = SelectionSet([images], 1 << 30)
-    problem = selection.problem(groups[FPN], dense, detector, plan, Objective(), None, 0)
+    problem = selection.problem(groups[FPN], dense, detector, plan, Objective(), 0)
     (batch,) = problem.batches
     inputs, _ = by_hooks(detector, images, problem.consumers)
     _, outputs = by_hooks(dense, images, problem.consumers)
@@ -139,7 +139,7 @@ def test_every_run_of_the_present_detector_is_read(dense, groups):
     # Computed ahead, the targets are the same.
     selection = SelectionSet([images], 1 << 30)
     selection.expect([m.path for group in groups.values() for m in group.consumers], dense)
-    problem = selection.problem(groups[FPN], dense, detector, plan, Objective(), None, 0)
+    problem = selection.problem(groups[FPN], dense, detector, plan, Objective(), 0)
     torch.testing.assert_close(next(iter(problem.batches)).targets, outputs)
 
 
@@ -148,7 +148,7 @@ def test_gradients_of_all_runs_make_the_metric(dense, groups):
     images = batch_of(dense)
     selection = SelectionSet([images], 1 << 30)
     problem = selection.problem(
-        groups[FPN], dense, dense, Plan(), Objective(), None, 0, needs_metrics=True
+        groups[FPN], dense, dense, Plan(), Objective(), 0, needs_metrics=True
     )
     detector = copy.deepcopy(dense).requires_grad_(True).eval()
     kept = []
@@ -179,7 +179,7 @@ def test_criteria_and_updates_on_the_pyramid(dense, groups, criterion):
     """Coupled, shared, and read through a flatten of 7x7."""
     detector = copy.deepcopy(dense).requires_grad_(True)
     problem = SelectionSet([batch_of(dense)], 1 << 30).problem(
-        groups[FPN], dense, detector, Plan(), Objective(), None, 0,
+        groups[FPN], dense, detector, Plan(), Objective(), 0,
         needs_metrics=criterion.needs_metrics,
     )  # fmt: skip
     criterion.check(dense, groups[FPN])
@@ -198,7 +198,7 @@ def test_the_exact_update_behind_the_flatten(dense, groups):
     images.regions.proposals = [boxes.double() for boxes in images.regions.proposals]
     images.regions.rois = [rois.double() for rois in images.regions.rois]
     problem = SelectionSet([images], 1 << 30).problem(
-        groups[FPN], original, detector, Plan(), Objective(), None, 0
+        groups[FPN], original, detector, Plan(), Objective(), 0
     )
     del problem.consumers['rpn_head.rpn_conv']
     fc = detector.get_submodule(FC)

@@ -12,7 +12,6 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import BackwardElimination
 from mmdet_lcp.pruning.criteria.backward_elimination import channel_rows
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.selection.positions import Positions
@@ -44,7 +43,6 @@ def make(seed, metrics=None):
         consumers,
         {},
         BatchCache(lambda: [SelectionBatch(x, y, None) for x, y in maps]),
-        Objective(),
         positions=Positions(per_image=1000),
         metrics=metrics,
     )

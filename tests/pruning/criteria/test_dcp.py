@@ -1,6 +1,5 @@
 """DCP's criterion against the paper's algorithm, written out here over the whole network."""
 
-import copy
 import math
 from itertools import pairwise
 
@@ -73,7 +72,7 @@ class Small:
         nn.init.normal_(self.classifier.norm.running_mean)
         nn.init.uniform_(self.classifier.norm.running_var, 0.5, 2)
         self.batches = [self._batch(count, part) for count in images]
-        attached = copy.deepcopy(LayerClassifier(self.classifier, 'tap'))
+        attached = LayerClassifier(self.classifier, 'tap').for_selection()
         index = {
             path: torch.tensor([i for i, k in enumerate(read) if k >= 0])
             for path, read in READ.items()
@@ -88,9 +87,8 @@ class Small:
             },
             producers={},
             batches=BatchCache(lambda: iter(self.batches), limit),
-            objective=self.objective,
+            terms=self.objective.all_terms(attached),
             detector=self.net,
-            attached=attached.eval().requires_grad_(False),
         )
 
     def _batch(self, count, part):
@@ -296,7 +294,7 @@ def test_gradients_pass_through_the_layers_between():
 def test_lambda_zero_is_pure_reconstruction():
     small = Small(3, alpha=0.0)
     alone = Small(3, alpha=0.0)
-    alone.problem.attached = None
+    alone.problem.terms = alone.problem.terms[:1]
     one, other = (DCP(inner_lr=0.1).select(s.problem, 4) for s in (small, alone))
     assert one.keep == other.keep
     assert one.scores == other.scores
@@ -367,9 +365,7 @@ def test_ties_go_to_the_lower_index():
     x[:, 4] = 2
     batch = SelectionBatch({'fc': x}, {'fc': torch.ones(2, 3, dtype=torch.float64)}, None)
     consumer = Layer(layer, torch.arange(6), torch.arange(6))
-    problem = SelectionProblem(
-        'some.group', 6, {'fc': consumer}, {}, BatchCache(lambda: [batch]), Objective()
-    )
+    problem = SelectionProblem('some.group', 6, {'fc': consumer}, {}, BatchCache(lambda: [batch]))
     selection = DCP(inner_steps=0, channels_per_step=3).select(problem, 3)
     assert selection.keep == [0, 1, 4]
     # dL/dW_oc = -1/(Q N) sum_n F x = -x / 3, for three outputs

@@ -16,7 +16,6 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import GroupFisher
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache
 from mmdet_lcp.registry import CRITERIA
@@ -38,7 +37,6 @@ def problem_of(detector, consumers, channels, batches, producers=None, seed=0):
         layers(consumers),
         layers(producers or []),
         BatchCache(list),
-        Objective(),
         seed=seed,
         detector=detector,
         images=batches,

@@ -11,7 +11,6 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import LCP
 from mmdet_lcp.pruning.criteria.lcp import gradient_shares
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 
@@ -102,7 +101,7 @@ def linear_problem(x, y, objective=None) -> SelectionProblem:
     consumer = Layer(layer, torch.arange(x.shape[1]), torch.arange(x.shape[1]))
     batch = SelectionBatch({'fc': x}, {'fc': y}, None)
     return SelectionProblem(
-        'some.group', x.shape[1], {'fc': consumer}, {}, BatchCache(lambda: [batch]), Objective()
+        'some.group', x.shape[1], {'fc': consumer}, {}, BatchCache(lambda: [batch])
     )
 
 

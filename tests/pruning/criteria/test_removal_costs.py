@@ -141,12 +141,7 @@ class TestBackwardElimination:
         metric = torch.randn(3, 3, generator=generator, dtype=torch.float64)
         metric = metric @ metric.T
 
-        from mmdet_lcp.pruning.problem.problem import (
-            BatchCache,
-            Layer,
-            Objective,
-            SelectionProblem,
-        )
+        from mmdet_lcp.pruning.problem.problem import BatchCache, Layer, SelectionProblem
         from mmdet_lcp.pruning.problem.selection_batch import SelectionBatch
         from mmdet_lcp.selection.positions import Positions
 
@@ -156,7 +151,6 @@ class TestBackwardElimination:
             consumers={'conv': Layer(conv, torch.arange(4), torch.arange(4))},
             producers={},
             batches=BatchCache(lambda: iter([SelectionBatch({'conv': x}, {'conv': y}, None)])),
-            objective=Objective(),
             positions=Positions(objects=0.0),
             metrics={'conv': metric},
         )

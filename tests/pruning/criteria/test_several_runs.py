@@ -23,7 +23,6 @@ from mmdet_lcp.pruning.criteria import (
 )
 from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, SGDUpdate
@@ -50,7 +49,7 @@ def made(cut: bool) -> SelectionProblem:
     layer = Layer(conv, torch.arange(CHANNELS), torch.arange(CHANNELS))
     metrics = {'c': torch.diag(torch.tensor([1.0, 2.0, 0.5])).double()}
     return SelectionProblem(
-        'g', CHANNELS, {'c': layer}, {}, BatchCache(lambda: batches), Objective(),
+        'g', CHANNELS, {'c': layer}, {}, BatchCache(lambda: batches),
         positions=Positions(objects=0.0), metrics=metrics,
     )  # fmt: skip
 
@@ -124,7 +123,7 @@ def problem_of(detector, images):
         return {path: Layer(detector.get_submodule(path), torch.arange(4), torch.arange(4))}
 
     return SelectionProblem(
-        'g', 4, layer('read'), layer('write'), BatchCache(list), Objective(),
+        'g', 4, layer('read'), layer('write'), BatchCache(list),
         detector=detector, images=[SelectionImages(images, None)],
     )  # fmt: skip
 
@@ -185,7 +184,7 @@ def test_the_loss_of_a_transposed_convolution_that_reads():
     x, y = randn(2, 4, 3, 3), randn(2, 3, 6, 6, seed=1)
     problem = SelectionProblem(
         'g', 2, {'up': Layer(up, torch.tensor([1, 3, 0, 2]), torch.tensor([0, 0, 1, 1]))}, {},
-        BatchCache(lambda: [SelectionBatch({'up': x}, {'up': y}, None)]), Objective(),
+        BatchCache(lambda: [SelectionBatch({'up': x}, {'up': y}, None)]),
     )  # fmt: skip
     masked = problem.masked(problem.weights(), [1])['up']
     assert not masked[[1, 3]].any()

@@ -13,7 +13,6 @@ from mmdet_lcp.pruning.criteria.thinet import dropping_order
 from mmdet_lcp.pruning.criteria.thinet_samples import _rows, sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import Part
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.registry import CRITERIA
@@ -138,7 +137,6 @@ def one_consumer(layer, x, root=None, boxes=None, seed=0):
         {'layer': Layer(layer, torch.arange(len(root)), root)},
         {},
         BatchCache(lambda: [batch]),
-        Objective(),
         seed=seed,
     )
 

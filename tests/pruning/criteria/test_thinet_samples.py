@@ -16,7 +16,6 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import thinet_samples
 from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 
@@ -49,7 +48,7 @@ def problem_of(layer, inputs, targets, cuts=None, seed=0, images=None):
     index = torch.arange(1, layer.weight.shape[1] * getattr(layer, 'groups', 1))
     consumers = {'layer': Layer(layer, index, index.flip(0) - 1)}
     cache = BatchCache(lambda: batches)
-    return SelectionProblem('g', len(index), consumers, {}, cache, Objective(), seed=seed)
+    return SelectionProblem('g', len(index), consumers, {}, cache, seed=seed)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from torch import nn
 
 from mmdet_lcp.pruning.problem.descent import descend
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 
@@ -69,7 +68,6 @@ def test_descent_finds_the_least_squares_solution():
         {'fc': Layer(layer, torch.arange(6), torch.arange(6))},
         {},
         BatchCache(lambda: batches),
-        Objective(),
     )
     keep = [0, 2, 5]
     weights, history = descend(problem, problem.weights(), keep, 0.3, 2000)

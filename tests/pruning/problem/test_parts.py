@@ -36,8 +36,8 @@ from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.consumers import check_rows
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.parts import parts_of
 from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.problem.parts import parts_of
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import SelectionBatch
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
@@ -77,7 +77,7 @@ def problem_of(layer: Layer, images: int = 4) -> SelectionProblem:
     y = torch.randn(images, layer.module.out_channels, 6, 5, generator=generator).double()
     boxes = [torch.tensor([[1.0, 1.0, 3.0, 4.0]])] * images
     batch = SelectionBatch({'c': x}, {'c': y}, None, boxes, (6, 5))
-    problem = SelectionProblem('g', 3, {'c': layer}, {}, [batch], Objective())
+    problem = SelectionProblem('g', 3, {'c': layer}, {}, [batch])
     problem.x, problem.y = x, y
     return problem
 
@@ -252,7 +252,7 @@ def test_scores_of_a_unit_are_the_sums_over_its_channels(shufflenet):
         conv, *(torch.tensor(getattr(members[group.name], k)) for k in ('index', 'root'))
     )
     problem = SelectionProblem(
-        group.name, group.channels, {}, {group.name: layer}, [], Objective()
+        group.name, group.channels, {}, {group.name: layer}, []
     )  # fmt: skip
     found = L1Norm().scores(problem)
     norms = conv.weight.abs().flatten(1).sum(1).double()

@@ -9,6 +9,7 @@ from closeness import close
 from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
 
+from mmdet_lcp.auxiliary.loss_terms import AuxiliaryTerm
 from mmdet_lcp.auxiliary.network import AuxiliaryNetwork
 from mmdet_lcp.detectors.roi_samples import RoISamples
 from mmdet_lcp.errors import CompressionError
@@ -119,7 +120,7 @@ def test_batches_of_unequal_size_count_by_their_images(make_problem):
     for path, gradient in whole.total.items():
         close(split.total[path], gradient)
     # A mean of the batches' means would be something else.
-    means = [float(made.problem.terms(b, weights)['reconstruction']) for b in _batches(made)]
+    means = [float(made.problem.losses(b, weights)['reconstruction']) for b in _batches(made)]
     assert abs(np.mean(means) - whole.loss) > 1e-3 * whole.loss
 
 
@@ -147,7 +148,7 @@ def test_per_channel_by_hand():
         'a': Layer(nn.Linear(3, 2), torch.tensor([2, 0]), torch.tensor([0, 1])),
         'b': Layer(nn.Linear(4, 1), torch.arange(4), torch.tensor([0, 0, 1, 1])),
     }
-    problem = SelectionProblem('g', 2, consumers, {}, BatchCache(list), Objective())
+    problem = SelectionProblem('g', 2, consumers, {}, BatchCache(list))
     values = {
         'a': torch.tensor([[1.0, 100.0, 2.0], [3.0, 100.0, 4.0]]),
         'b': torch.tensor([[1.0, 2.0, 3.0, 4.0]]),
@@ -220,7 +221,7 @@ def real_problem(images: slice) -> SelectionProblem:
     """Four images, or a part of them, with the real auxiliary network on the first consumer."""
     torch.manual_seed(0)
     layer, other = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 2, 1)
-    auxiliary = AuxiliaryNetwork(6, 3, CODER).eval().requires_grad_(False)
+    auxiliary = AuxiliaryNetwork(6, 3, CODER)
     for head in (auxiliary.cls_head, auxiliary.box_head):
         nn.init.normal_(head.weight, std=0.1)
     x = torch.randn(4, 4, 8, 8)
@@ -256,8 +257,7 @@ def real_problem(images: slice) -> SelectionProblem:
         },
         {},
         BatchCache(lambda: [batch]),
-        Objective(),
-        auxiliary,
+        Objective().all_terms([AuxiliaryTerm(auxiliary)]),
     )
 
 

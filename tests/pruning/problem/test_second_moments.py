@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.selection.positions import Positions
@@ -25,7 +24,6 @@ def problem_of(consumers, batches, positions=None):
         },
         {},
         BatchCache(lambda: batches),
-        Objective(),
         positions=positions or Positions(objects=0.0),
     )
 

@@ -11,6 +11,7 @@ import torch
 from mmdet.registry import MODELS
 from small_ssd import MODEL, SIZE, Images, draw
 
+from mmdet_lcp.auxiliary.attached_detector import LayerAuxiliary
 from mmdet_lcp.auxiliary.localization_auxiliary import LocalizationAuxiliary
 from mmdet_lcp.graph import Kept, Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.pruning.criteria import LCP, BackwardElimination
@@ -145,8 +146,8 @@ def groups(dense):
     return {group.name: group for group in find_groups(dense, (SIZE, SIZE))}
 
 
-def problem_of(selection, group, dense, detector, plan, auxiliary=None):
-    return selection.problem(group, dense, detector, plan, Objective(), auxiliary, seed=5)
+def problem_of(selection, group, dense, detector, plan, attached=()):
+    return selection.problem(group, dense, detector, plan, Objective(), 5, attached)
 
 
 TAP = 'backbone.stage3.2.conv'  # read by stage4 and by two layers of the head
@@ -222,7 +223,10 @@ def test_the_auxiliary_network_is_a_frozen_copy(dense, groups):
     selection = draw(dense, num_images=4, sampler=attachment.sampler(dense))
     group = groups[TAP]
     network = attachment.build(dense, 64).train()
-    problem = problem_of(selection, group, dense, copy.deepcopy(dense), Plan(), network)
+    attached = LayerAuxiliary(network, attachment.sampler(dense), group.consumers[0].path)
+    problem = problem_of(
+        selection, group, dense, copy.deepcopy(dense), Plan(), attached.for_selection()
+    )
     before = {key: value.clone() for key, value in network.state_dict().items()}
     found = problem.gradients(problem.weights())
     assert set(found.losses) == {'reconstruction', 'classification', 'regression'}
@@ -230,8 +234,9 @@ def test_the_auxiliary_network_is_a_frozen_copy(dense, groups):
     assert network.training
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    assert not any(p.requires_grad for p in problem.auxiliary.parameters())
-    assert not problem.auxiliary.training
+    frozen = problem.terms[-1].network
+    assert frozen is not network and not frozen.training
+    assert not any(p.requires_grad for p in frozen.parameters())
     # The loss of the network on the first consumer's output, per image.
     batch = selection.batches[0]
     _, outputs = seen_by_hooks(dense, [group.consumers[0].path], batch.inputs)
@@ -268,7 +273,7 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
         runs.clear()
         found = []
         for group in groups:
-            problem = chosen.problem(group, dense, dense, Plan(), Objective(), None, 0)
+            problem = chosen.problem(group, dense, dense, Plan(), Objective(), 0)
             found.append([{**batch.targets} for batch in problem.batches])
         return found, len(runs)
 
@@ -320,7 +325,7 @@ def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeyp
     monkeypatch.setattr(loss_sensitivity, 'detection_loss', loss)
     selection = draw(dense, num_images=2)
     problem = selection.problem(
-        groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), None, 0, needs_metrics=True
+        groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), 0, needs_metrics=True
     )
     assert list(problem.metrics) == (['backbone.stage4.0.conv'] if reaches else [])
     (batch,) = problem.batches
@@ -339,12 +344,8 @@ def test_targets_and_metrics_are_of_the_outputs_that_are_left(dense, groups):
     kept = [channel for channel in range(32) if channel % 3]
     detector = apply_plan(copy.deepcopy(dense), plan)
     selection = draw(dense, num_images=4)
-    whole = selection.problem(
-        first, dense, dense, Plan(), Objective(), None, 0, needs_metrics=True
-    )
-    problem = selection.problem(
-        first, dense, detector, plan, Objective(), None, 0, needs_metrics=True
-    )
+    whole = selection.problem(first, dense, dense, Plan(), Objective(), 0, needs_metrics=True)
+    problem = selection.problem(first, dense, detector, plan, Objective(), 0, needs_metrics=True)
     assert problem.metrics.keys() == whole.metrics.keys() == {TAP}
     assert torch.equal(problem.metrics[TAP], whole.metrics[TAP][kept][:, kept])
     for batch, images in zip(problem.batches, selection.batches, strict=True):

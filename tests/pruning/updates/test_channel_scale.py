@@ -10,7 +10,6 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.criteria import ThiNet
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate
@@ -65,7 +64,6 @@ def make(images=range(5), batch_size=3, duplicate=False, dead=False, seed=0):
         {name: Layer(layer, *MAPS[name]) for name, layer in layers.items()},
         {},
         BatchCache(lambda: batches),
-        Objective(),
         seed=3,
     )
     return problem, batches

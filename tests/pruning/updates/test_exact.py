@@ -8,7 +8,6 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ExactUpdate
@@ -36,7 +35,6 @@ def make(layer, shape, batches=2, index=None, root=None, channels=None, per_imag
         {'layer': Layer(layer, index, root)},
         {},
         BatchCache(lambda: [SelectionBatch({'layer': x}, {'layer': y}, None) for x, y in maps]),
-        Objective(),
         positions=Positions(per_image=per_image),
     )
     return problem, maps
@@ -104,9 +102,7 @@ def test_ridge_by_hand():
     y = 3 * x
     batch = SelectionBatch({'layer': x}, {'layer': y}, None)
     consumer = Layer(layer, torch.tensor([0]), torch.tensor([0]))
-    problem = SelectionProblem(
-        'group', 1, {'layer': consumer}, {}, BatchCache(lambda: [batch]), Objective()
-    )
+    problem = SelectionProblem('group', 1, {'layer': consumer}, {}, BatchCache(lambda: [batch]))
     before = float(layer.weight.detach())
     ExactUpdate(ridge=0.5).apply(problem, [0])
     # ridge is relative to the mean second moment, here the only one: it cancels.

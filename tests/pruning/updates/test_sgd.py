@@ -9,7 +9,6 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import SGDUpdate
@@ -20,9 +19,7 @@ def problem_of(x, y, layer) -> SelectionProblem:
     batch = SelectionBatch({'fc': x}, {'fc': y}, None)
     width = x.shape[1]
     consumer = Layer(layer, torch.arange(width), torch.arange(width))
-    return SelectionProblem(
-        'g', width, {'fc': consumer}, {}, BatchCache(lambda: [batch]), Objective()
-    )
+    return SelectionProblem('g', width, {'fc': consumer}, {}, BatchCache(lambda: [batch]))
 
 
 def made():

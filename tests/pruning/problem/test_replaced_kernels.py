@@ -1,4 +1,4 @@
-"""What an attachment loses with other kernels."""
+"""What modules write with other kernels, against PyTorch's functions."""
 
 import copy
 
@@ -10,11 +10,8 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.auxiliary.attached_detector import Attachment
-from mmdet_lcp.pruning.problem.attached import attached_losses, upstream_of
-from mmdet_lcp.selection.images import (
-    SelectionImages,
-)
+from mmdet_lcp.pruning.problem.replaced_kernels import outputs_with, upstream_of
+from mmdet_lcp.selection.images import SelectionImages
 
 SIZE = 64
 BOXES = [[[4.0, 6, 30, 40], [20, 20, 60, 50]], [[10.0, 30, 40, 62]]]
@@ -48,16 +45,11 @@ class Net(nn.Module):
         return self.never(self.norm(self.again[0](x)))
 
 
-class Mean(Attachment):
+def loss_with(net, images, weights, upstream=None):
     """Squares of the first box's corner times the mean of what the norm writes."""
-
-    def __init__(self, path='norm'):
-        super().__init__()
-        self.paths = [path]
-
-    def losses(self, taps, data_samples):
-        corner = torch.stack([sample.gt_instances.bboxes[0, 0] for sample in data_samples])
-        return {'loss_mean': (taps[self.paths[0]].mean((1, 2, 3)) * corner).square().mean()}
+    found = outputs_with(net, ['norm'], images, weights, upstream)['norm']
+    corner = torch.stack([sample.gt_instances.bboxes[0, 0] for sample in images.data_samples])
+    return (found.mean((1, 2, 3)) * corner).square().mean()
 
 
 @pytest.fixture
@@ -92,7 +84,7 @@ def test_kernels_are_replaced_and_gradients_reach_them(net, few):
         path: torch.randn_like(net.get_submodule(path).weight) for path in ('stem', 'shared')
     }
     leaves = {path: kernel.clone().requires_grad_() for path, kernel in kernels.items()}
-    found = attached_losses(net, Mean(), few, leaves)['loss_mean']
+    found = loss_with(net, few, leaves)
     expected = explicit(net, few, kernels['stem'], kernels['shared'])
     torch.testing.assert_close(found, expected)
     slopes = torch.autograd.grad(found, list(leaves.values()))
@@ -112,21 +104,21 @@ def test_the_detector_stays_as_it_is(net, few):
     net.norm.eval()
     modes = [module.training for module in net.modules()]
     kernel = torch.zeros_like(net.stem.weight).requires_grad_()
-    attached_losses(net, Mean(), few, {'stem': kernel})['loss_mean'].backward()
+    loss_with(net, few, {'stem': kernel}).backward()
     assert kernel.grad is not None and all(p.grad is None for p in net.parameters())
     assert all(p.requires_grad for p in net.parameters())
     assert [module.training for module in net.modules()] == modes
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name])
     expected = explicit(net, few, net.stem.weight, net.shared.weight)
-    found = attached_losses(net, Mean(), few, {})['loss_mean']
+    found = loss_with(net, few, {})
     torch.testing.assert_close(found, expected)
     assert not found.requires_grad  # of no other kernel
 
 
 @pytest.mark.parametrize(('changed', 'kept'), [('shared', ['stem']), ('stem', [])])
 def test_what_runs_before_the_kernels_is_run_once(net, few, changed, kept):
-    upstream = upstream_of(net, Mean(), few, [changed])
+    upstream = upstream_of(net, ['norm'], few, [changed])
     assert [net.get_submodule(path) for path in kept] == list(upstream.outputs)
     runs, convolve = [], net.stem._conv_forward
     net.stem._conv_forward = lambda *args: runs.append(1) or convolve(*args)
@@ -137,7 +129,7 @@ def test_what_runs_before_the_kernels_is_run_once(net, few, changed, kept):
         results = []
         for given in (upstream, None):
             leaf = kernel.clone().requires_grad_()
-            found = attached_losses(net, Mean(), few, {changed: leaf}, given)['loss_mean']
+            found = loss_with(net, few, {changed: leaf}, given)
             results.append((found, torch.autograd.grad(found, leaf)[0]))
         assert torch.equal(results[0][0], results[1][0])
         assert torch.equal(results[0][1], results[1][1])
@@ -151,5 +143,5 @@ def test_what_runs_before_the_kernels_is_run_once(net, few, changed, kept):
 )
 def test_a_path_that_is_not_there(net, few, path, message):
     with pytest.raises(CompressionError, match=message):
-        attached_losses(net, Mean(path), few, {})
+        outputs_with(net, [path], few, {})
     assert all(module.training for module in net.modules())
