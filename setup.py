@@ -50,7 +50,6 @@ setup(
         'mmengine>=0.10.4',
         'mmcv>=2.0.0',
         'mmdet>=3.2.0,<4',
-        'torch-pruning>=1.5',
         'numpy',
         'scipy',
         'pycocotools',
@@ -59,7 +58,7 @@ setup(
     ],
     extras_require={
         'demo': ['scikit-learn'],
-        'dev': ['pytest', 'hypothesis', 'ruff'],
+        'dev': ['pytest', 'hypothesis', 'ruff', 'torch-pruning>=1.5'],
         'export': ['onnx>=1.15', 'onnxruntime>=1.17', 'sympy'],
     },
 )

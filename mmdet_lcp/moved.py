@@ -31,7 +31,7 @@ _SAME_NAME = {
     ),
     ('criteria', 'pruning.criteria'): (
         'backward_elimination base bn_scale dcp filter_norm fpgm group_fisher lcp '
-        'random_channels ranking taylor thinet thinet_samples torch_pruning_group'
+        'random_channels ranking taylor thinet thinet_samples'
     ),
     ('criteria', 'config'): 'checks',
     ('criteria', 'pruning.problem'): (

@@ -26,7 +26,6 @@ PRELOADED = (
     'mmengine.runner',
     'matplotlib.pyplot',
     'sklearn.datasets',
-    'torch_pruning',
     'torch.distributed',
 )
 _context = multiprocessing.get_context('forkserver')

@@ -7,14 +7,13 @@ as the detector has them.
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch_pruning.pruner.importance import BNScaleImportance
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.pruning.criteria.ranking import RankingCriterion, sum_by_channel
-from mmdet_lcp.pruning.criteria.torch_pruning_group import output_scores
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.registry import CRITERIA
 
@@ -35,14 +34,14 @@ class BNScale(RankingCriterion):
         """
         _require(group.name, (detector.get_submodule(member.path) for member in group.norms))
 
+    @torch.no_grad()
     def scores(self, problem: SelectionProblem) -> Tensor:
         """S_k, (channels,), >= 0."""
         _require(problem.name, (layer.module for layer in problem.norms.values()))
-        importance = BNScaleImportance(group_reduction='first', normalizer=None)
         return sum_by_channel(
             problem.channels,
             (
-                (layer, output_scores(importance, layer))
+                (layer, layer.module.weight[layer.index].abs())
                 for layer in problem.norms.values()
                 if _has_scales(layer.module)
             ),
