@@ -8,7 +8,6 @@ from mmdet.models.task_modules.coders import (
     LegacyDeltaXYWHBBoxCoder,
     TBLRBBoxCoder,
 )
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import LayerAuxiliary
@@ -24,6 +23,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.losses.auxiliary_loss import check_weights
 from mmdet_lcp.registry import ATTACHMENTS
+from mmdet_lcp.wrappers import unwrap
 
 # They decode four numbers relative to a box; others start from a point or a grid cell.
 _CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder, TBLRBBoxCoder)
@@ -130,8 +130,7 @@ class LocalizationAuxiliary(StageAttachment):
             CompressionError: It has no head whose boxes can serve, was built without `train_cfg`,
                 or has no proposals where `boxes` asks for them.
         """
-        if is_model_wrapper(detector):
-            detector = detector.module
+        detector = unwrap(detector)
         limits = dict(neg_pos_ratio=self.neg_pos_ratio, max_positives=self.max_positives)
         roi_head = getattr(detector, 'roi_head', None)
         if self.boxes == 'proposals':

@@ -24,7 +24,6 @@ from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
 from mmdet_lcp.config.keys import meant
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
-from mmdet_lcp.engine.phased_runner import unwrap
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
@@ -33,6 +32,7 @@ from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
+from mmdet_lcp.wrappers import unwrap
 
 STATE = 'chain_state.json'
 

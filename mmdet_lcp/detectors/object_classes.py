@@ -1,9 +1,9 @@
 """How many classes of objects a detector tells apart, wherever it says so."""
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.wrappers import unwrap
 
 
 def box_head(roi_head: nn.Module) -> nn.Module:
@@ -18,8 +18,7 @@ def count_classes(detector: nn.Module) -> int:
     Raises:
         CompressionError: no head says.
     """
-    if is_model_wrapper(detector):
-        detector = detector.module
+    detector = unwrap(detector)
     for owner in (detector, getattr(detector, 'roi_head', None)):
         count = getattr(box_head(owner), 'num_classes', None)
         if isinstance(count, int):

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
+from mmdet_lcp.wrappers import unwrap
 
 
 class _AllCaptured(Exception):
@@ -61,8 +61,7 @@ class Taps(Mapping[str, Any]):
             raise CompressionError(f"what={what!r} is unknown: use 'output' or 'input'.")
         if isinstance(paths, str):
             paths = [paths]
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(model)
         self._modules = {path: _find(model, path) for path in paths}
         self.what = what
         self.all_calls = all_calls

@@ -18,7 +18,7 @@ from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
-from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
+from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.resuming import begin_or_resume
@@ -26,6 +26,7 @@ from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
+from mmdet_lcp.wrappers import unwrap
 
 STUDENT_CONFIG = 'student_config.py'
 STUDENT_WEIGHTS = 'student.pth'

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -26,6 +25,7 @@ from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.wrappers import unwrap
 
 
 @dataclass
@@ -239,11 +239,6 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
         loop = self.test_loop if loop_name == 'test' else self.val_loop
         return {key: float(value) for key, value in loop.run().items()}
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside mmengine's wrapper for several ranks, if there is one."""
-    return model.module if is_model_wrapper(model) else model
 
 
 def on_cpu(weights: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ checkpoint. What is attached is kept beside it, for whoever resumes.
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector
+from mmdet_lcp.wrappers import unwrap
 
 ATTACHED = 'attached_state_dict'
 _OWN = 'detector.'
@@ -34,7 +34,7 @@ class PlainCheckpoints:
 
 def plain_detector(model: nn.Module) -> nn.Module:
     """The detector inside what trains: without wrapper for several ranks or attachments."""
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     return model.detector if isinstance(model, AttachedDetector) else model
 
 
@@ -74,5 +74,5 @@ def join_attached(model: nn.Module, checkpoint: dict[str, Any]) -> None:
 
 
 def _attached(model: nn.Module) -> AttachedDetector | None:
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     return model if isinstance(model, AttachedDetector) else None

@@ -5,25 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.config.fingerprint import changes, fingerprint
-from mmdet_lcp.engine.phased_runner import on_cpu, unwrap
+from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.state import KEPT
-
-
-def test_unwrap_leaves_a_plain_model():
-    model = nn.Linear(1, 1)
-    assert unwrap(model) is model
-
-
-def test_unwrap_finds_the_model_inside():
-    wrapper = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
-    nn.Module.__init__(wrapper)
-    wrapper.module = nn.Linear(1, 1)
-    assert unwrap(wrapper) is wrapper.module
 
 
 def test_on_cpu_keeps_names_and_values():
