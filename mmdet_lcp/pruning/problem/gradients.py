@@ -76,6 +76,8 @@ def mean_gradients(
 
 def _grad(loss: Tensor, leaves: Weights) -> list[Tensor]:
     """Gradient for each leaf, zeros where the loss does not reach it; the graph stays."""
+    if not loss.requires_grad:  # a term that none of the kernels reach
+        return [torch.zeros_like(leaf, requires_grad=False) for leaf in leaves.values()]
     found = torch.autograd.grad(loss, list(leaves.values()), retain_graph=True, allow_unused=True)
     return [
         torch.zeros_like(leaf) if gradient is None else gradient

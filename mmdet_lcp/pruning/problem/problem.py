@@ -12,7 +12,7 @@ consumers is computed without gradients and never past the last consumer, unless
 further down, as that of DCP (Zhuang et al., NeurIPS 2018): for it the detector runs on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -133,7 +133,8 @@ class SelectionProblem:
             weights: kernels of all consumers, by path.
 
         Raises:
-            CompressionError: no term has a weight, or two have losses of the same name.
+            CompressionError: no term has a weight, two have losses of the same name, or one is
+                no scalar.
         """
         candidate = Candidate(
             kernels={path: weights[path] for path in self.consumers},
@@ -151,11 +152,7 @@ class SelectionProblem:
         found: dict[str, Tensor] = {}
         for term in self._weighed():
             for name, value in term.losses(candidate).items():
-                if name in found:
-                    raise CompressionError(
-                        f'{self.name}: two terms of the loss have the name {name!r}; give that of '
-                        f'{type(term).__name__} another one'
-                    )
+                self._check_loss(term, name, value, found)
                 found[name] = term.weight * value
         if not found:
             raise CompressionError(
@@ -201,6 +198,22 @@ class SelectionProblem:
         """Put kernels into the consumers."""
         for path, weight in weights.items():
             self.consumers[path].module.weight.copy_(weight)
+
+    def _check_loss(
+        self, term: LossTerm, name: str, value: Tensor, found: Mapping[str, Tensor]
+    ) -> None:
+        """Check what a term gives: somebody else may have written it."""
+        kind = type(term).__name__
+        if name in found:
+            raise CompressionError(
+                f'{self.name}: two terms of the loss have the name {name!r}; give that of {kind} '
+                'another one'
+            )
+        if not isinstance(value, Tensor) or value.dim():
+            what = f'of shape {tuple(value.shape)}' if isinstance(value, Tensor) else repr(value)
+            raise CompressionError(
+                f'{self.name}: the loss {name!r} of {kind} must be a scalar tensor, but is {what}'
+            )
 
     def _weighed(self) -> list[LossTerm]:
         """The terms that have a weight."""
