@@ -1,10 +1,12 @@
 """The selection problem against explicit losses, finite differences and closed forms."""
 
 import math
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from closeness import close
 from ranks import be_the_other_rank, on_two_ranks
 from torch import nn
@@ -18,8 +20,11 @@ from mmdet_lcp.pruning.problem.descent import descend
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
+from mmdet_lcp.pruning.problem.reconstruction import Reconstruction
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.updates import ExactUpdate
+from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.loss_term import LossTerm
 
 CODER = dict(
     type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]
@@ -204,6 +209,84 @@ def test_objectives_out_of_range(make_problem):
     made = make_problem(reconstruction=0.0)
     with pytest.raises(CompressionError, match='leaves no term'):
         made.problem.gradients(made.problem.weights())
+
+
+class Given(LossTerm):
+    """Whatever a test wants a term to give."""
+
+    def __init__(self, name, value, paths=()):
+        super().__init__()
+        self.name, self.value, self.paths = name, value, paths
+
+    def losses(self, candidate):
+        return {self.name: self.value(candidate)}
+
+
+def test_terms_that_cannot_be_added_up(make_problem):
+    made = make_problem()
+    for name, value, message in (
+        ('reconstruction', torch.zeros(()), r"two terms .* 'reconstruction'; .* of Given another"),
+        ('own', 0, r"^group: the loss 'own' of Given must be a scalar tensor, but is 0"),
+        ('own', torch.zeros(2), r'but is of shape \(2,\)'),
+    ):
+        made.problem.terms = [Reconstruction(), Given(name, lambda _, v=value: v)]
+        with pytest.raises(CompressionError, match=message):
+            made.problem.gradients(made.problem.weights())
+
+
+def test_a_term_that_no_kernel_reaches_changes_no_gradient(make_problem):
+    made = make_problem()
+    weights = made.problem.masked(made.problem.weights(), [1])
+    plain = made.problem.gradients(weights)
+    made.problem.terms = [Reconstruction(), Given('constant', lambda _: torch.tensor(2.0))]
+    found = made.problem.gradients(weights, apart=None)
+    close(found.loss, plain.loss + 2)
+    for path, gradient in plain.total.items():
+        close(found.total[path], gradient)
+        assert not found.by_term['constant'][path].any()
+    made.problem.terms = made.problem.terms[1:]
+    assert not any(g.any() for g in made.problem.gradients(weights).total.values())
+
+
+def test_the_detector_runs_once_for_all_terms():
+    """Two terms read two modules behind the consumer; what comes before it ran when recorded."""
+    torch.manual_seed(0)
+    names = ('stem', 'read', 'later', 'last')
+    net = Named(OrderedDict((name, nn.Conv2d(2, 2, 1)) for name in names)).double()
+    runs = Counter()
+    for name in names:
+        convolve = net.get_submodule(name)._conv_forward
+        net.get_submodule(name)._conv_forward = lambda *args, name=name, convolve=convolve: (
+            runs.update([name]) or convolve(*args)
+        )
+    images = SelectionImages(torch.randn(3, 2, 4, 4).double(), None)
+    x = net.stem(images.inputs).detach()
+    batch = SelectionBatch({'read': x}, {'read': net.read(x).detach()}, None, images=images)
+    layer = Layer(net.read, torch.arange(2), torch.arange(2))
+    problem = SelectionProblem(
+        'g', 2, {'read': layer}, {}, BatchCache(lambda: [batch]), detector=net,
+        terms=[
+            Reconstruction(),
+            Given('one', lambda c: c.taps['later'].square().mean(), ['later']),
+            Given('two', lambda c: c.taps['last'].mean() + c.taps['later'].mean(), ['last', 'later']),
+        ],
+    )  # fmt: skip
+    kernel = torch.randn_like(net.read.weight)
+    problem.loss({'read': kernel})  # fills the cache: only then is there room for what is recorded
+    problem.loss({'read': kernel})
+    runs.clear()
+    found = problem.gradients({'read': kernel}).losses
+    assert runs == dict(read=2, later=1, last=1)  # the consumer alone, then within the detector
+    later = net.later(F.conv2d(x, kernel, net.read.bias))
+    close(found['one'], float(later.square().mean()))
+    close(found['two'], float(net.last(later).mean() + later.mean()))
+
+
+class Named(nn.Sequential):
+    """A sequence that takes mmdet's arguments."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return super().forward(inputs)
 
 
 def test_a_cache_that_recomputes_gives_the_same_gradients(make_problem):
