@@ -28,7 +28,8 @@ from mmdet_lcp.codec.reader import PackedReader
 from mmdet_lcp.codec.settings import PackSettings
 from mmdet_lcp.codec.writer import open_writer
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import atomic_path, load_torch, write_text
+from mmdet_lcp.files import atomic_path, write_text
+from mmdet_lcp.plain_weights import read_weights
 
 SHOWN = 5
 
@@ -65,7 +66,7 @@ def pack_detector(
         config_text(data, pretty=False)  # what cannot be unpacked is not packed
     except CompressionError as error:
         raise CompressionError(f'config: {error}') from error
-    weights, meta = _read_checkpoint(checkpoint)
+    weights, meta = read_weights(checkpoint)
     _check_fit(_build(config), {name: tuple(t.shape) for name, t in weights.items()}, checkpoint)
     with open_writer(path, settings) as writer:
         for name, tensor in weights.items():
@@ -166,19 +167,6 @@ def _checkpoint(packed: PackedReader) -> dict[str, Any]:
 def _check_suffix(path: Path) -> None:
     if path.suffix != SUFFIX:
         raise CompressionError(f'{path}: the name of a packed detector ends in {SUFFIX}')
-
-
-def _read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    checkpoint = load_torch(path)
-    whole = isinstance(checkpoint, Mapping)
-    weights = checkpoint.get('state_dict', checkpoint) if whole else None
-    if not isinstance(weights, Mapping) or not weights:
-        raise CompressionError(f'{path}: holds no state_dict; name a checkpoint of the detector')
-    for name, value in weights.items():
-        if not isinstance(value, Tensor):
-            raise CompressionError(f'{path}: {name} is a {type(value).__name__}, not a tensor')
-    meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
-    return {name.removeprefix('module.'): value for name, value in weights.items()}, meta or {}
 
 
 def _build(config: Config) -> nn.Module:

@@ -6,7 +6,6 @@ Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from torch import nn
@@ -18,11 +17,11 @@ from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
-from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.resuming import begin_or_resume
-from mmdet_lcp.files import atomic_path, write_text
+from mmdet_lcp.files import write_text
+from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
@@ -108,8 +107,6 @@ class MimicRunner(PlainCheckpoints, Runner):
         plain['work_dir'] = str(folder / 'further')
         metainfo = self.train_dataloader.dataset.metainfo
         meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
-        with atomic_path(folder / STUDENT_WEIGHTS) as path:
-            weights = on_cpu(student.state_dict())
-            torch.save({'meta': {'dataset_meta': meta}, 'state_dict': weights}, path)
+        write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
         write_text(folder / STUDENT_CONFIG, type(self.cfg)(plain).pretty_text)
         self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import load_torch
+from mmdet_lcp.plain_weights import read_weights
 
 SHOWN = 5
 
@@ -27,11 +27,7 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
         CompressionError: the file is no checkpoint, or its weights do not fit; the layers that
             differ are named.
     """
-    checkpoint = load_torch(path)
-    weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not _is_state_dict(weights):
-        raise CompressionError(f'{path}: holds no state_dict; name a checkpoint of the detector')
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    weights, meta = read_weights(path)
     own = detector.state_dict()
     problems = [
         f'{key}: {tuple(weights[key].shape)} in the file, {tuple(value.shape)} in the detector'
@@ -49,13 +45,4 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
             'Give `load_from` a checkpoint that was trained with this `model`.'
         )
     detector.load_state_dict(weights)
-    meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
-    return meta or {}
-
-
-def _is_state_dict(data: Any) -> bool:
-    return (
-        isinstance(data, dict)
-        and len(data) > 0
-        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in data.items())
-    )
+    return meta

@@ -7,13 +7,13 @@ own class.
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_lcp.files import atomic_path, write_json, write_text
+from mmdet_lcp.files import write_json, write_text
 from mmdet_lcp.graph import Plan
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
+from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.pruning.config import KEY
 
 PRUNED_CONFIG = 'pruned_config.py'
@@ -54,8 +54,6 @@ def deliver(cfg: Config, detector: nn.Module, plan: Plan, work_dir: Path, meta: 
         Size of the weights' file in bytes.
     """
     write_json(work_dir / PLAN, plan.to_dict())
-    weights = {key: value.cpu() for key, value in detector.state_dict().items()}
-    with atomic_path(work_dir / PRUNED_WEIGHTS) as path:
-        torch.save({'meta': meta, 'state_dict': weights}, path)
+    write_weights(work_dir / PRUNED_WEIGHTS, detector.state_dict(), meta)
     write_text(work_dir / PRUNED_CONFIG, pruned_config(cfg, plan, work_dir).pretty_text)
     return (work_dir / PRUNED_WEIGHTS).stat().st_size

@@ -4,17 +4,16 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
 from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, tensor_facts
 from mmdet_lcp.codec.storage import storage
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
-from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.ranks import on_main
-from mmdet_lcp.files import atomic_path, write_text
+from mmdet_lcp.files import write_text
 from mmdet_lcp.models.binary_input_detector import binary_input_model_cfg
+from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, WeightFacts
 from mmdet_lcp.transforms import fold, input_transforms
 from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
@@ -70,9 +69,8 @@ class WeightCompressionFinish(Finish):
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """Write checkpoint, config and packed file, each atomically."""
-        weights = on_cpu(fold(copy.deepcopy(self.job.detector)).state_dict())
-        with atomic_path(self.work_dir / WEIGHTS) as path:
-            torch.save({'meta': meta, 'state_dict': weights}, path)
+        folded = fold(copy.deepcopy(self.job.detector))
+        write_weights(self.work_dir / WEIGHTS, folded.state_dict(), meta)
         config = compressed_config(self.cfg, self.job.detector, self.work_dir)
         write_text(self.work_dir / CONFIG, config.pretty_text)
         pack_detector(self.work_dir / WEIGHTS, config, self.file, self.compression.pack)

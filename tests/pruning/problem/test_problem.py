@@ -268,7 +268,7 @@ def test_the_detector_runs_once_for_all_terms():
         terms=[
             Reconstruction(),
             Given('one', lambda c: c.taps['later'].square().mean(), ['later']),
-            Given('two', lambda c: c.taps['last'].mean() + c.taps['later'].mean(), ['last', 'later']),
+            Given('two', lambda c: c.taps['last'].mean() + c.taps['later'].mean(), names[2:]),
         ],
     )  # fmt: skip
     kernel = torch.randn_like(net.read.weight)
