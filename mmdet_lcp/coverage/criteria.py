@@ -162,8 +162,8 @@ def _run(
     job.see(SelectionSet([images], CACHE, norms=following_norms(dense, (size, size))))
     for stage in halves:
         try:
-            trained = _attached(method, detector, stage, images, facts)
-            removal = remove_channels(job, stage, config, 0, trained)
+            attached = _attached(method, detector, stage, images, facts)
+            removal = remove_channels(job, stage, config, 0, attached)
             job.take(removal.plan, removal.facts)
             facts.groups += 1
         except CompressionError as error:
