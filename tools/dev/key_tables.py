@@ -24,7 +24,7 @@ from mmdet_lcp.codec.settings import PackSettings
 from mmdet_lcp.distillation.config import MimicConfig, TapConfig, TeacherConfig
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.pruning.config import PruningConfig, RetrainConfig
-from mmdet_lcp.pruning.problem.problem import Objective
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
 from mmdet_lcp.selection.config import SelectionConfig

@@ -33,10 +33,10 @@ class Objective:
             check_not_negative(f'{KEY}.{key}', getattr(self, key))
         if not isinstance(self.terms, (list, tuple)):
             raise CompressionError(f'{KEY}.terms={self.terms!r} must be a list of dicts')
-        self.terms = [
+        self.terms = tuple(
             term if isinstance(term, LossTerm) else build(LOSS_TERMS, term, f'{KEY}.terms[{i}]')
             for i, term in enumerate(self.terms)
-        ]
+        )
         if self.reconstruction == 0 and self.alpha == 0 and not self.terms:
             raise CompressionError(
                 f'{KEY}: reconstruction and alpha are both 0, nothing is left to score'

@@ -29,7 +29,7 @@ def test_where_nothing_trains_along():
     own = Named(3.0)
     for given, factor in ((0.7, 0.7), (0.0, 1.0)):
         alone = Objective(reconstruction=given, alpha=2.0, terms=[own]).alone()
-        assert (alone.reconstruction, alone.alpha, alone.terms) == (factor, 0.0, [own])
+        assert (alone.reconstruction, alone.alpha, alone.terms) == (factor, 0.0, (own,))
 
 
 def test_terms_out_of_a_config():

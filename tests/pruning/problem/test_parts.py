@@ -36,7 +36,6 @@ from mmdet_lcp.pruning.criteria.thinet_samples import sample_moments
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.consumers import check_rows
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.parts import parts_of
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import SelectionBatch
