@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from made_comparisons import metrics, of, pruned
 
+from mmdet_lcp.cli import merge_comparisons
 from mmdet_lcp.comparison.results.csv_table import comparison_csv, read_comparison_csv
 from mmdet_lcp.comparison.results.summary import comparison_summary
 from mmdet_lcp.files import write_json
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'merge_comparisons.py'
-sys.path.insert(0, str(TOOL.parent))
-import merge_comparisons  # noqa: E402
 
 
 @pytest.fixture

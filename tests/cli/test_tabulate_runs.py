@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 from made_reports import report
 
+from mmdet_lcp.cli import tabulate_runs
 from mmdet_lcp.files import write_json
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'tabulate_runs.py'
-sys.path.insert(0, str(TOOL.parent))
-import tabulate_runs  # noqa: E402
 
 
 @pytest.fixture
