@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAM = 'mmdet-lcp'
-TOOLS = 'mmdet_lcp.cli'
+PACKAGE = 'mmdet_lcp'
+TOOLS = f'{PACKAGE}.cli'
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,14 @@ class Command:
 
     def run(self) -> int:
         """Run it with the arguments in ``sys.argv``; returns the exit status."""
-        return importlib.import_module(f'{TOOLS}.{self.module_name}').main()
+        try:
+            tool = importlib.import_module(f'{TOOLS}.{self.module_name}')
+        except ImportError as error:
+            if not str(error).startswith(f'{PACKAGE} needs '):
+                raise
+            print(f'error: {error}', file=sys.stderr)
+            return 1
+        return tool.main()
 
 
 COMMANDS = (
