@@ -44,4 +44,4 @@ def require_host_packages() -> None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The three numbers that a version begins with; what follows them is left out."""
-    return tuple(int(number) for number in (re.findall(r'\d+', version) + ['0', '0'])[:3])
+    return tuple(int(number) for number in [*re.findall(r'\d+', version), '0', '0'][:3])
