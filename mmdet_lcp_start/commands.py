@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdet_lcp_start.threads import let_waiting_threads_sleep
+
 PROGRAM = 'mmdet-lcp'
 PACKAGE = 'mmdet_lcp'
 TOOLS = f'{PACKAGE}.cli'
@@ -37,6 +39,7 @@ class Command:
 
     def run(self) -> int:
         """Run it with the arguments in ``sys.argv``; returns the exit status."""
+        let_waiting_threads_sleep()
         try:
             tool = importlib.import_module(f'{TOOLS}.{self.module_name}')
         except ImportError as error:
