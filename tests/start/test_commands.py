@@ -1,5 +1,6 @@
 """The command `mmdet-lcp`: what it lists, what it runs, and that a list needs no PyTorch."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_the_arguments_reach_the_tool_and_reports_can_repeat_them(tmp_path, caps
     assert commands.main(words) == 1
     assert f'error: no report.json in {tmp_path}' in capsys.readouterr().err
     assert command_line() == f"mmdet-lcp tabulate-runs {tmp_path} --csv 'a b.csv'"
+
+
+@pytest.mark.parametrize(
+    'command', [c for c in commands.COMMANDS if c.name != 'export'], ids=lambda c: c.name
+)
+def test_the_script_in_tools_runs_the_command_of_its_name(command, monkeypatch):
+    ran = []
+    monkeypatch.setattr(commands, 'run_tool', lambda name: ran.append(name) or 7)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / 'tools' / f'{command.module_name}.py'), run_name='__main__')
+    assert ran == [command.name] and stop.value.code == 7
 
 
 def test_the_script_of_a_tool_runs_the_same(monkeypatch, tmp_path, capsys):
