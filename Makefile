@@ -6,7 +6,7 @@ DEMO := work_dirs/demo
 .PHONY: setup demo test lint clean-demo
 
 setup:
-	@$(PYTHON) tools/dev/setup_env.py
+	@$(PYTHON) tools/dev/setup_env.py $(if $(ANY_PYTHON),--any-python)
 
 demo: setup
 	@$(BIN)/python tools/dev/demo.py

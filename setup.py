@@ -1,4 +1,8 @@
-"""Package metadata; ships `configs/` and `tools/` inside the package, as mmdet does (`.mim`)."""
+"""Package metadata; ships `configs/` and `tools/` inside the package, as mmdet does (`.mim`).
+
+mmdet, mmcv and mmengine are extras: two stacks have the same import names, so none of them is
+pulled over the other that is installed already.
+"""
 
 import re
 import shutil
@@ -9,15 +13,21 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 SHIPPED = ('configs', 'tools')
+START = 'mmdet_lcp.pth'  # Python runs its line when it starts
+START_LINE = 'import mmdet_lcp_start.hook; mmdet_lcp_start.hook.install()\n'
 
 
 class BuildWithConfigs(build_py):
-    """Puts configs and tools where mmengine looks for `mmdet_lcp::...`."""
+    """Puts configs and tools where mmengine looks for `mmdet_lcp::...`, and the start-up file."""
 
     def run(self) -> None:
         """Build, then copy; an editable install links instead."""
         super().run()
-        if getattr(self, 'editable_mode', False):
+        editable = getattr(self, 'editable_mode', False)
+        # What lies there becomes the wheel, of either kind.
+        target = self.get_finalized_command('install').install_lib if editable else self.build_lib
+        Path(target, START).write_text(START_LINE)
+        if editable:
             mim = ROOT / 'mmdet_lcp' / '.mim'
             mim.mkdir(exist_ok=True)
             for name in SHIPPED:
@@ -42,21 +52,25 @@ setup(
     long_description=(ROOT / 'README.md').read_text() if (ROOT / 'README.md').exists() else '',
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=find_packages(include=['mmdet_lcp', 'mmdet_lcp.*']),
+    license_files=['LICENSE'],
+    packages=find_packages(include=['mmdet_lcp', 'mmdet_lcp.*', 'mmdet_lcp_start']),
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
+    entry_points={'console_scripts': ['mmdet-lcp = mmdet_lcp_start.commands:main']},
     install_requires=[
         'torch>=2.1',
-        'mmengine>=0.10.4',
-        'mmcv>=2.0.0',
-        'mmdet>=3.2.0,<4',
         'numpy',
         'scipy',
+        'matplotlib',
         'pycocotools',
         'terminaltables',
         'bitarray>=2.8',
     ],
     extras_require={
+        # One of the two. mmcv is compiled if there is no wheel for the torch that is installed:
+        # install torch first, and then with --no-build-isolation.
+        'openmmlab': ['mmdet>=3.2.0,<4', 'mmcv>=2.0.0,<2.2', 'mmengine>=0.10.4'],
+        'onedl': ['onedl-mmdetection>=3.5', 'onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.12'],
         'demo': ['scikit-learn'],
         'dev': ['pytest', 'hypothesis', 'ruff', 'torch-pruning>=1.5'],
         'export': ['onnx>=1.15', 'onnxruntime>=1.17', 'sympy'],

@@ -1,7 +1,7 @@
 """What the tests of the tools that compare runs have in common."""
 
 import csv
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -36,11 +36,8 @@ def not_started(*_):
 
 
 def load_tool(name: str) -> ModuleType:
-    """tools/NAME.py as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The tool of that name, a module of `mmdet_lcp.cli`."""
+    return importlib.import_module(f'mmdet_lcp.cli.{name}')
 
 
 def table_rows(out: Path) -> list[dict[str, str]]:

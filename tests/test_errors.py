@@ -1,6 +1,5 @@
 """The errors that a user can mend: told in a line, by every tool, from any process."""
 
-import importlib.util
 import pickle
 from pathlib import Path
 
@@ -9,19 +8,20 @@ from torch.utils.data import DataLoader, Dataset
 
 import mmdet_lcp
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp_start import commands
 
 TOOLS = Path(__file__).parents[1] / 'tools'
-# A mistake for each tool, and what is said of it.
+# A mistake for each command, and what is said of it.
 MISTAKES = {
     'compare': (['nowhere.py', '--criteria', 'lcp'], 'nowhere.py: there is no such config'),
-    'compare_students': (['nowhere.py', '--out', 'out'], 'nowhere.py: there is no such config'),
+    'compare-students': (['nowhere.py', '--out', 'out'], 'nowhere.py: there is no such config'),
     'export': (['nowhere.py', 'x.pth', '--out', 'x.bin'], '--out x.bin: '),
-    'make_digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
-    'merge_comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
+    'make-digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
+    'merge-comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
     'pack': (['info', 'nothing.lcp'], 'nothing.lcp: there is no such file'),
     'sensitivity': (['nowhere.py'], 'nowhere.py: there is no such config'),
-    'support_table': (['--detectors', 'nothing'], '--detectors nothing: '),
-    'tabulate_runs': (['nothing'], 'nothing'),
+    'support': (['--detectors', 'nothing'], '--detectors nothing: '),
+    'tabulate-runs': (['nothing'], 'nothing'),
     'train': (['nowhere.py'], 'nowhere.py: there is no such config'),
 }
 
@@ -35,25 +35,20 @@ def test_it_is_the_packages_and_a_value_error_of_its_own():
 
 
 def test_every_tool_is_here():
-    assert {path.stem for path in TOOLS.glob('*.py')} == set(MISTAKES)
+    assert {command.name for command in commands.COMMANDS} == set(MISTAKES)
+    assert {path.stem for path in TOOLS.glob('*.py')} == {
+        command.module_name for command in commands.COMMANDS
+    }
 
 
 @pytest.mark.parametrize('name', MISTAKES)
 def test_tools_say_it_in_a_line(name, tmp_path, monkeypatch, capsys):
     """Without a traceback, with an exit status, before anything is written."""
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', TOOLS / f'{name}.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     args, words = MISTAKES[name]
-    monkeypatch.setattr('sys.argv', [f'{name}.py', *args])
+    monkeypatch.setattr('sys.argv', ['as it was'])  # main() changes it
     monkeypatch.chdir(tmp_path)
-    try:
-        status = tool.main()
-    except SystemExit as leave:  # with a message, which Python prints
-        status, printed = 1, f'{leave.code}\n'
-    else:
-        printed = capsys.readouterr().err
-    assert status in (1, 2)
+    assert commands.main([name, *args]) in (1, 2)
+    printed = capsys.readouterr().err
     assert printed.startswith('error: ') and printed.count('\n') == 1 and words in printed
     assert list(tmp_path.iterdir()) == []
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / 'mmdet_lcp'
 # From the lowest floor to the highest; what stands in one line does not import one another.
 FLOORS = (
     ('version', 'errors', 'moved', 'nearest', 'registry', 'modes', 'seeds', 'wrappers', 'ops'),
+    ('shipped',),
     ('files',),
     ('plain_weights',),
     ('codec', 'compat', 'config', 'losses', 'transforms', 'graph', 'detectors'),
@@ -21,7 +22,7 @@ FLOORS = (
     ('pruning.updates', 'pruning.targets'),
     ('pruning',),
     ('chain', 'comparison', 'coverage'),
-    ('cli',),
+    ('cli', '__main__'),
 )
 
 

@@ -1,76 +1,9 @@
 #!/usr/bin/env python
-"""Put several comparisons into one table: what tools/compare.py has written at different times.
+"""`mmdet-lcp merge-comparisons`, which is `mmdet_lcp.cli.merge_comparisons`."""
 
-A method that wants options of its own (--cfg-options) is compared in a folder of its own, since
-tools/compare.py keeps one set of options a folder. This puts such folders together again. A SOURCE
-is the folder of a comparison, finished or not, or the table.csv of one.
-
-python tools/merge_comparisons.py work_dirs/compare work_dirs/compare_dcp --out work_dirs/all
-python tools/merge_comparisons.py results/earlier.csv work_dirs/compare --out work_dirs/all
-
-DIR/summary.md has all ratios in one table, best first; table.md, table.csv and map_vs_macs.png are
-those of tools/compare.py. Sources that disagree (the same run with another result, another dense
-detector) are refused.
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from mmdet_lcp import CompressionError
-from mmdet_lcp.comparison.results.comparison import CELLS, Comparison, read_comparison
-from mmdet_lcp.comparison.results.csv_table import read_comparison_csv
-from mmdet_lcp.comparison.results.merge import merged
-from mmdet_lcp.comparison.results.pictures import draw_comparison
-from mmdet_lcp.comparison.results.summary import SUMMARY_MD, comparison_summary
-from mmdet_lcp.comparison.results.tables import write_tables
-from mmdet_lcp.files import write_text
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        'sources', nargs='+', metavar='SOURCE', help='folder of a comparison, or its table.csv'
-    )
-    parser.add_argument('--out', required=True, metavar='DIR', help='where the tables go')
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Read, merge, write."""
-    args = parse_args(argv)
-    out = Path(args.out)
-    try:
-        if (out / CELLS).exists():
-            raise CompressionError(
-                f'--out {out} is a comparison itself, whose tables would be written over: choose '
-                'another folder'
-            )
-        whole = merged({source: _read(Path(source)) for source in args.sources})
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    out.mkdir(parents=True, exist_ok=True)
-    draw_comparison(whole, out)
-    write_tables(whole, out)
-    summary = comparison_summary(whole)
-    write_text(out / SUMMARY_MD, summary)
-    print(summary)
-    return 0
-
-
-def _read(source: Path) -> Comparison:
-    if source.is_dir():
-        found = read_comparison(source)
-        if not found.cells:
-            raise CompressionError(f'{source} holds no comparison: it has no {CELLS}/')
-        return found
-    return read_comparison_csv(source)
-
+from mmdet_lcp_start.commands import run_tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool('merge-comparisons'))

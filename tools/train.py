@@ -1,94 +1,9 @@
 #!/usr/bin/env python
-"""Train, prune or retrain a detector: whatever the config's runner does.
+"""`mmdet-lcp train`, which is `mmdet_lcp.cli.train`."""
 
-python tools/train.py configs/ssd/ssd_narrow_vgg_digits.py
-python tools/train.py configs/lcp/ssd300_r50_prune.py --cfg-options load_from=ssd300_r50.pth
-torchrun --nproc-per-node 8 tools/train.py CONFIG --launcher pytorch
-"""
-
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-
-from mmdet_lcp import CompressionError, compat
-from mmdet_lcp.config.file import read_config
-from mmdet_lcp.engine.resuming import begin_or_resume
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='a config of mmdet or of this package')
-    parser.add_argument(
-        '--work-dir', help='folder for everything written (work_dirs/CONFIG_NAME unless told)'
-    )
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='go on where the run in the work_dir stopped; begin if there is none',
-    )
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
-    parser.add_argument('--seed', type=int, help='seed of all random numbers')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='set keys of the config, e.g. pruning.ratio=0.7 load_from=dense.pth',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how several processes were started, if they were',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='(torchrun)')
-    return parser.parse_args()
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """The config with the command line's changes."""
-    cfg = read_config(args.config, args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
-    if args.seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
-    if args.amp:
-        if get_device() == 'cpu':
-            raise CompressionError('--amp needs a GPU: mmengine has no mixed precision without')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    cfg.resume = args.resume
-    return cfg
-
-
-def main() -> None:
-    """Build the config's runner and train."""
-    args = parse_args()
-    if args.launcher == 'pytorch':
-        compat.init_cpu_process_group()
-    try:
-        cfg = load_config(args)
-        if 'runner_type' in cfg:
-            RUNNERS.build(cfg).train()
-            return
-        if args.resume:
-            cfg.resume, cfg.load_from = begin_or_resume(cfg.work_dir, cfg.get('load_from'))
-        Runner.from_cfg(cfg).train()
-    except CompressionError as error:
-        sys.exit(f'error: {error}')
-
+from mmdet_lcp_start.commands import run_tool
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_tool('train'))

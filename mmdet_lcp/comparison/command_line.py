@@ -12,6 +12,8 @@ from mmdet_lcp.comparison.jobs import Start
 from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.run import run_comparison
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.shipped import shipped
+from mmdet_lcp_start.commands import PROGRAM
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, options_help: str) -> None:
@@ -46,7 +48,7 @@ def run_plan(
     plan: ComparisonPlan,
     out: Path,
     jobs: int,
-    tool: Path,
+    tool: str,
     argv: Sequence[str] | None,
     start: Start,
 ) -> int:
@@ -56,7 +58,7 @@ def run_plan(
         plan: what to run.
         out: folder for everything.
         jobs: runs at a time, >= 1.
-        tool: the script that was called; ``train.py`` stands beside it.
+        tool: the command that was called.
         argv: its command line; this process's unless given.
         start: starts a run in a process of its own.
 
@@ -66,9 +68,9 @@ def run_plan(
     Raises:
         CompressionError: the folder holds something else.
     """
-    words = ['python', f'tools/{tool.name}', *(sys.argv[1:] if argv is None else argv)]
+    words = [PROGRAM, tool, *(sys.argv[1:] if argv is None else argv)]
     command = shlex.join(map(str, words))
-    train = tool.resolve().with_name('train.py')
+    train = shipped('tools').resolve() / 'train.py'
 
     def tell(line: str) -> None:
         print(line, flush=True)

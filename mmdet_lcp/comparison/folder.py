@@ -29,7 +29,7 @@ def check_folder(plan: ComparisonPlan, out: Path) -> None:
         CompressionError: cells that have begun there had another config; the folder is named.
     """
     known = _read(out / COMPARISON_JSON).get('shared')
-    if known is not None and (found := changes(known, plan.shared)):
+    if known and (found := changes(known, plan.shared)):  # students have nothing in common
         raise CompressionError(
             f'{out} holds a comparison with another config:{listed(found)}'
             'Its numbers could not be compared. Choose another --out, or delete the folder.'

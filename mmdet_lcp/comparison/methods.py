@@ -10,6 +10,7 @@ from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.config import KEY
+from mmdet_lcp.shipped import shipped
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
 OWN_KEYS = ('criterion', 'update', 'attachment', 'objective', 'method')
@@ -64,9 +65,7 @@ def without_method(pruning: dict[str, Any]) -> dict[str, Any]:
 
 def fragments_folder() -> Path:
     """Where the package's own fragments lie, installed or not."""
-    package = Path(__file__).parents[1]
-    installed = package / '.mim' / 'configs'
-    return (installed if installed.exists() else package.parent / 'configs') / '_base_' / 'pruning'
+    return shipped('configs') / '_base_' / 'pruning'
 
 
 def list_methods() -> dict[str, str]:

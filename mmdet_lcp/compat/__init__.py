@@ -13,6 +13,7 @@ from mmdet_lcp.compat.distributed import (
     init_cpu_process_group,
 )
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
+from mmdet_lcp.compat.host_packages import require_host_packages
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
 from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
 from mmdet_lcp.compat.ssd_head import ssd_head_loss_cls
@@ -21,7 +22,12 @@ __all__ = ['apply', 'close_process_group', 'empty_dataset_message', 'init_cpu_pr
 
 
 def apply() -> None:
-    """Apply every fix of this package to the running process. Idempotent."""
+    """Apply every fix of this package to the running process. Idempotent.
+
+    Raises:
+        ImportError: mmdet, mmcv or mmengine is missing or too old; it says what to install.
+    """
+    require_host_packages()
     ssd_head_loss_cls()
     exported_box_decoding()
     exported_roi_align()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+
+from mmdet_lcp.shipped import shipped
 
 _PACKAGE = 'mmdet_lcp'
 
@@ -27,7 +28,7 @@ def config_package_name() -> None:
         package, separator, path = cfg_path.partition('::')
         if not separator or package != _PACKAGE:
             return resolve(cfg_path, filename)
-        return str(Path(__file__).parents[1] / '.mim' / 'configs' / path), None
+        return str(shipped('configs') / path), None
 
     fixed_resolve._lcp_fix = 'mmengine get_installed_path'
     Config._get_cfg_path = staticmethod(fixed_resolve)

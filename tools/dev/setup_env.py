@@ -44,11 +44,21 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def check_machine() -> None:
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+def check_machine(any_python: bool = False) -> None:
+    """Say at once what will not work, and what to do.
+
+    Args:
+        any_python: go on with a Python that has not been tried.
+    """
+    if sys.version_info < (3, 10) or (sys.version_info >= (3, 13) and not any_python):
+        newer = (
+            ' Newer ones have not been tried with all of it; `make setup ANY_PYTHON=1` tries.'
+            if sys.version_info >= (3, 13)
+            else ''
+        )
         fail(
             f'Python 3.10 to 3.12 is needed, this is {sys.version.split()[0]}. '
-            'Choose another with `make setup PYTHON=python3.11`.'
+            f'Choose another with `make setup PYTHON=python3.11`.{newer}'
         )
     missing = [tool for tool in ('g++',) if shutil.which(tool) is None]
     if not (Path(sysconfig.get_paths()['include']) / 'Python.h').exists():
@@ -96,6 +106,8 @@ def build_mmcv(folder: Path) -> Path:
         'MAX_JOBS': str(cores),
         'PATH': f'{VENV / "bin"}:{os.environ["PATH"]}',
     }
+    if sys.version_info >= (3, 13):  # mmcv's setup.py fails there; the folder says why
+        env['PYTHONPATH'] = str(ROOT / 'tools' / 'dev' / 'exec_into_locals')
     command = [
         str(VENV / 'bin' / 'python'),
         '-m',
@@ -148,10 +160,13 @@ def build_mmcv(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--force', action='store_true', help='install again, also if up to date')
+    parser.add_argument(
+        '--any-python', action='store_true', help='go on with a Python that has not been tried'
+    )
     args = parser.parse_args()
     if not args.force and STAMP.exists() and STAMP.read_text() == fingerprint():
         return
-    check_machine()
+    check_machine(args.any_python)
     start = time.time()
     STAMP.unlink(missing_ok=True)
     if not (VENV / 'bin' / 'python').exists():

@@ -1,7 +1,9 @@
 """Setting up the environment; that it works is what `make setup` shows."""
 
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +37,36 @@ def test_another_python_is_refused_with_the_way_out(setup_env, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (3, 9, 0))
     with pytest.raises(SystemExit, match=r'3\.10 to 3\.12.*make setup PYTHON='):
         setup_env['check_machine']()
+
+
+def test_a_newer_python_is_tried_if_one_asks_for_it(setup_env, monkeypatch):
+    monkeypatch.setattr(sys, 'version_info', (3, 13, 0))
+    with pytest.raises(SystemExit, match=r'3\.10 to 3\.12.*make setup ANY_PYTHON=1'):
+        setup_env['check_machine']()
+    monkeypatch.setattr(setup_env['shutil'], 'which', lambda tool: None)
+    with pytest.raises(SystemExit, match='to compile mmcv'):  # what is looked at next
+        setup_env['check_machine'](any_python=True)
+
+
+def test_exec_sets_what_locals_has_as_before_python_3_13():
+    """What mmcv's setup.py does; by itself it is a KeyError since then."""
+    code = (
+        'def version():\n'
+        "    exec(compile('__version__ = 42', 'version.py', 'exec'))\n"
+        "    return locals()['__version__']\n"
+        'scope = {}\n'
+        "exec('a = 1', scope)\n"
+        "exec('b = a + 1', scope, inner := {})\n"
+        "print(version(), scope['a'], inner, 'version' in globals())\n"
+    )
+    folder = ROOT / 'tools' / 'dev' / 'exec_into_locals'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'PYTHONPATH': str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "42 1 {'b': 2} True\n", done.stderr
 
 
 def test_a_missing_compiler_is_told_with_the_command(setup_env, monkeypatch):

@@ -1,15 +1,10 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from made_reports import report
 
+from mmdet_lcp.cli import tabulate_runs
 from mmdet_lcp.files import write_json
-
-TOOL = Path(__file__).parents[2] / 'tools' / 'tabulate_runs.py'
-sys.path.insert(0, str(TOOL.parent))
-import tabulate_runs  # noqa: E402
 
 
 @pytest.fixture
@@ -33,7 +28,8 @@ def test_nothing_there(tmp_path, capsys):
     assert 'name the work_dirs of runs' in capsys.readouterr().err
 
 
-def test_help():
-    done = subprocess.run([sys.executable, TOOL, '--help'], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert '_s0, _seed1' in done.stdout
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        tabulate_runs.main(['--help'])
+    assert stop.value.code == 0
+    assert '_s0, _seed1' in capsys.readouterr().out

@@ -1,17 +1,14 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from made_comparisons import metrics, of, pruned
 
+from mmdet_lcp.cli import merge_comparisons
 from mmdet_lcp.comparison.results.csv_table import comparison_csv, read_comparison_csv
 from mmdet_lcp.comparison.results.summary import comparison_summary
 from mmdet_lcp.files import write_json
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'merge_comparisons.py'
-sys.path.insert(0, str(TOOL.parent))
-import merge_comparisons  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,17 +70,18 @@ def test_results_that_contradict(table, tmp_path, capsys):
     assert 'lcp at 0.5 with seed 0' in capsys.readouterr().err
 
 
-def test_help():
-    done = subprocess.run([sys.executable, TOOL, '--help'], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert 'work_dirs/compare_dcp --out' in done.stdout
+def test_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        merge_comparisons.main(['--help'])
+    assert stop.value.code == 0
+    assert 'work_dirs/compare_dcp --out' in capsys.readouterr().out
 
 
 RESULTS_SHOWN = [
     *('bccd', 'bccd_more', 'digits', 'digits_more', 'bccd_4_epochs'),
     *('faster_rcnn_bccd', 'faster_rcnn_digits'),
 ]
-RESULTS = TOOL.parents[1] / 'configs' / 'lcp' / 'results'
+RESULTS = ROOT / 'configs' / 'lcp' / 'results'
 
 
 @pytest.mark.parametrize('name', RESULTS_SHOWN)

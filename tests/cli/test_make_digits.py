@@ -1,6 +1,5 @@
 """The command line of tools/make_digits.py."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,16 +8,10 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmdet_lcp.cli import make_digits as tool
+
 REPO = Path(__file__).resolve().parents[2]
 TINY = ('--train', '3', '--val', '2', '--test', '2')
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('make_digits', REPO / 'tools/make_digits.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(*args, cwd):
@@ -32,7 +25,7 @@ def run(*args, cwd):
     )
 
 
-def test_writes_skips_and_refuses(tool, tmp_path, monkeypatch, capsys):
+def test_writes_skips_and_refuses(tmp_path, monkeypatch, capsys):
     first = run(*TINY, '--preview', 'sheet.png', cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert (tmp_path / 'data/digits/annotations/train.json').is_file()
@@ -60,13 +53,13 @@ def test_writes_skips_and_refuses(tool, tmp_path, monkeypatch, capsys):
         ((*TINY, '--preview', 'sheet.nosuchformat'), 'cannot write the picture'),
     ],
 )
-def test_mistakes_are_named(tool, tmp_path, monkeypatch, capsys, args, message):
+def test_mistakes_are_named(tmp_path, monkeypatch, capsys, args, message):
     monkeypatch.chdir(tmp_path)
     assert tool.main(list(args)) == 2
     assert message in capsys.readouterr().err
 
 
-def test_help_teaches(tool, capsys):
+def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as stop:
         tool.main(['--help'])
     assert stop.value.code == 0

@@ -148,7 +148,7 @@ class TestErrors:
 
     def test_another_config(self, fails, out, options):
         message = fails(*options, '--cfg-options', 'pruning.retrain.lr=0.5')
-        assert str(out) in message and '`pruning`' in message
+        assert str(out) in message and 'pruning.retrain.lr: 0.001 then, 0.5 now' in message
 
     def test_nothing_asked_for(self, capsys):
         with pytest.raises(SystemExit):
