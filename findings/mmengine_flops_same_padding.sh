@@ -26,7 +26,8 @@ trap 'rm -rf "$work"' EXIT
 "${PYTHON:-python3}" -m venv "$work/venv"
 pip() { "$work/venv/bin/pip" install -qq --disable-pip-version-check --no-cache-dir --no-compile "$@"; }
 pip torch==2.13.0
-pip mmengine==0.10.7 fvcore==0.1.5.post20221221 'setuptools<81'
+pip fvcore==0.1.5.post20221221 addict==2.4.0 yapf==0.43.0 rich==15.0.0 numpy==2.4.6 packaging==26.3
+pip --no-deps mmengine==0.10.7
 pip --no-deps --target "$work/onedl" onedl-mmengine==0.10.12
 
 cat > "$work/show.py" <<'PY'
