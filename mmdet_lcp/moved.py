@@ -59,8 +59,8 @@ _SAME_NAME = {
         'weight_sharing'
     ),
     ('structure', 'graph'): (
-        'balance blocks finding following_norms forward groups labels layer_rules '
-        'operations plan regions run_order stage surgery ties tracing verification'
+        'balance blocks finding following_norms forward groups labels operations '
+        'plan regions run_order stage surgery ties tracing verification'
     ),
     ('support', 'coverage'): 'criteria detectors page synthetic trial',
     ('updates', 'pruning.updates'): 'base channel_scale exact none sgd',
@@ -81,6 +81,7 @@ _RENAMED = {
     'runner.pruning_finish': 'pruning.finish',
     'runner.pruning_runner': 'pruning.runner',
     'runner.weight_compression.weight_compression_runner': 'weight_compression.runner',
+    'structure.layer_rules': 'graph.layer_kinds',
 }
 _PACKAGES = {
     'analysis': 'measure, report and comparison.results',

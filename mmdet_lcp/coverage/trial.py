@@ -33,6 +33,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.onnx_file import OPSET
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.layer_kinds import kind_of
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
@@ -307,8 +308,7 @@ def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
         scores = torch.zeros(group.channels)
         for member in group.producers:
             module = detector.get_submodule(member.path)
-            dim = 1 if isinstance(module, nn.modules.conv._ConvTransposeNd) else 0
-            sums = module.weight.detach().movedim(dim, 0).flatten(1).abs().sum(1)
+            sums = kind_of(module).filters(module).abs().sum(1)
             scores.index_add_(0, torch.tensor(member.root), sums[list(member.index)])
         gone = scores.argsort()[: int(group.channels * RATIO)].tolist()
         plan = plan.remove(group, gone, totals)

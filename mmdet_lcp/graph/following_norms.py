@@ -6,6 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.layer_kinds import is_layer
 from mmdet_lcp.modes import in_eval
 
 
@@ -37,7 +38,7 @@ def following_norms(detector: nn.Module, image_size: tuple[int, int]) -> dict[st
 
     hooks = []
     for path, module in detector.named_modules():
-        if isinstance(module, (nn.modules.conv._ConvNd, nn.Linear)):
+        if is_layer(module):
             hooks.append(
                 module.register_forward_hook(lambda *a, path=path: note_output(path, a[2]))
             )

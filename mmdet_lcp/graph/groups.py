@@ -10,9 +10,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mmdet_lcp.graph.balance import Grid, Key, Unit, balanced
+from mmdet_lcp.graph.layer_kinds import Axis, kind_of
 from mmdet_lcp.graph.tracing import ChannelTrace
 
-Axis = Literal['in_channels', 'out_channels']
 Kind = Literal['single', 'coupled', 'shared']
 KINDS: tuple[Kind, ...] = ('single', 'coupled', 'shared')
 ROLES = ('producers', 'norms', 'consumers', 'followers')
@@ -182,7 +182,8 @@ def _describe(
 
 def _in_blocks(detector: nn.Module, path: str) -> bool:
     module = detector.get_submodule(path)
-    return isinstance(module, nn.GroupNorm) or getattr(module, 'groups', 1) > 1
+    kind = kind_of(module)
+    return kind is not None and kind.groups(module) is not None
 
 
 def _named_apart(groups: list[ChannelGroup]) -> list[ChannelGroup]:

@@ -11,9 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.layer_kinds import is_layer
 from mmdet_lcp.modes import in_eval
 
-LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 # A multiple of the largest usual stride, 128, at which the last layer of SSD512 still has a map.
 IMAGE_SIZE = (384, 384)
 
@@ -61,13 +61,13 @@ def run_order(detector: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> 
         order.setdefault(path)
         if not args or not isinstance(args[0], Tensor):
             return
-        if isinstance(module, LAYERS):
+        if is_layer(module):
             read.append(args[0].grad_fn)
         elif isinstance(module, _BatchNorm) and id(args[0]) in writers:
             norms.setdefault(writers[id(args[0])], path)
 
     def after(module: nn.Module, args: tuple, output: Tensor, path: str) -> None:
-        if isinstance(module, LAYERS) and isinstance(output, Tensor):
+        if isinstance(output, Tensor) and is_layer(module):
             made[output.grad_fn] = path
             writers[id(output)] = path
             kept.append(output)

@@ -1,15 +1,17 @@
 """What a trace has found so far: labels of tensors, what goes together, channels of every axis.
 
-Rules of layers and operations write into it; the trace that runs the detector owns it.
+Kinds of layers and rules of operations write into it; the trace that runs the detector owns it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from mmdet_lcp.graph.labels import channels_along, on_dimension
 from mmdet_lcp.graph.ties import Ties
 
 
@@ -49,6 +51,44 @@ class TraceState:
         """Give a tensor labels; all zero is as good as none."""
         if labels.any():
             self.labels[tensor] = self.ties.roots(labels)
+
+    def channels(self, tensor: Tensor, dim: int) -> Tensor:
+        """The channel of each index of a map's dimension, (shape[dim],); zeros if unknown.
+
+        Elements of one index that belong to different channels are tied.
+        """
+        return channels_along(self.labels.get(tensor), dim, tensor.shape, self.ties)
+
+    def mark(self, tensor: Tensor, channels: Tensor, dim: int) -> None:
+        """Say which channels lie along a map's dimension, (shape[dim],)."""
+        self.label(tensor, on_dimension(channels, dim, tensor.dim()))
+
+    def read(self, path: str, channels: Tensor) -> None:
+        """Note what a layer reads; in each of its runs the same."""
+        known = self.reads.get(path)
+        if known is not None:
+            self.ties.tie(known, channels)
+            half = (known > 0) != (channels > 0)
+            self.ties.fix(
+                torch.maximum(known, channels)[half],
+                f'{path} runs several times, and reads other things than these in their place',
+            )
+            channels = torch.maximum(known, channels)
+        self.reads[path] = channels
+
+    def scale(self, path: str, channels: Tensor) -> None:
+        """Note channels that a module takes one by one; in each of its runs the same."""
+        known = self.scales.get(path)
+        if known is not None:
+            self.ties.tie(known, channels)
+            channels = torch.maximum(known, channels)
+        self.scales[path] = channels
+
+    def write(self, path: str, count: int) -> Tensor:
+        """The channels that a layer writes, (count,), the same ones in each of its runs."""
+        if path not in self.writes:
+            self.writes[path] = self.ties.fresh(count)
+        return self.writes[path]
 
     def stay(self, values: Any, reason: str) -> None:
         """All channels in these tensors have to stay."""

@@ -1,6 +1,6 @@
 """A trace of a detector: one forward pass in which every channel is followed by its label.
 
-Layers write, scale and read channels (`layer_rules`); every other operation moves, mixes or ties
+Layers write, scale and read channels (`layer_kinds`); every other operation moves, mixes or ties
 them (`operations`). Torch-Pruning's dependency graph does the like on autograd's graph, but knows
 few index maps and takes minutes and tens of gigabytes behind a RoI head's flatten.
 """
@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdet_lcp.graph.balance import settle
-from mmdet_lcp.graph.layer_rules import rule_of
+from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
 from mmdet_lcp.graph.operations import apply_rule
 from mmdet_lcp.graph.trace_state import TraceState, tensors_in
 from mmdet_lcp.modes import in_eval
@@ -62,12 +61,12 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         """
         paths = {module: path for path, module in detector.named_modules()}
         self.group_counts = {
-            module.groups
-            for module in paths
-            if isinstance(module, _ConvNd) and 1 < module.groups < module.in_channels
+            count
+            for _, module, kind in layers_of(detector)
+            if (count := kind.groups(module)) and count < kind.size(module, 'in_channels')
         }
         for module, path in paths.items():
-            if rule_of(module) is None:
+            if kind_of(module) is None:
                 named = [*module._parameters.items(), *module._buffers.items()]
                 for name, value in named:
                     if value is not None and value.numel() > 1:
@@ -87,24 +86,24 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         settle(self)
 
     def _before(self, path: str, module: nn.Module, args: tuple) -> None:
-        rule = rule_of(module)
-        if rule is not None and rule.whole:
+        kind = kind_of(module)
+        if kind is not None and kind.whole:
             self._paused += 1
 
     def _after(
         self, path: str, module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any
     ) -> None:
-        rule = rule_of(module)
-        if rule is not None:
-            self._paused += not rule.whole
+        kind = kind_of(module)
+        if kind is not None:
+            self._paused += not kind.whole
             self.order.setdefault(path, len(self.order))
             self.calls[path] = self.calls.get(path, 0) + 1
             source = args[0] if args else next(iter(kwargs.values()), None)
-            rule.apply(self, path, module, source, output)
+            kind.trace(self, path, module, source, output)
             self._paused -= 1
         elif self._lost((args, kwargs), output):
-            kind = type(module).__name__
-            self.stay((args, kwargs), f'{path} is a {kind}, whose computation cannot be followed')
+            name = type(module).__name__
+            self.stay((args, kwargs), f'{path} is a {name}, whose computation cannot be followed')
 
     def _lost(self, inputs: Any, output: Any) -> bool:
         """Whether maps with labels went in and only ones without came out."""

@@ -1,14 +1,17 @@
 """What one image costs: parameters, multiply-accumulates and milliseconds.
 
-The totals are those that mmdet's ``get_flops.py`` prints, so that they compare with its model
-zoo: one fused multiply-add counts once, norms and resizing are counted as mmengine counts them,
-and what has no formula there (deformable convolution, RoIAlign, NMS) counts nothing.
+Multiply-accumulates of layers with kernels are counted by their kinds (`graph.layer_kinds`), here
+and wherever else they are asked for; those of the other operations by mmengine. The totals are
+those that mmdet's ``get_flops.py`` prints, so that they compare with its model zoo: one fused
+multiply-add counts once, norms and resizing are counted as mmengine counts them, and what has no
+formula there (deformable convolution, RoIAlign, NMS) counts nothing.
 """
 
 import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,11 +20,11 @@ from mmdet.structures import DetDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.model import ImgDataPreprocessor
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.example import input_channels
+from mmdet_lcp.graph.layer_kinds import LayerKind, layers_of
 from mmdet_lcp.modes import in_eval
 
 
@@ -54,38 +57,94 @@ def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str
     return dict(params=params, macs=macs_by_module(detector, input_shape)[''])
 
 
-def macs_by_module(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
-    """Count the multiply-accumulates inside each module, all kinds of operations together.
+@dataclass(frozen=True)
+class MacCount:
+    """Multiply-accumulates of one image.
+
+    Attributes:
+        modules: of all calls of each module that ran, its children's included, by path; those of
+            the whole detector under ``''``.
+        layers: of each layer with kernels, by path, by name of the tensor that takes part in them
+            (see `LayerKind.macs`); empty for one that did not run.
+    """
+
+    modules: dict[str, int]
+    layers: dict[str, dict[str, int]]
+
+
+def count_macs(detector: nn.Module, input_shape: tuple[int, int]) -> MacCount:
+    """Count the multiply-accumulates of all kinds of operations.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
         input_shape: (height, width) of the image in pixels.
 
-    Returns:
-        Module path -> multiply-accumulates of all its calls, its children's included; those of
-        :func:`detector_cost` under ``''``.
-
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
+    layers = layer_macs(detector, input_shape)
     with evaluating(detector):
         forward, image = _prepare(detector, input_shape)
         counter = FlopAnalyzer(forward, (image,))
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         counts = counter.tracer_warnings('none').by_module()
-    inside = {
+    modules = {
         path.removeprefix('detector.'): int(macs)
         for path, macs in counts.items()
         if path.startswith('detector.')
     }
-    return {**inside, '': int(counts[''])}
+    modules[''] = int(counts[''])
+    for path, _, kind in layers_of(detector):
+        if kind.known and layers[path]:
+            # Nothing, where the layer is one of PyTorch's operators, which mmengine counts alike.
+            more = sum(layers[path].values()) - modules.get(path, 0)
+            for above in _with_parents(path) if more else ():
+                modules[above] = modules.get(above, 0) + more
+    return MacCount(modules, layers)
+
+
+def macs_by_module(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+    """The `modules` of :func:`count_macs`."""
+    return count_macs(detector, input_shape).modules
+
+
+def layer_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, dict[str, int]]:
+    """The `layers` of :func:`count_macs`, in one forward pass.
+
+    A layer that runs more than once (a head shared by the levels) counts each time.
+
+    Args:
+        detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
+        input_shape: (height, width) of the image in pixels.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    macs: dict[str, dict[str, int]] = {}
+    handles = []
+
+    def count(path: str, kind: LayerKind) -> Any:
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            for name, number in kind.macs(module, inputs[0], output).items():
+                macs[path][name] = macs[path].get(name, 0) + number
+
+        return hook
+
+    try:
+        for path, module, kind in layers_of(detector):
+            macs[path] = {}
+            handles.append(module.register_forward_hook(count(path, kind)))
+        run_once(detector, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return macs
 
 
 def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
-    """Count the multiply-accumulates of each convolution and linear layer.
+    """Count the multiply-accumulates of each layer with kernels: convolutions, linear layers.
 
-    A layer that runs more than once (a head shared by the levels) counts each time. The sum is
-    the convolution and linear part of :func:`detector_cost`.
+    The sum is their part of :func:`detector_cost`.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
@@ -98,25 +157,8 @@ def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, 
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
-    macs: dict[str, int] = {}
-    handles = []
-
-    def count(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            macs[name] += _layer_macs(module, inputs[0], output)
-
-        return hook
-
-    try:
-        for name, module in detector.named_modules():
-            if isinstance(module, _ConvNd | nn.Linear):
-                macs[name] = 0
-                handles.append(module.register_forward_hook(count(name)))
-        run_once(detector, input_shape)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return macs
+    counted = layer_macs(detector, input_shape)
+    return {path: sum(parts.values()) for path, parts in counted.items()}
 
 
 def run_once(detector: nn.Module, input_shape: tuple[int, int]) -> None:
@@ -278,16 +320,10 @@ def _prepare(
     return forward, batch
 
 
-def _layer_macs(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    """Count one call of a layer: each output (transposed: input) element costs one kernel."""
-    if isinstance(module, nn.Linear):
-        return y.numel() * module.in_features
-    channels = module.out_channels if isinstance(module, _ConvTransposeNd) else module.in_channels
-    elements = x.numel() if isinstance(module, _ConvTransposeNd) else y.numel()
-    kernel = 1
-    for size in module.kernel_size:
-        kernel *= size
-    return elements * (channels // module.groups) * kernel
+def _with_parents(path: str) -> list[str]:
+    """``'a.b'`` -> ``['', 'a', 'a.b']``."""
+    parts = path.split('.') if path else []
+    return ['.'.join(parts[:length]) for length in range(len(parts) + 1)]
 
 
 def _synchronise(tensor: Tensor) -> None:

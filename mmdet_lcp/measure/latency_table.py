@@ -1,25 +1,25 @@
 """A latency table: milliseconds of every layer of a detector, at several widths.
 
-Each distinct shape of a convolution or linear layer is timed alone, at a grid of input and output
-widths; between the grid's points it is interpolated. As in NetAdapt (Yang et al., ECCV 2018,
-section 3.3) and FBNet (Wu et al., CVPR 2019, section 3.2), a network is then about the sum of its
-layers.
+Each distinct shape of a layer with kernels (convolution, linear) is timed alone, at a grid of
+input and output widths; between the grid's points it is interpolated. As in NetAdapt (Yang et al.,
+ECCV 2018, section 3.3) and FBNet (Wu et al., CVPR 2019, section 3.2), a network is then about the
+sum of its layers.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.benchmark import Timer
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
+from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
 from mmdet_lcp.measure.cost import evaluating, run_once, undisturbed_clock
 from mmdet_lcp.measure.hardware import hardware
 
@@ -36,56 +36,45 @@ class LayerShape:
     """What decides how long one call of a layer takes.
 
     Attributes:
-        kind: ``'Conv2d'``, ``'Linear'``, ...: a class of ``torch.nn``.
+        kind: ``'Conv2d'``, ``'Linear'``, ...: a class of ``torch.nn``, or of a layer of one's own.
         channels: (input, output) channels in the detector before pruning.
-        options: of its constructor, by name: kernel size, stride, padding, dilation, bias. A
+        options: what else decides, by name: kernel size, stride, padding, dilation, bias. A
             grouped convolution has ``group`` instead of ``groups``: a group's (input, output)
             channels.
         shape: of its input, without the channels: (N, H, W) for an image, (rows,) for a linear
             layer.
+        narrower: see `LayerKind.narrower`.
+        dim: dimension of the channels in the input.
     """
 
     kind: str
     channels: tuple[int, int]
     options: tuple[tuple[str, Any], ...]
     shape: tuple[int, ...]
+    narrower: Callable[[int, int], tuple[nn.Module, int]] = field(compare=False, repr=False)
+    dim: int = field(default=1, compare=False)
 
     @classmethod
     def of(cls, module: nn.Module, inputs: Tensor) -> 'LayerShape':
-        """The shape of one call."""
-        if isinstance(module, nn.Linear):
-            rows = inputs.numel() // inputs.shape[-1]
-            channels = (module.in_features, module.out_features)
-            return cls('Linear', channels, (('bias', module.bias is not None),), (rows,))
-        names = ['kernel_size', 'stride', 'padding', 'dilation']
-        names += ['output_padding'] if isinstance(module, _ConvTransposeNd) else []
-        options = [(name, getattr(module, name)) for name in names]
-        options.append(('bias', module.bias is not None))
-        channels = (module.in_channels, module.out_channels)
-        if module.groups > 1:
-            options.append(('group', tuple(width // module.groups for width in channels)))
-        transposed = 'Transpose' if isinstance(module, _ConvTransposeNd) else ''
-        kind = f'Conv{transposed}{len(module.kernel_size)}d'
-        return cls(kind, channels, tuple(options), (inputs.shape[0], *inputs.shape[2:]))
+        """The shape of one call of a layer with kernels."""
+        kind = kind_of(module)
+        shape = kind.call_shape(module, inputs)
+        return cls(
+            kind.name(module),
+            (kind.size(module, 'in_channels'), kind.size(module, 'out_channels')),
+            kind.options(module),
+            shape,
+            kind.narrower(module),
+            kind.channel_dim(module, len(shape) + 1),
+        )
 
     def build(self, ins: int, outs: int) -> tuple[nn.Module, tuple[int, ...]]:
         """A layer of this shape at given widths, and the shape of its input.
 
-        A grouped convolution for one input has the groups that its outputs need, and their
-        inputs; for more inputs it has all of its groups, each with its share of the channels,
-        rounded up.
+        The widths of a grouped convolution are rounded up, see its kind.
         """
-        options = dict(self.options)
-        if 'group' in options:
-            each = options.pop('group')
-            if ins == 1:
-                options['groups'] = -(-outs // each[1])
-                ins, outs = (width * options['groups'] for width in each)
-            else:
-                options['groups'] = groups = self.channels[0] // each[0]
-                ins, outs = (-(-width // groups) * groups for width in (ins, outs))
-        module = getattr(nn, self.kind)(ins, outs, **options)
-        return module, (self.shape[0], ins, *self.shape[1:])
+        module, ins = self.narrower(ins, outs)
+        return module, (*self.shape[: self.dim], ins, *self.shape[self.dim :])
 
     def __str__(self) -> str:
         """``Conv2d 64->128 kernel_size=3x3 stride=1x1 padding=1x1 ... on 1x38x38``."""
@@ -114,7 +103,7 @@ class LayerCall:
 
 
 def layer_calls(detector: nn.Module, input_shape: tuple[int, int]) -> list[LayerCall]:
-    """Every call of a convolution or linear layer on one image, in order of execution.
+    """Every call of a layer with kernels on one image, in order of execution.
 
     Args:
         detector: an mmdet detector, or any module that takes one (1, 3, H, W) tensor.
@@ -123,15 +112,12 @@ def layer_calls(detector: nn.Module, input_shape: tuple[int, int]) -> list[Layer
     calls: list[LayerCall] = []
 
     def note(path: str, module: nn.Module, args: tuple, output: Tensor) -> None:
-        elements = output.numel() // module.weight.shape[0]
-        if isinstance(module, _ConvTransposeNd):
-            elements = output.numel() // module.out_channels
+        elements = output.numel() // kind_of(module).size(module, 'out_channels')
         calls.append(LayerCall(path, LayerShape.of(module, args[0]), elements))
 
     hooks = [
         module.register_forward_hook(lambda *a, path=path: note(path, *a))
-        for path, module in detector.named_modules()
-        if isinstance(module, _ConvNd | nn.Linear)
+        for path, module, _ in layers_of(detector)
     ]
     try:
         run_once(detector, input_shape)

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from mmengine import dist
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.layer_kinds import is_layer, kind_of
 from mmdet_lcp.graph.regions import images_of, noted_rois
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.criteria.ranking import RankingCriterion, check_finite
@@ -141,7 +141,7 @@ def _masked(problem: SelectionProblem, mask: Tensor) -> Iterator[_Noted]:
             hook = partial(_count, problem, seen, layer, 'read')
             hooks.callback(module.register_forward_hook(hook).remove)
         for layer in (*problem.producers.values(), *problem.norms.values()):
-            if isinstance(layer.module, (_ConvNd, nn.Linear)):  # among the norms: depth-wise
+            if is_layer(layer.module):  # among the norms: depth-wise
                 hook = partial(_count, problem, seen, layer, 'write')
                 hooks.callback(layer.module.register_forward_hook(hook).remove)
         yield seen
@@ -155,10 +155,9 @@ def _mask_input(
     own = mask[_images_of(x, len(mask), seen, path)]
     factors = own.new_ones(len(own), layer.inputs)
     factors = factors.index_copy(1, layer.index, own[:, layer.root])
-    if isinstance(module, nn.Linear):
-        factors = factors.view(len(own), *[1] * (x.dim() - 2), -1)
-    else:
-        factors = factors.view(*factors.shape, *[1] * (x.dim() - 2))
+    shape = [len(own)] + [1] * (x.dim() - 1)
+    shape[kind_of(module).channel_dim(module, x.dim())] = layer.inputs
+    factors = factors.view(shape)
     return (x * factors, *args[1:])
 
 
@@ -185,16 +184,8 @@ def _count(
 ) -> None:
     """Add what one call of a layer spends on one of the group's channels; a hook."""
     share = len(layer.index) / problem.channels  # its own channels to one of the group's
-    kernel = module.weight[0, 0].numel()
-    transposed = isinstance(module, _ConvTransposeNd)  # every input costs a kernel an output
-    if role == 'read':
-        elements = args[0].numel() / len(module.weight) if transposed else output.numel()
-        elements /= getattr(module, 'groups', 1)  # a group's outputs alone read the channel
-        seen.macs += elements * (module.out_channels if transposed else 1) * kernel * share
-        return
-    elements = output.numel() / len(layer.filters(module.weight)) * share
-    seen.activations += elements
-    if transposed:
-        seen.macs += args[0].numel() * kernel * share
-    else:
-        seen.macs += elements * module.weight[0].numel()
+    kind = kind_of(module)
+    axis = 'in_channels' if role == 'read' else 'out_channels'
+    seen.macs += kind.macs_of_channel(module, args[0], output, axis) * share
+    if role == 'write':
+        seen.activations += output.numel() / kind.size(module, axis) * share

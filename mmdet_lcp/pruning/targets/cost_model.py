@@ -1,9 +1,9 @@
 """What a detector costs at any numbers of channels, without pruning it.
 
-A layer's multiply-accumulates and parameters are a factor times its input channels times its
-output channels, a norm's a factor times its channels. So one count of the dense detector tells
-the cost of every pruned one, and what removing a channel saves: it depends on how many channels
-the neighbouring groups still have.
+The multiply-accumulates and parameters of a layer's weight are a factor times its input channels
+times its output channels, a norm's a factor times its channels. So one count of the dense detector
+tells the cost of every pruned one, and what removing a channel saves: it depends on how many
+channels the neighbouring groups still have.
 """
 
 import copy
@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
 from mmdet_lcp.graph.groups import Axis
+from mmdet_lcp.graph.layer_kinds import LayerKind, kind_of
 from mmdet_lcp.graph.plan import Totals
-from mmdet_lcp.measure.cost import macs_by_module
+from mmdet_lcp.measure.cost import count_macs, macs_by_module
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class CostModel:
 def macs_model(
     detector: nn.Module, groups: Sequence[ChannelGroup], image_size: tuple[int, int]
 ) -> CostModel:
-    """Multiply-accumulates, counted as `analysis.cost.detector_cost` counts them.
+    """Multiply-accumulates, counted as `measure.cost.detector_cost` counts them.
 
     Of a two-stage detector at the number of proposals that the dense one makes.
 
@@ -104,14 +104,19 @@ def macs_model(
         groups: found on it.
         image_size: (height, width) in pixels.
     """
-    counted = macs_by_module(detector, image_size)
+    count = count_macs(detector, image_size)
     widths = Widths(detector, groups)
-    terms = [
-        widths.product(counted[path], *widths.of_layer(path, module))
-        for path, module in _layers(detector)
-        if counted.get(path)
-    ]
-    rest = _outside_layers(detector, counted)
+    terms: list[Term] = []
+    for path, module in _layers(detector):
+        kind = kind_of(module)
+        if kind is not None and kind.has_kernels and kind.known:
+            terms += [
+                widths.product(macs, *widths.of_tensor(path, module, name))
+                for name, macs in count.layers[path].items()
+            ]
+        elif macs := count.modules.get(path):
+            terms.append(widths.product(macs, *widths.of_layer(path, module)))
+    rest = _outside_layers(detector, count.modules)
     for number, each in _channel_costs_outside_layers(detector, groups, image_size, rest).items():
         share = each * groups[number].channels
         terms.append(widths.product(share, ONE, widths.of_group(number)))
@@ -130,12 +135,11 @@ def params_model(detector: nn.Module, groups: Sequence[ChannelGroup]) -> CostMod
     terms: list[Term] = []
     seen: set[int] = set()
     for path, module in detector.named_modules():
-        inputs, outputs = widths.of_layer(path, module)
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                rows = inputs if name == 'weight' else ONE
-                terms.append(widths.product(parameter.numel(), rows, outputs))
+                axes = widths.of_tensor(path, module, name)
+                terms.append(widths.product(parameter.numel(), *axes))
     return CostModel(0, terms, len(groups))
 
 
@@ -170,20 +174,31 @@ class Widths:
         The cost of a convolution that loses whole groups follows the output alone; of one that
         loses equally many channels of each group it follows both.
         """
+        kind = kind_of(module)
         outputs = self._of.get((path, 'out_channels'))
-        if isinstance(module, nn.Linear):
-            sizes = (module.in_features, module.out_features)
-        elif isinstance(module, _ConvNd) and not self._whole(path, module):
-            sizes = (module.in_channels, module.out_channels)
-        else:
+        if kind is None or not kind.has_kernels or self._whole(path, module, kind):
             return ONE, outputs or ONE
         inputs = self._of.get((path, 'in_channels'))
-        return inputs or Width(sizes[0]), outputs or Width(sizes[1])
+        return (
+            inputs or Width(kind.size(module, 'in_channels')),
+            outputs or Width(kind.size(module, 'out_channels')),
+        )
 
-    def _whole(self, path: str, module: _ConvNd) -> bool:
-        """Whether a convolution can only lose whole groups."""
+    def of_tensor(self, path: str, module: nn.Module, name: str) -> tuple[Width, Width]:
+        """The same for one of its tensors; `ONE` for an axis that this does not have."""
+        kind = kind_of(module)
+        dims = kind.tensors.get(name, {}) if kind is not None else {}
+        inputs, outputs = self.of_layer(path, module)
+        return (
+            inputs if 'in_channels' in dims else ONE,
+            outputs if 'out_channels' in dims else ONE,
+        )
+
+    def _whole(self, path: str, module: nn.Module, kind: LayerKind) -> bool:
+        """Whether a layer can only lose whole groups."""
         written, read = (path, 'out_channels') in self._of, (path, 'in_channels') in self._of
-        return module.groups > 1 and (path in self._scaled or not (written or read))
+        touched = written or read
+        return kind.groups(module) is not None and (path in self._scaled or not touched)
 
     def product(self, cost: float, inputs: Width, outputs: Width) -> Term:
         """A cost that grows with both widths, from what it is in the dense detector."""
@@ -210,10 +225,20 @@ def _first_channels_plan(
 
 
 def _layers(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Layers whose operations are their own alone: what has weights and no children."""
+    """Layers whose operations are their own alone: what has weights and no children.
+
+    And layers with kernels, whatever is inside; of known ones that belongs to them.
+    """
+    inside: str | None = None
     for path, module in detector.named_modules():
+        if inside is not None and path.startswith(inside):
+            continue
+        kind = kind_of(module)
+        kernels = kind is not None and kind.has_kernels
+        if kernels and kind.known:
+            inside = f'{path}.'
         alone = not list(module.children()) and bool(module.state_dict(keep_vars=True))
-        if alone or isinstance(module, _ConvNd | nn.Linear):
+        if alone or kernels:
             yield path, module
 
 
