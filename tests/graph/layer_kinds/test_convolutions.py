@@ -1,10 +1,15 @@
-"""What each kind of layer writes, scales and reads: expectations by hand."""
+"""What convolutions write, scale and read, and how they are cut: expectations by hand."""
 
 import pytest
 import torch
 from mmcv.cnn import ConvWS2d
 from torch import nn
 from toys import Toy, by_name, paths
+
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import Kept, Plan, apply_plan
+from mmdet_lcp.graph.layer_kinds import kind_of
+from mmdet_lcp.registry import LAYER_KINDS
 
 
 def test_a_depth_wise_convolution_is_a_norm():
@@ -41,32 +46,13 @@ def test_a_grouped_convolution_loses_whole_groups():
     assert group.producers[0].map([1, 3]) == [2, 3, 6, 7]
 
 
-def test_a_group_norm_loses_whole_groups():
+def test_a_grouped_convolution_that_reads_the_image_too():
     model = Toy(
-        lambda m, x: m.out(m.norm(m.a(x))),
-        a=nn.Conv2d(3, 12, 1), norm=nn.GroupNorm(3, 12), out=nn.Conv2d(12, 2, 1),
+        lambda m, x: m.out(m.grouped(torch.cat([m.a(x)[:, :7], x[:, :1]], 1))),
+        a=nn.Conv2d(3, 8, 1), grouped=nn.Conv2d(8, 8, 1, groups=4), out=nn.Conv2d(8, 2, 1),
     )  # fmt: skip
-    group = by_name(model)['a']
-    assert (group.channels, group.unit, group.obstacle) == (3, 4, None)
-    assert all(m.root == tuple(i // 4 for i in range(12)) for m in group.members)
-
-
-def test_of_several_blocks_the_coarsest_counts():
-    model = Toy(
-        lambda m, x: m.out(m.norm(m.grouped(m.a(x)))),
-        a=nn.Conv2d(3, 8, 1),
-        grouped=nn.Conv2d(8, 8, 1, groups=4),
-        norm=nn.GroupNorm(2, 8),
-        out=nn.Conv2d(8, 2, 1),
-    )
-    group = by_name(model)['a']
-    assert (group.channels, group.unit) == (2, 4)
-    model.norm = nn.GroupNorm(1, 8)
-    groups = by_name(model)
-    assert groups['grouped'].obstacle == 'its 8 channels can only go all together (norm)'
-    # What the grouped convolution reads may go all the same, one channel of each of its groups.
-    assert (groups['a'].obstacle, groups['a'].channels) == (None, 2)
-    assert groups['a'].consumers[0].root == (0, 1, 0, 1, 0, 1, 0, 1)
+    obstacles = [g.obstacle or '' for g in by_name(model).values() if g.producers[0].path == 'a']
+    assert any('grouped reads channels that no layer writes' in text for text in obstacles)
 
 
 def test_a_transposed_convolution_reads_and_writes():
@@ -120,21 +106,7 @@ def test_a_layer_that_reads_other_things_in_its_second_run():
     assert 'a runs several times, and reads other things' in by_name(model)['a'].obstacle
 
 
-def test_an_affine_free_norm_and_a_channel_wise_activation():
-    model = Toy(
-        lambda m, x: m.out(m.act(m.norm(m.a(x)))),
-        a=nn.Conv2d(3, 4, 1),
-        norm=nn.InstanceNorm2d(4),
-        act=nn.PReLU(4),
-        out=nn.Conv2d(4, 2, 1),
-    )
-    group = by_name(model)['a']
-    assert paths(group.norms) == ['norm', 'act']
-    assert group.obstacle is None
-
-
 UNPRUNABLE = {
-    'layer norm': (nn.LayerNorm([8, 4, 4]), 'the layer norm other takes its mean over them'),
     'standardised weights': (
         ConvWS2d(8, 8, 1), 'other is a ConvWS2d, which computes its kernel from all'
     ),
@@ -153,10 +125,29 @@ def test_layers_whose_channels_stay(layer, reason):
     assert reason in by_name(model, (4, 4))['a'].obstacle
 
 
-def test_a_grouped_convolution_that_reads_the_image_too():
-    model = Toy(
-        lambda m, x: m.out(m.grouped(torch.cat([m.a(x)[:, :7], x[:, :1]], 1))),
-        a=nn.Conv2d(3, 8, 1), grouped=nn.Conv2d(8, 8, 1, groups=4), out=nn.Conv2d(8, 2, 1),
-    )  # fmt: skip
-    obstacles = [g.obstacle or '' for g in by_name(model).values() if g.producers[0].path == 'a']
-    assert any('grouped reads channels that no layer writes' in text for text in obstacles)
+class OwnForward(nn.ConvTranspose2d):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+KINDS = {
+    'Convolution': (nn.Conv1d(4, 4, 1), nn.Conv3d(4, 6, 1, groups=1)),
+    'GroupedConvolution': (nn.Conv2d(4, 8, 1, groups=2),),
+    'DepthwiseConvolution': (nn.Conv2d(4, 8, 1, groups=4), nn.Conv2d(4, 4, 1, groups=4)),
+    'TransposedConvolution': (nn.ConvTranspose2d(4, 4, 1),),
+    'GroupedTransposedConvolution': (nn.ConvTranspose2d(4, 4, 1, groups=2),),
+    'UnknownConvolution': (ConvWS2d(4, 4, 1), ConvWS2d(4, 4, 1, groups=2)),
+    'UnknownTransposedConvolution': (OwnForward(4, 4, 1),),
+}
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_which_kind(name):
+    assert all(type(kind_of(module)) is LAYER_KINDS.get(name) for module in KINDS[name])
+
+
+def test_a_transposed_convolution_with_groups_cannot_be_cut():
+    model = Toy(lambda m, x: m.up(x), up=nn.ConvTranspose2d(4, 4, 1, groups=2))
+    plan = Plan({'up': {'out_channels': Kept(4, (0, 1))}})
+    with pytest.raises(CompressionError, match='up is a transposed convolution with groups'):
+        apply_plan(model, plan)
