@@ -4,7 +4,8 @@ Multiply-accumulates of layers with kernels are counted by their kinds (`graph.l
 and wherever else they are asked for; those of the other operations by mmengine. The totals are
 those that mmdet's ``get_flops.py`` prints, so that they compare with its model zoo: one fused
 multiply-add counts once, norms and resizing are counted as mmengine counts them, and what has no
-formula there (deformable convolution, RoIAlign, NMS) counts nothing.
+formula there (deformable convolution, RoIAlign, NMS) counts nothing. PyTorch's `flop_counter`
+counts two operations for each of the layers' and leaves norms, resizing and pooling out.
 """
 
 import contextlib

@@ -2,18 +2,22 @@ import time
 import warnings
 from functools import partial
 
+import detectors
 import pytest
+import small_ssd
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.analysis import FlopAnalyzer, get_model_complexity_info
 from mmengine.config import ConfigDict
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.cost import (
     _prepare,
     backbone_macs,
+    count_macs,
     detector_cost,
     evaluating,
     latency_ms,
@@ -181,6 +185,43 @@ def test_same_as_get_flops(build, capfd):
     macs = module_macs(detector, (60, 90))
     assert sum(macs.values()) == operators['conv'] + operators['linear']
     assert 0 < backbone_macs(detector, (60, 90)) < sum(macs.values()) <= cost['macs']
+
+
+DETECTORS = {
+    'ssd': (small_ssd.build, 64),
+    'faster_rcnn': (two_stage, 96),
+    'depth-wise': (partial(detectors.tiny_detector, 'ssdlite'), 64),
+}
+
+
+@pytest.mark.parametrize(('build', 'size'), DETECTORS.values(), ids=DETECTORS)
+def test_pytorch_counts_two_operations_for_each(build, size):
+    """PyTorch's counter knows convolutions and matrix products alone, layer by layer the same.
+
+    What it does not count, mmengine does: norms, resizing and pooling.
+    """
+    detector = build()
+    found = count_macs(detector, (size, size))
+    with evaluating(detector):
+        forward, image = _prepare(detector, (size, size))
+        with FlopCounterMode(display=False) as counter:
+            forward(image)
+        operators = FlopAnalyzer(forward, image).unsupported_ops_warnings(False)
+        operators = operators.tracer_warnings('none').by_operator()
+    layers = {path: sum(parts.values()) for path, parts in found.layers.items()}
+    assert 2 * sum(layers.values()) == counter.get_total_flops()
+    root = '_Forward.detector.'
+    flops = {
+        path.removeprefix(root): sum(by_operator.values())
+        for path, by_operator in counter.get_flop_counts().items()
+        if path.startswith(root)
+    }
+    assert {path: 2 * macs for path, macs in layers.items() if macs} == {
+        path: flops[path] for path in layers if flops.get(path)
+    }
+    others = {'batch_norm', 'upsample_nearest2d', 'adaptive_avg_pool2d'}
+    assert set(operators) <= {'conv', 'linear', *others}
+    assert found.modules[''] - sum(layers.values()) == sum(operators[name] for name in others)
 
 
 def test_parametrized_layers_are_counted():
