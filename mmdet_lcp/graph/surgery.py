@@ -50,7 +50,9 @@ def weight_dim(module: nn.Module, axis: Axis) -> int:
     dims = kind_at(module, axis).tensors.get('weight', {})
     if axis not in dims:
         raise CompressionError(
-            f'the `weight` of a {type(module).__name__} has no dimension for {axis}'
+            f'the `weight` of a {type(module).__name__} has no dimension for {axis}. Take a '
+            'criterion that does not work on the kernels of the layers that read a group '
+            '(GroupFisher, Taylor, FPGM), or leave the group out of `pruning.layers`.'
         )
     return dims[axis]
 

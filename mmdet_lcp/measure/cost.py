@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from mmdet.models.detectors import BaseDetector
@@ -83,8 +83,7 @@ def count_macs(detector: nn.Module, input_shape: tuple[int, int]) -> MacCount:
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
-    layers = layer_macs(detector, input_shape)
-    with evaluating(detector):
+    with _counted_layers(detector) as layers, evaluating(detector):
         forward, image = _prepare(detector, input_shape)
         counter = FlopAnalyzer(forward, (image,))
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -121,25 +120,27 @@ def layer_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, d
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
+    with _counted_layers(detector) as layers:
+        run_once(detector, input_shape)
+    return layers
+
+
+@contextlib.contextmanager
+def _counted_layers(detector: nn.Module) -> Iterator[dict[str, dict[str, int]]]:
+    """Count the layers of the forward passes that run within, see `MacCount.layers`."""
     macs: dict[str, dict[str, int]] = {}
-    handles = []
 
-    def count(path: str, kind: LayerKind) -> Any:
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            for name, number in kind.macs(module, inputs[0], output).items():
-                macs[path][name] = macs[path].get(name, 0) + number
+    def note(path: str, kind: LayerKind, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        for name, number in kind.macs(module, inputs[0], output).items():
+            # In a trace, as mmengine's counter runs one, sizes are tensors.
+            macs[path][name] = macs[path].get(name, 0) + int(number)
 
-        return hook
-
-    try:
+    with contextlib.ExitStack() as hooks:
         for path, module, kind in layers_of(detector):
             macs[path] = {}
-            handles.append(module.register_forward_hook(count(path, kind)))
-        run_once(detector, input_shape)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return macs
+            hook = module.register_forward_hook(partial(note, path, kind))
+            hooks.callback(hook.remove)
+        yield macs
 
 
 def module_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:

@@ -16,9 +16,12 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmdet_lcp.coverage.criteria import try_criterion
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export import export_onnx
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.layer_kinds import kind_of
+from mmdet_lcp.graph.surgery import weight_dim
 from mmdet_lcp.measure.cost import detector_cost, module_macs
 from mmdet_lcp.measure.latency_table import layer_calls
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
@@ -120,10 +123,12 @@ def test_counted_as_pytorch_counts(page):
 
 
 def test_targets_know_what_removal_saves(page):
-    macs, params = macs_model(page.dense, page.groups, SIZE), params_model(page.dense, page.groups)
+    groups = [g for g in page.groups if g.name.startswith('backbone') and g.kinds == ('single',)]
+    assert len(groups) > 4
+    macs, params = macs_model(page.dense, groups, SIZE), params_model(page.dense, groups)
     for share in (0.7, 0.3):
-        counts = [max(1, int(share * group.channels)) for group in page.groups]
-        expected = detector_cost(first_channels(page.dense, page.groups, counts), SIZE)
+        counts = [max(1, int(share * group.channels)) for group in groups]
+        expected = detector_cost(first_channels(page.dense, groups, counts), SIZE)
         found = dict(params=params.total(counts), macs=macs.total(counts))
         assert found == pytest.approx(expected, rel=1e-12)
 
@@ -157,6 +162,14 @@ def test_its_filters(page):
     rows = layer.weight.detach().flatten(1)
     assert torch.equal(Layer(layer, every, every).filters(layer.weight), rows)
     assert torch.equal(kind_of(layer).filters(layer), rows)
+
+
+def test_a_criterion_prunes_them(page):
+    """By the detector's own loss, with a mask on what each layer reads."""
+    facts = try_criterion('Group Fisher', lambda halvings: (page.dense, page.groups), SIZE[0])
+    assert facts.groups > 4 and not facts.failures and not facts.left_out
+    with pytest.raises(CompressionError, match='SeparableConv has no dimension for in_channels'):
+        weight_dim(page.dense.backbone.conv1, 'in_channels')
 
 
 @torch.no_grad()
