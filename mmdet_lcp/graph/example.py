@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+
+from mmdet_lcp.graph.layer_kinds import kind_of
 
 # Modules that put every second row and column behind one another before their convolution.
 _FOLDING = {'Focus': 4}
@@ -22,13 +23,15 @@ def input_channels(detector: nn.Module) -> int:
     backbone = getattr(detector, 'backbone', None)
     root = backbone if isinstance(backbone, nn.Module) else detector
     for path, module in root.named_modules():
-        if isinstance(module, _ConvNd):
+        kind = kind_of(module)
+        if kind is None or not kind.has_kernels:
+            continue
+        if kind.channel_dim(module, 4) == 1:  # it reads images
             parents = (path.rsplit('.', above)[0] for above in range(1, path.count('.') + 1))
             around = {type(root.get_submodule(parent)).__name__ for parent in parents}
             folded = next((n for name, n in _FOLDING.items() if name in around), 1)
-            return module.in_channels // folded
-        if isinstance(module, nn.Linear):
-            break
+            return kind.size(module, 'in_channels') // folded
+        break
     return USUAL
 
 

@@ -20,6 +20,7 @@ from mmdet_lcp.coverage.criteria import try_criterion
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export import export_onnx
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.graph.example import input_channels
 from mmdet_lcp.graph.layer_kinds import kind_of
 from mmdet_lcp.graph.surgery import weight_dim
 from mmdet_lcp.measure.cost import detector_cost, module_macs
@@ -144,6 +145,13 @@ def test_what_a_channel_costs(page):
         for axis in ('in_channels', 'out_channels')
     ]
     assert costs == [2 * 6 * 4 * 12 * 3, 2 * 4 * 6 * 6 * 3]
+
+
+def test_it_may_be_the_first_to_read_the_image(page):
+    grey = torch.nn.Sequential(
+        sys.modules['my_layers'].SeparableConv(1, 4, 3), torch.nn.Conv2d(4, 2, 1)
+    )
+    assert input_channels(grey) == 1
 
 
 def test_timed_at_other_widths(page):
