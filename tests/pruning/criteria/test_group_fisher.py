@@ -97,7 +97,7 @@ def small(sizes=(3, 2), seed=0):
     detector = Small().double()
     detector.norm.running_mean.normal_(std=0.3)
     images = [torch.randn(size, 3, 6, 8, dtype=torch.float64) for size in sizes]
-    return detector, [SelectionImages(x, None) for x in images]
+    return detector, [SelectionImages(x, None, [None] * len(x)) for x in images]
 
 
 def by_hand(detector, batches):
@@ -325,7 +325,7 @@ class Drawing(RoIHead):
 def test_random_regions_hang_on_the_seed_alone():
     torch.manual_seed(0)
     detector = Drawing(extractor=True)
-    batches = [SelectionImages(torch.randn(3, 3, 16, 16), None, None)]
+    batches = [SelectionImages(torch.randn(3, 3, 16, 16), None, [None] * 3)]
     scores = []
     for seed, other in ((1, 5), (1, 6), (2, 5)):
         torch.manual_seed(other)
