@@ -172,10 +172,13 @@ def test_its_filters(page):
     assert torch.equal(kind_of(layer).filters(layer), rows)
 
 
-def test_a_criterion_prunes_them(page):
-    """By the detector's own loss, with a mask on what each layer reads."""
-    facts = try_criterion('Group Fisher', lambda halvings: (page.dense, page.groups), SIZE[0])
+@pytest.mark.parametrize('name', ['Group Fisher', 'L1'])
+def test_a_criterion_prunes_them(page, name):
+    facts = try_criterion(name, lambda halvings: (page.dense, page.groups), SIZE[0])
     assert facts.groups > 4 and not facts.failures and not facts.left_out
+
+
+def test_a_weight_that_reads_no_channels(page):
     with pytest.raises(CompressionError, match='SeparableConv has no dimension for in_channels'):
         weight_dim(page.dense.backbone.conv1, 'in_channels')
 
