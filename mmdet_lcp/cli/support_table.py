@@ -23,7 +23,7 @@ from mmdet.utils import register_all_modules
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, TrialFacts, support_page
-from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts
+from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts
 from mmdet_lcp.files import write_json, write_text
 from mmdet_lcp.report.tables import format_seconds
 
@@ -45,10 +45,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--criteria',
         nargs='+',
-        choices=list(CRITERIA),
-        default=list(CRITERIA),
+        choices=list(TRIED),
+        default=list(TRIED),
         metavar='NAME',
-        help=f'which criteria select channels: {", ".join(CRITERIA)} (default: all)',
+        help=f'which criteria select channels: {", ".join(TRIED)} (default: all)',
     )
     add(
         '--size',

@@ -49,7 +49,7 @@ CACHE = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
-class Method:
+class TriedMethod:
     """A criterion with its update and with what trains along."""
 
     criterion: Callable[[], Criterion]
@@ -59,21 +59,21 @@ class Method:
 
 # Random weights leave activations large where nothing normalises them; DCP's own step diverges.
 SMALL_STEP = 1e-6
-CRITERIA: dict[str, Method] = {
-    'LCP': Method(LCP, lambda: SGDUpdate(passes=2), LocalizationAuxiliary),
-    'LCP, exact': Method(BackwardElimination, ExactUpdate),
-    'DCP': Method(
+TRIED: dict[str, TriedMethod] = {
+    'LCP': TriedMethod(LCP, lambda: SGDUpdate(passes=2), LocalizationAuxiliary),
+    'LCP, exact': TriedMethod(BackwardElimination, ExactUpdate),
+    'DCP': TriedMethod(
         lambda: DCP(channels_per_step=256, inner_steps=1, inner_lr=SMALL_STEP),
         attachment=lambda: DiscriminationAuxiliary(losses=1),
     ),
-    'ThiNet': Method(lambda: ThiNet(200), lambda: ChannelScaleUpdate(200)),
-    'Group Fisher': Method(GroupFisher),
-    'Taylor': Method(Taylor),
-    'FPGM': Method(FPGM),
-    'BN scale': Method(BNScale),
-    'L1': Method(L1Norm),
-    'L2': Method(L2Norm),
-    'random': Method(RandomChannels),
+    'ThiNet': TriedMethod(lambda: ThiNet(200), lambda: ChannelScaleUpdate(200)),
+    'Group Fisher': TriedMethod(GroupFisher),
+    'Taylor': TriedMethod(Taylor),
+    'FPGM': TriedMethod(FPGM),
+    'BN scale': TriedMethod(BNScale),
+    'L1': TriedMethod(L1Norm),
+    'L2': TriedMethod(L2Norm),
+    'random': TriedMethod(RandomChannels),
 }
 
 
@@ -104,12 +104,12 @@ def try_criterion(name: str, width: Widths, size: int) -> CriterionFacts:
     """Let a criterion select half of the channels of one group of each make.
 
     Args:
-        name: in `CRITERIA`.
+        name: in `TRIED`.
         width: the detector, and where the full one takes minutes, narrower ones.
         size: side of the images in pixels.
     """
     facts = CriterionFacts()
-    method = CRITERIA[name]
+    method = TRIED[name]
     dense, groups = width(0)
     fits = []
     for group in groups:
@@ -139,7 +139,7 @@ def try_criterion(name: str, width: Widths, size: int) -> CriterionFacts:
 
 
 def _run(
-    method: Method,
+    method: TriedMethod,
     dense: nn.Module,
     groups: Sequence[ChannelGroup],
     size: int,
@@ -175,7 +175,7 @@ def _run(
 
 
 def _attached(
-    method: Method,
+    method: TriedMethod,
     detector: nn.Module,
     stage: Stage,
     images: SelectionImages,

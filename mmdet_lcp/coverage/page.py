@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts
+from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts
 from mmdet_lcp.coverage.trial import RATIO, TOLERANCE, TrialFacts
 from mmdet_lcp.report.tables import format_bytes, format_count, markdown_table
 
@@ -35,7 +35,7 @@ does the same with a detector of your own.
 METHODS = f"""
 ## With which criteria
 
-On how many of the groups above each of the {len(CRITERIA)} methods can select channels, with its
+On how many of the groups above each of the {len(TRIED)} methods can select channels, with its
 own update of the next kernels. It is tried on one group of every make: the same classes of layers
 write, scale and read the channels. DCP takes smaller steps than its own, which diverge on random
 weights.

@@ -25,7 +25,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from mmdet_lcp.coverage.criteria import CRITERIA, CriterionFacts, try_criterion
+from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
 from mmdet_lcp.coverage.synthetic import num_classes, synthetic_batch
 from mmdet_lcp.engine.checkpoint import load_detector
@@ -86,7 +86,7 @@ class Trial:
 
     Args:
         detector: which one.
-        criteria: names of `CRITERIA`; all unless told.
+        criteria: names of `TRIED`; all unless told.
         tell: called with a line before each step.
     """
 
@@ -97,7 +97,7 @@ class Trial:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec = detector
-        self.criteria = list(CRITERIA) if criteria is None else list(criteria)
+        self.criteria = list(TRIED) if criteria is None else list(criteria)
         self.tell = tell
         self.facts = TrialFacts(detector.name, detector.config, detector.size)
 

@@ -20,6 +20,7 @@ from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.pruning.config import KEY, RemovalConfig
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
 from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.result import PruningResult
@@ -47,6 +48,7 @@ def prune(
     kinds: Sequence[str] = ('single',),
     channel_divisor: int = 1,
     min_channels: int = 1,
+    objective: Objective | Mapping[str, Any] | None = None,
     selection: SelectionConfig | Mapping[str, Any] | None = None,
     norm_statistics: str | None = None,
     seed: int = 0,
@@ -73,6 +75,8 @@ def prune(
         kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``.
         channel_divisor: the number of channels that stay is a multiple of this, >= 1.
         min_channels: at least so many channels of a group stay, >= 1.
+        objective: weights of the loss that criterion and update see, and terms of your own, see
+            `Objective`.
         selection: numbers of images and positions, see `SelectionConfig`.
         norm_statistics: ``'keep'``, ``'recalibrate'`` or ``'best'``, which needs ground truth and
             is the default with it; ``'recalibrate'`` without.
@@ -107,6 +111,7 @@ def prune(
         target=None if target is None else _parsed(Target, target, f'{KEY}.target'),
         channel_divisor=channel_divisor,
         min_channels=min_channels,
+        objective=_parsed(Objective, objective or {}, f'{KEY}.objective'),
         selection=selection,
         norm_statistics=norm_statistics or ('best' if known else 'recalibrate'),
     )
