@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmdet.models.detectors import BaseDetector
 from torch import Tensor, nn
 
 from mmdet_lcp.detectors.roi_samples import RoISamples
@@ -10,6 +11,12 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.regions import Regions
 from mmdet_lcp.seeds import seeded
+
+_NO_LOSS = (
+    'the loss of the {} needs {}: give images as batches of mmdet with `data_samples`, or take a '
+    'criterion and settings that need no loss, such as BackwardElimination with '
+    "metric='variance', ThiNet, FPGM or a filter norm"
+)
 
 
 @dataclass
@@ -56,12 +63,9 @@ def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) 
     Raises:
         CompressionError: the network has no loss of its own, or there is no ground truth.
     """
-    if not hasattr(detector, 'parse_losses') or not images.data_samples:
-        what = 'a detector of mmdet' if not hasattr(detector, 'parse_losses') else 'ground truth'
-        raise CompressionError(
-            f'the loss of the {type(detector).__name__} needs {what}: give images as batches of '
-            'mmdet with `data_samples`, or take a criterion and settings that need no loss, such '
-            "as BackwardElimination with metric='variance', ThiNet, FPGM or a filter norm"
-        )
+    if not hasattr(detector, 'parse_losses'):
+        raise CompressionError(_NO_LOSS.format(type(detector).__name__, 'a detector of mmdet'))
+    if isinstance(detector, BaseDetector) and not images.data_samples:
+        raise CompressionError(_NO_LOSS.format(type(detector).__name__, 'ground truth'))
     with seeded(seed):
         return detector.parse_losses(detector.loss(images.inputs, images.data_samples))[0]

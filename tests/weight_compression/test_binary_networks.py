@@ -127,8 +127,10 @@ def test_a_resumed_run_ends_with_the_same_weights(write_compression, build):
     whole = build(write_compression('xnor_whole', extra))
     whole.train()
     config = write_compression('xnor_resumed', extra)
+    killed = build(config)
+    killed.register_hook(StopInside(5))
     with pytest.raises(KeyboardInterrupt):
-        build(config, custom_hooks=[dict(type='StopInside', iteration=5)]).train()
+        killed.train()
     resumed = build(config, resume=True)
     resumed.train()
     for (name, value), (other, found) in zip(
