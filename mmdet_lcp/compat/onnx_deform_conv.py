@@ -28,16 +28,17 @@ def exported_deform_conv() -> None:
             raise CompressionError(
                 f'a deformable convolution needs opset {LEAST_OPSET}, this is {g.opset}'
             )
-        kernel = inputs[1].type().sizes()[2:]
+        sizes = inputs[1].type().sizes()  # None where a weight is computed: then it is read there
+        more = {} if sizes is None else {'kernel_shape_i': sizes[2:]}
         return g.op(
             'DeformConv',
             *inputs,
-            kernel_shape_i=kernel,
             strides_i=_pair(stride),
             pads_i=_pair(padding) * 2,
             dilations_i=_pair(dilation),
             group_i=groups,
             offset_group_i=offsets,
+            **more,
         )
 
     def symbolic(

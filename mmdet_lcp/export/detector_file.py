@@ -112,9 +112,7 @@ def export_detector(
         images = np.concatenate([images] * -(-batch // len(images)))
     inputs = images if pixels else _preprocessed(own, images)
     example = torch.from_numpy(inputs[: batch or 1])
-    with torch.no_grad(), in_eval(graph):
-        names = graph.output_names(example)
-        outputs = graph(example)
+    names, outputs = _tried(graph, example)
     _finite(outputs, names)
     dynamic = {} if batch else {name: {0: 'n'} for name in (INPUT, *names)}
     more = {}
@@ -195,6 +193,18 @@ def _channels(detector: nn.Module, size: tuple[int, int]) -> int:
 @torch.no_grad()
 def _preprocessed(detector: nn.Module, images: np.ndarray) -> np.ndarray:
     return Pixels(detector.data_preprocessor)(torch.from_numpy(images)).numpy()
+
+
+@torch.no_grad()
+def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple]:
+    """Names of outputs, and the outputs; priors are computed on the way, outside of the trace."""
+    try:
+        return graph.output_names(example), graph(example)
+    except (RuntimeError, IndexError, AssertionError) as error:
+        raise CompressionError(
+            f'{type(graph.detector).__name__} does not run on images of '
+            f'{graph.image_size[0]} x {graph.image_size[1]}: {error!s:.300}'
+        ) from error
 
 
 def _num_classes(detector: nn.Module) -> int:

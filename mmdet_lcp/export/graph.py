@@ -69,8 +69,7 @@ class ExportGraph(nn.Module):
                 'proposals. Leave --raw out, or take --decoded'
             )
         self.postprocess = postprocess_of(detector, image_size) if form != 'raw' else None
-        if self.two_stage:
-            make_traceable(detector)
+        make_traceable(detector)
         self.detector, self.form, self.image_size = detector, form, image_size
         self.pixels = Pixels(detector.data_preprocessor) if pixels else None
 

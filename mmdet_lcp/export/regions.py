@@ -1,12 +1,14 @@
-"""Features of regions in ONNX: each region is read from its own level of the pyramid.
+"""Parts of mmdet that a trace would keep with one image's numbers, written so that it may.
 
-mmdet's extractor asks how many regions a level has, and a trace would keep the answer. Here the
+Each region is read from its own level of the pyramid: mmdet's extractor asks how many regions a level has, and a trace would keep the answer. Here the
 regions of each level are picked, read, and put back in order, however many they are.
 """
 
 from types import MethodType
 
 import torch
+from mmcv.ops import deform_conv2d
+from mmdet.models.dense_heads import TOODHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
@@ -14,12 +16,14 @@ from mmdet_lcp.errors import CompressionError
 
 
 def make_traceable(root: nn.Module) -> None:
-    """Give every RoI extractor of a detector a forward that a trace may keep.
+    """Give every RoI extractor and every TOOD head of a detector what a trace may keep.
 
     Raises:
         CompressionError: an extractor is of another class.
     """
     for path, module in root.named_modules():
+        if isinstance(module, TOODHead):
+            module.deform_sampling = _sample
         if not path.endswith('roi_extractor') and '.roi_extractor.' not in path:
             extractor = isinstance(module, SingleRoIExtractor)
         else:
@@ -42,6 +46,13 @@ def levels_of(rois: Tensor, levels: int, finest: float) -> Tensor:
     """
     scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt() / finest + 1e-6
     return sum((scale >= 2.0**level).long() for level in range(1, levels))
+
+
+def _sample(feat: Tensor, offset: Tensor) -> Tensor:
+    """See `TOODHead.deform_sampling`: the number of channels is a number here."""
+    channels = int(feat.shape[1])
+    ones = torch.ones(channels, 1, 1, 1)
+    return deform_conv2d(feat, offset, ones, 1, 0, 1, channels, channels)
 
 
 def _extract(

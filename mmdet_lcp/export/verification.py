@@ -139,13 +139,15 @@ def check_outputs(
     result = Agreement(pairs=len(found))
     for number, (one, other) in enumerate(zip(found, expected, strict=True)):
         boxes = graph.form == 'decoded' and number == 0
-        most = BOX if boxes else SCORE
-        away = float((np.abs(one - other) / np.maximum(1, np.abs(other) * (1e-2 if boxes else 1))).max())
-        if not away <= most:
+        most, unit = (BOX, 1e-2) if boxes else (SCORE, 1.0)
+        away = np.abs(one - other) / np.maximum(1, np.abs(other) * unit)
+        # proposals of equal scores may swap, and their rows with them
+        largest = float(np.quantile(away, 1 - OTHERS) if graph.two_stage else away.max())
+        if not largest <= most:
             raise CompressionError(
                 f'the file computes something else than torch: output {number} differs by '
-                f'{away:.3g}. It was not kept'
+                f'{largest:.3g}. It was not kept'
             )
         key = 'box' if boxes else 'score'
-        setattr(result, key, max(getattr(result, key), away))
+        setattr(result, key, max(getattr(result, key), largest))
     return result

@@ -75,9 +75,10 @@ def write_onnx(
         CompressionError: torch cannot write it, or wrote something else.
     """
     onnx = needed('onnx')
-    known = inspect.signature(torch.onnx.export).parameters
-    wanted = {'dynamo': False, 'autograd_inlining': False}  # operators stay whole
+    choose = 'dynamo' in inspect.signature(torch.onnx.export).parameters
+    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)
     try:
+        quiet(False)  # else the whole graph is printed where something fails
         with warnings.catch_warnings(), torch.no_grad(), branches_of_prediction():
             warnings.simplefilter('ignore')  # the tracer's, about shapes that are constant
             torch.onnx.export(
@@ -88,10 +89,13 @@ def write_onnx(
                 output_names=outputs,
                 dynamic_axes=dynamic or None,
                 opset_version=opset,
-                **{key: value for key, value in wanted.items() if key in known},
+                **({'dynamo': False} if choose else {}),
             )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        raise CompressionError(f'{what} cannot be exported: {error!s:.500}') from error
+    except CompressionError:
+        raise
+    except Exception as error:  # the forward of somebody else's detector may fail in any way
+        text = ' '.join(str(error).split())[:500]
+        raise CompressionError(f'{what} cannot be exported: {text}') from error
     model = onnx.load(str(path), load_external_data=False)
     written = {each.domain: each.version for each in model.opset_import}
     others = sorted({node.domain for node in model.graph.node} - {'', 'ai.onnx'})
