@@ -116,10 +116,7 @@ def card(name: str, description: dict[str, Any], checked: str) -> str:
     ]
     table = '\n'.join(f'| {key} | {value} |' for key, value in rows)
     classes = ', '.join(description['classes'])
-    return (
-        f'# {name}\n\n| | |\n|:--|:--|\n{table}\n\n{checked}\n\n'
-        f'Classes, from 0: {classes}.\n'
-    )
+    return f'# {name}\n\n| | |\n|:--|:--|\n{table}\n\n{checked}\n\nClasses, from 0: {classes}.\n'
 
 
 def _version(name: str) -> str | None:

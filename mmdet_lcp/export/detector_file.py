@@ -2,8 +2,8 @@
 
 The post-processing is written here, a file a family of heads (`postprocess`), on mmdet's own
 coders, priors and activations. mmdeploy 1.3.1, the last release, was the other way: nobody
-maintains it, it rewrites mmdet's functions for plugins of many runtimes, and of what is needed here
-(fixed shapes, standard operators, batches) it has the single-stage half.
+maintains it, its two-stage half asks torch for functions that are gone, and a head of somebody's
+own would be traced with one image's numbers in place of a refusal.
 """
 
 import copy
@@ -24,11 +24,12 @@ from mmdet_lcp.export.description import KEY, card, describe
 from mmdet_lcp.export.geometry import Geometry
 from mmdet_lcp.export.graph import ExportGraph, Pixels
 from mmdet_lcp.export.needs import needed
+from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.raw_facts import raw_facts
 from mmdet_lcp.export.scenes import scenes
 from mmdet_lcp.export.thresholds import change_thresholds
 from mmdet_lcp.export.verification import check_end_to_end, check_outputs
-from mmdet_lcp.export.writer import INPUT, opset_for, write_onnx
+from mmdet_lcp.export.writer import opset_for, write_onnx
 from mmdet_lcp.files import atomic_path, write_json, write_text
 from mmdet_lcp.modes import in_eval
 
@@ -100,7 +101,7 @@ def export_detector(
     opset = opset_for(graph, opset)
     batch = _batch(batch, graph, type(detector).__name__)
     channels = _channels(own, geometry.size)
-    if images is None:
+    if images is None or images.shape[-1] != channels:
         count = max(PICTURES, (batch or 1))
         images = scenes(count, geometry.height, geometry.width, channels)
     if images.shape[1:] != (*geometry.size, channels):
@@ -118,9 +119,13 @@ def export_detector(
     more = {}
     if form == 'raw':
         more = {'raw': raw_facts(own, outputs, names, geometry.size)}
+    total = _num_classes(own)
+    labels = [str(number) for number in range(total)]
+    if classes and len(classes) == total:
+        labels = list(classes)
     description = describe(
         form, own, geometry, channels, pixels, batch, names,
-        list(classes) if classes else [str(n) for n in range(_num_classes(own))],
+        labels,
         limits, plan, opset, more,
     )  # fmt: skip
     with atomic_path(path) as temporary:

@@ -39,7 +39,7 @@ class Geometry:
         return self.height, self.width
 
 
-def test_datasets(cfg: Config) -> Iterator[dict]:
+def evaluation_datasets(cfg: Config) -> Iterator[dict]:
     """The data sets of the test loader, else of the validation loader; those inside of others."""
     for key in ('test_dataloader', 'val_dataloader'):
         loaders = cfg.get(key)
@@ -98,7 +98,7 @@ def geometry_of(
 
 
 def _steps(cfg: Config) -> Iterator[dict]:
-    for dataset in test_datasets(cfg):
+    for dataset in evaluation_datasets(cfg):
         if dataset.get('pipeline'):
             yield from dataset['pipeline']
             return

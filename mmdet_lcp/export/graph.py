@@ -91,7 +91,7 @@ class ExportGraph(nn.Module):
         detector = self.detector
         if isinstance(detector, DetectionTransformer):
             maps = detector.extract_feat(images)
-            inputs = detector.forward_transformer(maps, samples(int(len(images)), self.image_size))
+            inputs = detector.forward_transformer(maps, samples(len(images), self.image_size))
             return tuple(detector.bbox_head(**inputs))
         features = detector.extract_feat(images)
         if self.two_stage:

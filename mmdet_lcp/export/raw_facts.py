@@ -47,7 +47,9 @@ def raw_facts(
 
 def _sigmoid(head: nn.Module) -> bool:
     own = getattr(head, 'use_sigmoid_cls', None)
-    return bool(getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', True) if own is None else own)
+    if own is None:
+        own = getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', True)
+    return bool(own)
 
 
 def _pair(value: Any) -> tuple:

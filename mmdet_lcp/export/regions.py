@@ -1,7 +1,8 @@
 """Parts of mmdet that a trace would keep with one image's numbers, written so that it may.
 
-Each region is read from its own level of the pyramid: mmdet's extractor asks how many regions a level has, and a trace would keep the answer. Here the
-regions of each level are picked, read, and put back in order, however many they are.
+Each region is read from its own level of the pyramid: mmdet's extractor asks how many regions a
+level has, and a trace would keep the answer. Here the regions of each level are picked, read, and
+put back in order, however many they are.
 """
 
 from types import MethodType

@@ -121,7 +121,7 @@ def check_nms(nms: dict[str, Any], owner: str) -> None:
     if kind != 'nms':
         raise CompressionError(
             f'{owner}: test_cfg.nms is {kind!r}, which ONNX does not have. Take plain NMS '
-            "(--cfg-options with nms.type=nms and nms.iou_threshold), or write the file with "
+            '(--cfg-options with nms.type=nms and nms.iou_threshold), or write the file with '
             '--decoded and let the runtime choose'
         )
     more = sorted(set(nms) - PLAIN_NMS_KEYS)

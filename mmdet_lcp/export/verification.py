@@ -1,9 +1,10 @@
 """A written file against mmdet: both look at the same pictures.
 
-mmdet's own data preprocessor, forward, decoding and NMS make the detections that count; the file is
-run by ONNX Runtime, in another process's code, so to speak, and has to report the same up to ties.
+mmdet's own data preprocessor, forward, decoding and NMS make the detections that count; the file
+is run by ONNX Runtime and has to report the same up to ties.
 """
 
+import copy
 import os
 
 import numpy as np
@@ -15,11 +16,14 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.agreement import BOX, SCORE, Agreement, Found, agreement
 from mmdet_lcp.export.graph import ExportGraph, samples
 from mmdet_lcp.export.onnx_detector import open_session
+from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.thresholds import Thresholds
-from mmdet_lcp.export.writer import INPUT
 
 MASK = 1e-2
 OTHERS = 0.02  # of detections may differ without a tie in sight: of two stages, proposals tie
+# Some detectors blow rounding up (queries of DINO that swap change all others): a file may differ
+# from mmdet by this much of what mmdet in double precision differs from itself.
+NOISE = 1.5
 
 
 @torch.no_grad()
@@ -39,6 +43,7 @@ def predicted(
     if pixels:
         data = {'inputs': list(inputs.permute(0, 3, 1, 2)), 'data_samples': None}
         inputs = detector.data_preprocessor(data, False)['inputs']
+    inputs = inputs.to(next(detector.parameters()).dtype)
     found = []
     for image in inputs:  # one at a time: mmdet's own batches may differ in the last digit
         sample = detector.predict(image[None], samples(1, tuple(map(int, size))))[0]
@@ -51,11 +56,8 @@ def predicted(
         masks = None
         if 'masks' in instances:
             masks = _masks(detector, image[None], boxes, instances.labels[keep]).numpy()
-        found.append(
-            Found(
-                boxes.numpy(), instances.scores[keep].numpy(), instances.labels[keep].numpy(), masks
-            )
-        )
+        scores, labels = instances.scores[keep].numpy(), instances.labels[keep].numpy()
+        found.append(Found(boxes.numpy(), scores, labels, masks))
     return found
 
 
@@ -108,18 +110,26 @@ def check_end_to_end(
     found: list[Found] = []
     for first in range(0, len(images) - step + 1, step):
         found += reported(run_file(path, images[first : first + step]))
-    total = Agreement()
-    for one, other in zip(found, expected, strict=False):
-        total += agreement(
-            one, other, limits.score, limits.iou, limits.max_per_img, limits.class_agnostic
-        )
+    total = _compared(found, expected, limits)
     most = OTHERS * sum(map(len, expected)) if hasattr(detector, 'roi_head') else 0
+    if total.others > most:  # as many as where mmdet itself computes with more digits?
+        exact = predicted(copy.deepcopy(detector).double(), images, limits, pixels)
+        most = NOISE * _compared(exact, expected, limits).others
     if total.others > most or total.mask > MASK:
         raise CompressionError(
             f'the file reports other detections than mmdet: {total.others} of '
             f'{sum(map(len, expected))} are in one alone; of the others boxes differ by up to '
             f'{total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
             'It was not kept'
+        )
+    return total
+
+
+def _compared(found: list[Found], expected: list[Found], limits: Thresholds) -> Agreement:
+    total = Agreement()
+    for one, other in zip(found, expected, strict=False):
+        total += agreement(
+            one, other, limits.score, limits.iou, limits.max_per_img, limits.class_agnostic
         )
     return total
 

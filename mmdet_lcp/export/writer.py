@@ -18,9 +18,8 @@ from mmdet_lcp.compat.onnx_branches import branches_of_prediction
 from mmdet_lcp.compat.onnx_deform_conv import LEAST_OPSET as DEFORM_OPSET
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
+from mmdet_lcp.export.onnx_file import INPUT, OPSET
 
-INPUT = 'images'
-OPSET = 17
 OPSETS = range(16, 21)  # RoiAlign and GridSample as mmdet has them, from 16; torch writes up to 20
 
 
@@ -100,7 +99,9 @@ def write_onnx(
     written = {each.domain: each.version for each in model.opset_import}
     others = sorted({node.domain for node in model.graph.node} - {'', 'ai.onnx'})
     if others:
-        names = sorted({f'{n.domain}::{n.op_type}' for n in model.graph.node if n.domain in others})
+        names = sorted(
+            {f'{n.domain}::{n.op_type}' for n in model.graph.node if n.domain in others}
+        )
         raise CompressionError(
             f'{what} cannot be exported: it needs {names[0]}, which is no operator of ONNX'
         )

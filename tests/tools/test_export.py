@@ -35,7 +35,8 @@ def test_files_and_table(tool, config, tmp_path, capsys):
     arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out)]
     assert tool.main([*arguments, '--int8', '3', '--evaluate']) == 0
     printed = capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {'small.onnx', 'small.int8.onnx'}
+    written = {'small.onnx', 'small.md', 'small.int8.onnx'}
+    assert {path.name for path in tmp_path.iterdir()} == written
     rows = {
         name: re.search(rf'{name} +\|(.*)', printed)[1].split('|')
         for name in ('PyTorch, float32', 'ONNX Runtime, float32', 'ONNX Runtime, int8')

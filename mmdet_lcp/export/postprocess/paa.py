@@ -83,5 +83,6 @@ def pairwise_iou(one: Tensor, other: Tensor) -> Tensor:
     high = torch.minimum(one[:, :, None, 2:], other[:, None, :, 2:])
     sides = (high - low).clamp(min=0)
     common = sides[..., 0] * sides[..., 1]
-    areas = [(each[..., 2] - each[..., 0]) * (each[..., 3] - each[..., 1]) for each in (one, other)]
-    return common / (areas[0][:, :, None] + areas[1][:, None] - common).clamp(min=1e-6)
+    sides = (each[..., 2:] - each[..., :2] for each in (one, other))
+    first, second = (each[..., 0] * each[..., 1] for each in sides)
+    return common / (first[:, :, None] + second[:, None] - common).clamp(min=1e-6)

@@ -26,7 +26,7 @@ class Proposals(DensePostprocess):
             own._predict_by_feat_single is not RPNHead._predict_by_feat_single
         ):
             raise CompressionError(
-                f'rpn_head ({own.__name__}) cannot be exported end to end: proposals of RPNHead can'
+                f'rpn_head ({own.__name__}) cannot be exported: proposals of RPNHead can'
             )
         self.head, self.cfg = head, head.test_cfg
         self.height, self.width = image_size
@@ -87,7 +87,7 @@ class TwoStagePostprocess:
         base = CascadeRoIHead if self.cascade else StandardRoIHead
         if not isinstance(head, base) or own.predict_bbox is not base.predict_bbox:
             raise CompressionError(
-                f'roi_head ({own.__name__}) cannot be exported end to end: heads that predict as '
+                f'roi_head ({own.__name__}) cannot be exported: heads that predict as '
                 'StandardRoIHead or CascadeRoIHead do can'
             )
         self.stages = list(head.bbox_head) if self.cascade else [head.bbox_head]
@@ -100,7 +100,7 @@ class TwoStagePostprocess:
                 or not each.with_reg
             ):
                 raise CompressionError(
-                    f'{name} ({own.__name__}) cannot be exported end to end: boxes of BBoxHead and '
+                    f'{name} ({own.__name__}) cannot be exported: boxes of BBoxHead and '
                     'its descendants can'
                 )
         self.with_masks = bool(head.with_mask)
@@ -109,7 +109,7 @@ class TwoStagePostprocess:
             own = type(masks[-1])
             if own._predict_by_feat_single is not FCNMaskHead._predict_by_feat_single:
                 raise CompressionError(
-                    f'roi_head.mask_head ({own.__name__}) cannot be exported end to end: masks of '
+                    f'roi_head.mask_head ({own.__name__}) cannot be exported: masks of '
                     'FCNMaskHead can'
                 )
         self.thresholds = read_thresholds(head.test_cfg, f'roi_head ({type(head).__name__})')

@@ -30,8 +30,6 @@ class YOLOV3Postprocess(DensePostprocess):
             least = self.cfg.get('conf_thr', -1)
             scores = each[..., 5:].sigmoid()
             if least > 0:
-                scores = torch.where(
-                    (sure >= least)[..., None], scores, torch.zeros_like(scores)
-                )
+                scores = torch.where((sure >= least)[..., None], scores, torch.zeros_like(scores))
             parts.append(Level(boxes, scores, sure))
         return [Level(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))]
