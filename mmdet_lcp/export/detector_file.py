@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.agreement import Agreement
@@ -114,7 +115,6 @@ def export_detector(
     inputs = images if pixels else _preprocessed(own, images)
     example = torch.from_numpy(inputs[: batch or 1])
     names, outputs = _tried(graph, example)
-    _finite(outputs, names)
     dynamic = {} if batch else {name: {0: 'n'} for name in (INPUT, *names)}
     more = {}
     if form == 'raw':
@@ -204,24 +204,23 @@ def _preprocessed(detector: nn.Module, images: np.ndarray) -> np.ndarray:
 def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple]:
     """Names of outputs, and the outputs; priors are computed on the way, outside of the trace."""
     try:
-        return graph.output_names(example), graph(example)
+        inside = graph.head_outputs(graph.prepared(example))
+        found = graph.output_names(example), graph(example)
     except (RuntimeError, IndexError, AssertionError) as error:
         raise CompressionError(
             f'{type(graph.detector).__name__} does not run on images of '
             f'{graph.image_size[0]} x {graph.image_size[1]}: {error!s:.300}'
         ) from error
+    for output in [*tree_leaves(inside), *found[1]]:
+        if isinstance(output, torch.Tensor) and not torch.isfinite(output.float()).all():
+            raise CompressionError(
+                f'{type(graph.detector).__name__} computes values that are not finite on an '
+                'ordinary picture: these are not the weights of a trained detector'
+            )
+    return found
 
 
 def _num_classes(detector: nn.Module) -> int:
     head = detector.bbox_head if not hasattr(detector, 'roi_head') else detector.roi_head.bbox_head
     head = head[-1] if isinstance(head, nn.ModuleList) else head
     return int(head.num_classes)
-
-
-def _finite(outputs: Sequence[torch.Tensor], names: Sequence[str]) -> None:
-    for output, name in zip(outputs, names, strict=True):
-        if not torch.isfinite(output.float()).all():
-            raise CompressionError(
-                f'the output {name} is not finite on an ordinary picture: the weights are not of '
-                'a trained detector'
-            )

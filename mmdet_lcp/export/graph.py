@@ -74,9 +74,7 @@ class ExportGraph(nn.Module):
         self.pixels = Pixels(detector.data_preprocessor) if pixels else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        if self.pixels is not None:
-            images = self.pixels(images)
-        outputs = self._outputs(images)
+        outputs = self.head_outputs(self.prepared(images))
         if self.form == 'raw':
             return tuple(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
         if self.form == 'decoded':
@@ -86,7 +84,11 @@ class ExportGraph(nn.Module):
         dets = torch.cat([found.boxes, found.scores[..., None]], -1)
         return (dets, found.labels) if masks is None else (dets, found.labels, masks)
 
-    def _outputs(self, images: Tensor) -> tuple:
+    def prepared(self, images: Tensor) -> Tensor:
+        """Images as the detector takes them."""
+        return images if self.pixels is None else self.pixels(images)
+
+    def head_outputs(self, images: Tensor) -> tuple:
         """The head's outputs; of two stages the feature maps."""
         detector = self.detector
         if isinstance(detector, DetectionTransformer):
@@ -105,8 +107,7 @@ class ExportGraph(nn.Module):
             return ['boxes', 'scores']
         if self.form == 'end-to-end':
             return ['dets', 'labels', 'masks'][: len(self(images))]
-        images = images if self.pixels is None else self.pixels(images)
-        return raw_names(self.detector.bbox_head, self._outputs(images))
+        return raw_names(self.detector.bbox_head, self.head_outputs(self.prepared(images)))
 
 
 def raw_names(head: nn.Module, outputs: tuple) -> list[str]:

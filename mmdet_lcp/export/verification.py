@@ -4,7 +4,6 @@ mmdet's own data preprocessor, forward, decoding and NMS make the detections tha
 is run by ONNX Runtime and has to report the same up to ties.
 """
 
-import copy
 import os
 
 import numpy as np
@@ -22,8 +21,8 @@ from mmdet_lcp.export.thresholds import Thresholds
 MASK = 1e-2
 OTHERS = 0.02  # of detections may differ without a tie in sight: of two stages, proposals tie
 # Some detectors blow rounding up (queries of DINO that swap change all others): a file may differ
-# from mmdet by this much of what mmdet in double precision differs from itself.
-NOISE = 1.5
+# from mmdet by so many times what mmdet with torch's other convolutions differs from itself.
+NOISE = 2
 
 
 @torch.no_grad()
@@ -43,7 +42,6 @@ def predicted(
     if pixels:
         data = {'inputs': list(inputs.permute(0, 3, 1, 2)), 'data_samples': None}
         inputs = detector.data_preprocessor(data, False)['inputs']
-    inputs = inputs.to(next(detector.parameters()).dtype)
     found = []
     for image in inputs:  # one at a time: mmdet's own batches may differ in the last digit
         sample = detector.predict(image[None], samples(1, tuple(map(int, size))))[0]
@@ -112,9 +110,10 @@ def check_end_to_end(
         found += reported(run_file(path, images[first : first + step]))
     total = _compared(found, expected, limits)
     most = OTHERS * sum(map(len, expected)) if hasattr(detector, 'roi_head') else 0
-    if total.others > most:  # as many as where mmdet itself computes with more digits?
-        exact = predicted(copy.deepcopy(detector).double(), images, limits, pixels)
-        most = NOISE * _compared(exact, expected, limits).others
+    if total.others > most:  # as many as where torch itself rounds in another way?
+        with torch.backends.mkldnn.flags(enabled=False):
+            rounded = predicted(detector, images, limits, pixels)
+        most = max(most, NOISE * _compared(rounded, expected, limits).others)
     if total.others > most or total.mask > MASK:
         raise CompressionError(
             f'the file reports other detections than mmdet: {total.others} of '
