@@ -144,10 +144,12 @@ def _tied(
         ious = np.where(rival.labels == each.labels[index], ious, 0)
     better = rival.scores >= score - SCORE
     at_threshold = better & (np.abs(ious - iou_thr) <= OVERLAP)
-    equal = better & (ious > iou_thr) & (rival.scores <= score + SCORE)
+    equal = better & (rival.scores <= score + SCORE)
     chained = np.zeros(len(rival), bool)
     chained[rivals] = True
-    return bool((at_threshold | equal | (chained & (ious > iou_thr))).any())
+    # nearer than that they are no two candidates, but one that is not where it should be
+    overlapping = (ious > iou_thr) & (np.abs(rival.boxes - box).max(1) > 10 * BOX)
+    return bool((at_threshold | ((equal | chained) & overlapping)).any())
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ OTHERS = 0.02  # of detections may differ without a tie in sight: of two stages,
 # Some detectors blow rounding up (queries of DINO that swap change all others): a file may differ
 # from mmdet by so many times what mmdet with torch's other convolutions differs from itself.
 NOISE = 2
+TIES = 0.5  # of the pairs; where there are more, boxes are elsewhere and only look like ties
 
 
 @torch.no_grad()
@@ -114,11 +115,11 @@ def check_end_to_end(
         with torch.backends.mkldnn.flags(enabled=False):
             rounded = predicted(detector, images, limits, pixels)
         most = max(most, NOISE * _compared(rounded, expected, limits).others)
-    if total.others > most or total.mask > MASK:
+    if total.others > most or total.ties > TIES * total.pairs or total.mask > MASK:
         raise CompressionError(
             f'the file reports other detections than mmdet: {total.others} of '
-            f'{sum(map(len, expected))} are in one alone; of the others boxes differ by up to '
-            f'{total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
+            f'{sum(map(len, expected))} are in one alone, and {total.ties} for a '
+            f'tie; of the others boxes differ by up to {total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
             'It was not kept'
         )
     return total

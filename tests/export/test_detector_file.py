@@ -140,7 +140,10 @@ def spread(detector: nn.Module) -> nn.Module:
 
 def tiny_detector(family: str) -> nn.Module:
     if family not in ZOO:
-        return spread(detectors.tiny_detector(family))
+        detector = detectors.tiny_detector(family)
+        if 'rcnn' in family:
+            detector.rpn_head.test_cfg.update(nms_pre=300, max_per_img=200)
+        return spread(detector)
     name, narrow = ZOO[family]
     model = ConfigDict(detectors.plain(get_config(f'mmdet::{name}').model.to_dict()))
     narrow(model)
