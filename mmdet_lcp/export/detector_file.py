@@ -205,19 +205,19 @@ def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple]
     """Names of outputs, and the outputs; priors are computed on the way, outside of the trace."""
     try:
         inside = graph.head_outputs(graph.prepared(example))
-        found = graph.output_names(example), graph(example)
+        outputs = graph(example)
     except (RuntimeError, IndexError, AssertionError) as error:
         raise CompressionError(
             f'{type(graph.detector).__name__} does not run on images of '
             f'{graph.image_size[0]} x {graph.image_size[1]}: {error!s:.300}'
         ) from error
-    for output in [*tree_leaves(inside), *found[1]]:
+    for output in [*tree_leaves(inside), *outputs]:
         if isinstance(output, torch.Tensor) and not torch.isfinite(output.float()).all():
             raise CompressionError(
                 f'{type(graph.detector).__name__} computes values that are not finite on an '
                 'ordinary picture: these are not the weights of a trained detector'
             )
-    return found
+    return graph.output_names(inside, outputs), outputs
 
 
 def _num_classes(detector: nn.Module) -> int:

@@ -101,13 +101,13 @@ class ExportGraph(nn.Module):
         outputs = detector.bbox_head(features)
         return outputs if isinstance(outputs, tuple) else tuple(outputs)
 
-    def output_names(self, images: Tensor) -> list[str]:
-        """Names of what `forward` gives on these images."""
+    def output_names(self, inside: tuple, outputs: tuple) -> list[str]:
+        """Names of `outputs`, what `forward` gives; `inside` is what `head_outputs` gave."""
         if self.form == 'decoded':
             return ['boxes', 'scores']
         if self.form == 'end-to-end':
-            return ['dets', 'labels', 'masks'][: len(self(images))]
-        return raw_names(self.detector.bbox_head, self.head_outputs(self.prepared(images)))
+            return ['dets', 'labels', 'masks'][: len(outputs)]
+        return raw_names(self.detector.bbox_head, inside)
 
 
 def raw_names(head: nn.Module, outputs: tuple) -> list[str]:

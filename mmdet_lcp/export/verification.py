@@ -119,8 +119,8 @@ def check_end_to_end(
         raise CompressionError(
             f'the file reports other detections than mmdet: {total.others} of '
             f'{sum(map(len, expected))} are in one alone, and {total.ties} for a '
-            f'tie; of the others boxes differ by up to {total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
-            'It was not kept'
+            f'tie; of the others boxes differ by up to {total.box:.3g} pixels, scores by '
+            f'{total.score:.2g}, masks by {total.mask:.2g}. It was not kept'
         )
     return total
 
