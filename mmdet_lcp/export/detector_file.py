@@ -163,7 +163,7 @@ def checked(found: Agreement, form: str) -> str:
 
 def _batch(batch: int | str | None, graph: ExportGraph, what: str) -> int | None:
     """The number of images; None for any."""
-    can = graph.postprocess is None or graph.postprocess.any_batch
+    can = graph.postprocess is not None and graph.postprocess.any_batch
     if batch is None:
         return None if can else 1
     if batch == ANY:

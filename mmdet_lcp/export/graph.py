@@ -68,7 +68,12 @@ class ExportGraph(nn.Module):
                 f'{type(detector).__name__} has two stages: its heads have no outputs without '
                 'proposals. Leave --raw out, or take --decoded'
             )
-        self.postprocess = postprocess_of(detector, image_size) if form != 'raw' else None
+        try:
+            self.postprocess = postprocess_of(detector, image_size)
+        except CompressionError:
+            if form != 'raw':
+                raise
+            self.postprocess = None  # then its outputs have numbers for names
         make_traceable(detector)
         self.detector, self.form, self.image_size = detector, form, image_size
         self.pixels = Pixels(detector.data_preprocessor) if pixels else None

@@ -71,4 +71,7 @@ def postprocess_of(
             f'{type(detector).__name__} has no bbox_head: it reports no boxes that could be '
             'exported'
         )
-    return family_of(head)(head, image_size)
+    family = family_of(head)
+    if family is DETRPostprocess and head.test_cfg is not None:
+        head.test_cfg.setdefault('max_per_img', detector.num_queries)  # as mmdet
+    return family(head, image_size)
