@@ -7,6 +7,7 @@ own would be traced with one image's numbers in place of a refusal.
 """
 
 import copy
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -114,11 +115,16 @@ def export_detector(
         images = np.concatenate([images] * -(-batch // len(images)))
     inputs = images if pixels else _preprocessed(own, images)
     example = torch.from_numpy(inputs[: batch or 1])
-    names, outputs = _tried(graph, example)
+    names, inside, outputs = _tried(graph, example)
     dynamic = {} if batch else {name: {0: 'n'} for name in (INPUT, *names)}
     more = {}
     if form == 'raw':
         more = {'raw': raw_facts(own, outputs, names, geometry.size)}
+    if form == 'decoded' and not graph.two_stage:
+        levels = graph.postprocess.levels(inside)
+        more = {'levels': [int(level.boxes.shape[1]) for level in levels]}
+        if any(level.factors is not None for level in levels):
+            limits = dataclasses.replace(limits, score=0.0)  # it is applied in the file
     total = _num_classes(own)
     labels = [str(number) for number in range(total)]
     if classes and len(classes) == total:
@@ -201,8 +207,8 @@ def _preprocessed(detector: nn.Module, images: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple]:
-    """Names of outputs, and the outputs; priors are computed on the way, outside of the trace."""
+def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple, tuple]:
+    """Names of outputs, what the head gives, and the outputs; priors are computed on the way, outside of the trace."""
     try:
         inside = graph.head_outputs(graph.prepared(example))
         outputs = graph(example)
@@ -217,7 +223,7 @@ def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple]
                 f'{type(graph.detector).__name__} computes values that are not finite on an '
                 'ordinary picture: these are not the weights of a trained detector'
             )
-    return graph.output_names(inside, outputs), outputs
+    return graph.output_names(inside, outputs), inside, outputs
 
 
 def _num_classes(detector: nn.Module) -> int:

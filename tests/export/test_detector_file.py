@@ -281,6 +281,30 @@ def test_decoded_with_nms_elsewhere(tmp_path):
         assert missing(rows, label[kept.numpy()], expected, 300) <= 2
 
 
+def test_decoded_with_a_centerness(tmp_path):
+    """mmdet's threshold is one of the classes' scores, before the multiplication."""
+    detector = tiny_detector('fcos')
+    result = export_detector(
+        detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', form='decoded', score_thr=0.4
+    )
+    assert result.description['thresholds']['score'] == 0
+    assert result.description['levels'] == [16 * 16, 8 * 8, 4 * 4, 2 * 2, 1]
+    images = scenes(1, SIZE, SIZE, seed=7)
+    _, scores = run(result.path, images)
+    with torch.no_grad():
+        classes, _, centres = detector(
+            torch.from_numpy(preprocessed(detector, images)), mode='tensor'
+        )
+    expected = []
+    for score, centre in zip(classes, centres, strict=True):
+        score = score.sigmoid()
+        value = torch.where(score > 0.4, score * centre.sigmoid(), torch.zeros(()))
+        expected.append(value[0].permute(1, 2, 0).reshape(-1, 3))
+    expected = torch.cat(expected).numpy()
+    assert 0.1 < (expected > 0).mean() < 0.9
+    assert (np.abs(scores[0] - expected) > 1e-4).mean() < 0.01
+
+
 def test_raw_outputs_are_named(tmp_path):
     detector = tiny_detector('fcos')
     result = export_detector(
