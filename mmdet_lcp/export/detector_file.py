@@ -208,7 +208,10 @@ def _preprocessed(detector: nn.Module, images: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple, tuple]:
-    """Names of outputs, what the head gives, and the outputs; priors are computed on the way, outside of the trace."""
+    """Names of outputs, what the head gives, and the outputs.
+
+    Priors are computed on the way, outside of the trace.
+    """
     try:
         inside = graph.head_outputs(graph.prepared(example))
         outputs = graph(example)
