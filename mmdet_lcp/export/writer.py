@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmdet_lcp.compat.onnx_branches import branches_of_prediction
 from mmdet_lcp.compat.onnx_deform_conv import LEAST_OPSET as DEFORM_OPSET
+from mmdet_lcp.compat.onnx_log import without_graph_dump
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT, OPSET
@@ -75,10 +76,13 @@ def write_onnx(
     """
     onnx = needed('onnx')
     choose = 'dynamo' in inspect.signature(torch.onnx.export).parameters
-    quiet = getattr(torch._C, '_jit_set_onnx_log_enabled', lambda on: None)
     try:
-        quiet(False)  # else the whole graph is printed where something fails
-        with warnings.catch_warnings(), torch.no_grad(), branches_of_prediction():
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            branches_of_prediction(),
+            without_graph_dump(),
+        ):
             warnings.simplefilter('ignore')  # the tracer's, about shapes that are constant
             torch.onnx.export(
                 module,
