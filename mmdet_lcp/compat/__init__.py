@@ -15,6 +15,7 @@ from mmdet_lcp.compat.distributed import (
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
 from mmdet_lcp.compat.host_packages import require_host_packages
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
+from mmdet_lcp.compat.onnx_deform_conv import exported_deform_conv
 from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
 from mmdet_lcp.compat.ssd_head import ssd_head_loss_cls
 
@@ -30,6 +31,7 @@ def apply() -> None:
     require_host_packages()
     ssd_head_loss_cls()
     exported_box_decoding()
+    exported_deform_conv()
     exported_roi_align()
     torch_load_weights_only()
     ddp_device_ids_on_cpu()

@@ -35,7 +35,8 @@ def test_files_and_table(tool, config, tmp_path, capsys):
     arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out)]
     assert tool.main([*arguments, '--int8', '3', '--evaluate']) == 0
     printed = capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {'small.onnx', 'small.int8.onnx'}
+    written = {'small.onnx', 'small.md', 'small.int8.onnx'}
+    assert {path.name for path in tmp_path.iterdir()} == written
     rows = {
         name: re.search(rf'{name} +\|(.*)', printed)[1].split('|')
         for name in ('PyTorch, float32', 'ONNX Runtime, float32', 'ONNX Runtime, int8')
@@ -71,3 +72,42 @@ def test_a_missing_package_is_named(monkeypatch):
 
     with pytest.raises(CompressionError, match=r'no_such_package: pip install .mmdet_lcp\[export'):
         needed('no_such_package.inside')
+
+
+def test_from_pixels_to_boxes_without_data(tool, config, tmp_path, capsys):
+    """The pruned config's way: thresholds, another size, no test set, and the file's own words."""
+    needs_onnx()
+    import json
+
+    import onnx
+
+    out = tmp_path / 'small.onnx'
+    arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out)]
+    more = ['--score-thr', '0.01', '--max-per-img', '7', '--batch', '1', '--opset', '18']
+    assert tool.main([*arguments, *more, '--cfg-options', 'test_dataloader=None']) == 0
+    assert 'detections in both' in capsys.readouterr().out
+    model = onnx.load(str(out))
+    said = json.loads({p.key: p.value for p in model.metadata_props}['mmdet_lcp'])
+    assert said['input']['height'] == said['input']['width'] == tiny.SIZE
+    assert said['thresholds']['max_per_img'] == 7 and said['input']['batch'] == 1
+    assert len(said['classes']) == 10 and said['versions']['opset'] == 18
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--opset', '11'], 'opset 11: take one from 16 to 20'),
+        (['--max-per-img', '0'], 'max_per_img=0'),
+        (
+            ['--cfg-options', 'test_dataloader=None', 'val_dataloader=None', 'test_pipeline=None'],
+            '--size HEIGHT WIDTH',
+        ),
+    ],
+)
+def test_nothing_is_left(tool, config, arguments, words, capsys, tmp_path):
+    needs_onnx()
+    out = tmp_path / 'x.onnx'
+    all_arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out), *arguments]
+    assert tool.main(all_arguments) == 1
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
