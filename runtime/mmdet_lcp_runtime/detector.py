@@ -50,11 +50,6 @@ class Detector:
         self.path, self._arrays = path, arrays
         self.engine = open_engine(path, engine, threads)
         self.metadata = metadata.read(path, self.engine.description)
-        if self.metadata.form == 'raw':
-            raise DetectionError(
-                f"{path}: holds the head's raw outputs, which only its detector can decode: "
-                'export it without --raw'
-            )
         missing = set(self.metadata.outputs) - set(self.engine.outputs(self.metadata.outputs))
         if missing:
             raise DetectionError(f'{path}: has no output {", ".join(sorted(missing))}')

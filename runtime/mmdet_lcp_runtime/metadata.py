@@ -14,8 +14,8 @@ from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.version import FORMAT
 
 KEY = 'mmdet_lcp'
-FORMS = ('end-to-end', 'decoded', 'raw')
-CHANNELS = {'bgr': 3, 'rgb': 3, 'gray': 1}
+FORMS = ('end-to-end', 'decoded')
+CHANNELS = {'bgr': 3, 'rgb': 3, 'gray': 1, 'bgra': 4, 'rgba': 4}  # by order of colours
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Input:
         width: in pixels; None is any.
         channels: 1, 3 or 4.
         batch: images at once; None is any number.
-        color: order of the channels: ``'bgr'``, ``'rgb'`` or ``'gray'``.
+        color: order of the channels, one of `CHANNELS`.
         resize: ``'stretch'``, ``'letterbox'`` or ``'none'``: how an image gets that size.
-        pad_value: of letterboxing, one number a channel, 0 to 255.
+        pad_value: of letterboxing, one number a channel, 0 to 255; blue, green, red.
         pad: where the image lies in the letterbox: ``'bottom_right'`` is padded there,
             ``'center'`` on both sides.
         mean: subtracted, a number a channel, in the order of `color`.
@@ -115,7 +115,7 @@ def read(path: str | os.PathLike, text: str | None) -> Metadata:
         text: what it carries; None: read the file beside it.
 
     Raises:
-        DetectionError: there is none, or it cannot be understood.
+        DetectionError: there is none, it cannot be understood, or the file is raw.
     """
     if text is None:
         file = beside(path)
@@ -142,6 +142,8 @@ def read(path: str | os.PathLike, text: str | None) -> Metadata:
         )
     try:
         return _metadata(facts)
+    except DetectionError as error:
+        raise DetectionError(f'{path}: {error}') from None
     except (KeyError, TypeError, ValueError) as error:
         what = f'lacks the key {error}' if isinstance(error, KeyError) else f'is wrong: {error}'
         raise DetectionError(
@@ -163,19 +165,27 @@ def _size(name: str, value: Any) -> int | None:
 
 def _metadata(facts: dict[str, Any]) -> Metadata:
     given, limits = facts['input'], facts['thresholds']
+    if facts['form'] == 'raw':
+        raise DetectionError(
+            "holds the head's raw outputs, which only its detector can decode: export it without "
+            '--raw'
+        )
     resize = given['resize']
     channels = _one_of('channels', given['channels'], (1, 3, 4))
     per_channel = {}
-    for name, values in (
-        ('mean', given['mean']),
-        ('std', given['std']),
-        ('pad_value', resize.get('pad_value', 0)),
+    for name, values, default in (
+        ('mean', given['mean'], 0),
+        ('std', given['std'], 1),
+        ('pad_value', resize.get('pad_value'), 0),
     ):
         values = values if isinstance(values, list) else [values]
+        values = values if values not in ([], [None]) else [default]
         values = values * channels if len(values) == 1 else values
         if len(values) != channels:
             raise ValueError(f'{name} has {len(values)} values for {channels} channels')
         per_channel[name] = tuple(float(value) for value in values)
+    if CHANNELS.get(given['color'], channels) != channels:
+        raise ValueError(f'color {given["color"]!r} with {channels} channels')
     image = Input(
         name=given['name'],
         layout=_one_of('layout', given['layout'], ('NHWC', 'NCHW')),

@@ -102,19 +102,13 @@ def prepare(image: np.ndarray, wanted: Input) -> tuple[np.ndarray, Placement]:
         top, left = (gap // 2 if wanted.pad == 'center' else 0 for gap in free)
         placement = Placement(height, width, (new[1] / width, new[0] / height), (left, top))
         canvas = np.empty((wanted.height, wanted.width, wanted.channels), np.uint8)
-        canvas[:] = _in_bgr(np.asarray(wanted.pad_value), wanted)
+        canvas[:] = wanted.pad_value
         canvas[top : top + new[0], left : left + new[1]] = resize(image, *new)
         image = canvas
-    image = _in_bgr(image, wanted)  # swapping is its own inverse
+    if wanted.color in ('rgb', 'rgba'):
+        image = image[..., [2, 1, 0, *range(3, wanted.channels)]]
     if wanted.dtype == 'float32':
         image = image.astype(np.float32)
         if not wanted.normalised_in_graph:
             image = (image - np.float32(wanted.mean)) / np.float32(wanted.std)
     return image.transpose(2, 0, 1) if wanted.layout == 'NCHW' else image, placement
-
-
-def _in_bgr(values: np.ndarray, wanted: Input) -> np.ndarray:
-    """Turn the order that a file takes into blue-green-red, or back; channels come last."""
-    if wanted.color != 'rgb':
-        return values
-    return values[..., [2, 1, 0, *range(3, values.shape[-1])]]

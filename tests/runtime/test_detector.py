@@ -171,7 +171,7 @@ def test_masks_come_back_at_the_images_size(tmp_path):
 def test_other_channels(channels, image, tmp_path):
     """A gray image, and one with a fourth channel, which here is the only bright one."""
     given = dict(channels=channels, mean=[0.0], std=[255.0] * channels, layout='NCHW')
-    given['color'] = 'gray' if channels == 1 else 'rgb'
+    given['color'] = 'gray' if channels == 1 else 'rgba'
     classes = ['bright'] if channels == 1 else ['red', 'green', 'blue', 'alpha']
     given['resize'] = {'mode': 'stretch'}
     about = facts('decoded', input=given, classes=classes)

@@ -27,6 +27,12 @@ def test_one_number_stands_for_every_channel():
     assert read(facts(input=dict(resize=resize))).input.pad_value == (114.0,) * 3
 
 
+def test_what_is_not_normalised_has_neither_mean_nor_std():
+    found = read(facts(input=dict(mean=[], std=[], resize={'mode': 'stretch', 'pad_value': []})))
+    assert found.input.mean == found.input.pad_value == (0.0,) * 3
+    assert found.input.std == (1.0,) * 3
+
+
 @pytest.mark.parametrize(
     ('name', 'description'),
     [
@@ -52,6 +58,8 @@ def test_where_it_lies(name, description, tmp_path):
         ({'format': True}, 'has no `format`'),
         ({'form': 'whole'}, "form='whole' is none of 'end-to-end'"),
         ({'input': {'layout': 'HWC'}}, "layout='HWC' is none of"),
+        ({'input': {'color': 'bgra'}}, "color 'bgra' with 3 channels"),
+        ({'form': 'raw', 'thresholds': None}, 'raw outputs.*export it without --raw'),
         ({'input': {'channels': 2}}, 'channels=2 is none of 1, 3, 4'),
         ({'input': {'mean': [1, 2]}}, 'mean has 2 values for 3 channels'),
         ({'input': {'height': 0}}, 'height=0 is no whole number from 1'),
