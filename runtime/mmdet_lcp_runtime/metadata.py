@@ -164,7 +164,7 @@ def _size(name: str, value: Any) -> int | None:
 
 
 def _metadata(facts: dict[str, Any]) -> Metadata:
-    given, limits = facts['input'], facts['thresholds']
+    given = facts['input']
     if facts['form'] == 'raw':
         raise DetectionError(
             "holds the head's raw outputs, which only its detector can decode: export it without "
@@ -202,20 +202,25 @@ def _metadata(facts: dict[str, Any]) -> Metadata:
     )
     if image.resize != 'none' and None in (image.height, image.width):
         raise ValueError(f'resize {image.resize!r} needs height and width')
-    thresholds = Thresholds(
+    return Metadata(
+        form=_one_of('form', facts['form'], FORMS),
+        input=image,
+        outputs=tuple(facts['outputs']),
+        classes=tuple(str(name) for name in facts['classes']),
+        thresholds=thresholds(facts),
+        levels=tuple(int(size) for size in facts.get('levels', ())),
+        facts=facts,
+    )
+
+
+def thresholds(facts: dict[str, Any]) -> Thresholds:
+    """Those of a description that is known to be right."""
+    limits = facts['thresholds']
+    return Thresholds(
         score=float(limits['score']),
         iou=float(limits['iou']),
         nms_pre=int(limits['nms_pre']),
         max_per_img=int(limits['max_per_img']),
         class_agnostic=bool(limits['class_agnostic']),
         nms=_one_of('nms', limits['nms'], ('nms', 'soft_nms', 'none')),
-    )
-    return Metadata(
-        form=_one_of('form', facts['form'], FORMS),
-        input=image,
-        outputs=tuple(facts['outputs']),
-        classes=tuple(str(name) for name in facts['classes']),
-        thresholds=thresholds,
-        levels=tuple(int(size) for size in facts.get('levels', ())),
-        facts=facts,
     )

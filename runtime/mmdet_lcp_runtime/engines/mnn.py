@@ -1,4 +1,8 @@
-"""MNN, on the CPU, in float32."""
+"""MNN, on the CPU, in float32.
+
+Its large Winograd tiles lose digits: of a tiny RetinaNet boxes moved by 0.24 pixels and scores by
+3e-4, with the smallest tiles by 0.004 and 4e-6. The smallest are taken.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,6 +13,8 @@ from mmdet_lcp_runtime.engines.base import Engine
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.needs import needed
 
+WINOGRAD_MEMORY_LEVEL = 3  # number of MNN's hint; Python has no name for it
+
 
 class Opened(Engine):
     """A module, loaded when the names of its outputs are known: MNN does not tell them before."""
@@ -18,6 +24,7 @@ class Opened(Engine):
         self._path = str(path)
         settings = {'backend': 'CPU', 'precision': 'high', 'numThread': threads or 4}
         self._manager = self._mnn.nn.create_runtime_manager((settings,))
+        self._manager.set_hint(WINOGRAD_MEMORY_LEVEL, 0)
         self._net = None
 
     def outputs(self, wanted: Sequence[str]) -> list[str]:

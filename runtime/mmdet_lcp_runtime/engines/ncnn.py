@@ -58,5 +58,8 @@ class Opened(Engine):
             failed, value = extractor.extract(name)
             if failed:
                 raise DetectionError(f'ncnn cannot compute {name} ({failed}): too little memory?')
-            found.append(np.array(value))
+            value = np.array(value)
+            while value.ndim > 2 and value.shape[0] == 1:  # axes that pnnx has left over
+                value = value[0]
+            found.append(value)
         return found
