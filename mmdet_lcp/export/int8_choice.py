@@ -208,7 +208,7 @@ def best_scheme(results: dict[str, Tried]) -> tuple[str, str]:
 
 
 def _kept(order: list[str], whole: float, loss_without: Callable[[list[str]], float]) -> list[str]:
-    """The first 1, 2, 4, ... layers of an order, as many as gain a tenth of the whole loss more."""
+    """The first 1, 2, 4, ... layers of an order, those that gain a tenth of the whole loss."""
     kept: list[str] = []
     best, count = whole, 1
     while count <= max(1, len(order) // MOST_KEPT):

@@ -73,7 +73,7 @@ class Measured:
         return [session.run(asked, {name: image}) for image in self._images]
 
     def latency_ms(self, path: str | os.PathLike) -> float:
-        """Milliseconds for an image, with one thread: the least of several, others only slow it."""
+        """Milliseconds for an image, with one thread: the least of several."""
         session = open_session(str(path))
         name, times = session.get_inputs()[0].name, []
         for run in range(RUNS + 1):

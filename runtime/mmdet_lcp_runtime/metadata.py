@@ -164,12 +164,29 @@ def _size(name: str, value: Any) -> int | None:
 
 
 def _metadata(facts: dict[str, Any]) -> Metadata:
-    given = facts['input']
     if facts['form'] == 'raw':
         raise DetectionError(
             "holds the head's raw outputs, which only its detector can decode: export it without "
             '--raw'
         )
+    return Metadata(
+        form=_one_of('form', facts['form'], FORMS),
+        input=image_input(facts),
+        outputs=tuple(facts['outputs']),
+        classes=tuple(str(name) for name in facts['classes']),
+        thresholds=thresholds(facts),
+        levels=tuple(int(size) for size in facts.get('levels', ())),
+        facts=facts,
+    )
+
+
+def image_input(facts: dict[str, Any]) -> Input:
+    """The image that a file takes, of a description.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is wrong.
+    """
+    given = facts['input']
     resize = given['resize']
     channels = _one_of('channels', given['channels'], (1, 3, 4))
     per_channel = {}
@@ -202,15 +219,7 @@ def _metadata(facts: dict[str, Any]) -> Metadata:
     )
     if image.resize != 'none' and None in (image.height, image.width):
         raise ValueError(f'resize {image.resize!r} needs height and width')
-    return Metadata(
-        form=_one_of('form', facts['form'], FORMS),
-        input=image,
-        outputs=tuple(facts['outputs']),
-        classes=tuple(str(name) for name in facts['classes']),
-        thresholds=thresholds(facts),
-        levels=tuple(int(size) for size in facts.get('levels', ())),
-        facts=facts,
-    )
+    return image
 
 
 def thresholds(facts: dict[str, Any]) -> Thresholds:

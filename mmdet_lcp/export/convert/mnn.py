@@ -34,8 +34,8 @@ def write(source: Path, target: Path, description: dict, module: nn.Module | Non
     arguments = ['mnnconvert', '-f', 'ONNX', '--modelFile', str(source), '--MNNModel', str(target)]
     with _caught_output() as told:
         tools.mnnconvert([*arguments, '--keepInputFormat=1'])
-    if not target.is_file():
         lines = [line for line in told() if line.strip()]
+    if not target.is_file():
         raise CompressionError(f'{source}: MNN cannot convert it: {"; ".join(lines[-4:]):.500}')
 
 
