@@ -96,6 +96,8 @@ def select(
     score = scores[anchor, label]
     box = boxes.reshape(len(scores), -1, 4)
     box = box[anchor, label if box.shape[1] > 1 else 0]
+    real = (box[:, 2:] > box[:, :2]).all(1)  # boxes without area are no detections, as in mmdet
+    box, score, label = box[real], score[real], label[real]
     kept, score = _suppressed(box, score, label, limits)
     order = np.argsort(-score, kind='stable')
     if limits.max_per_img > 0:

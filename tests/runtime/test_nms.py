@@ -101,6 +101,12 @@ def test_of_equal_scores_the_first_comes_first():
     np.testing.assert_array_equal(found[0], boxes[[0, 1, 3]])
 
 
+def test_boxes_without_area_are_no_detections():
+    boxes = np.float32([[0, 0, 0, 10], [0, 5, 9, 5], [0, 0, 10, 10]])
+    found = nms.select(boxes, np.full((3, 1), 0.5, np.float32), limits())
+    np.testing.assert_array_equal(found[0], boxes[2:])
+
+
 def test_boxes_without_area_overlap_nothing():
     boxes = np.float32([[5, 5, 5, 5], [5, 5, 5, 5], [0, 0, 10, 10]])
     assert (nms.overlaps(boxes[0], boxes) == 0).all()
