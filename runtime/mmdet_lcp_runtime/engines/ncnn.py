@@ -57,7 +57,10 @@ class Opened(Engine):
         for name in self._found:
             failed, value = extractor.extract(name)
             if failed:
-                raise DetectionError(f'ncnn cannot compute {name} ({failed}): too little memory?')
+                raise DetectionError(
+                    f'ncnn cannot compute {name} ({failed}): a layer does not fit its input, or '
+                    'memory is short'
+                )
             value = np.array(value)
             while value.ndim > 2 and value.shape[0] == 1:  # axes that pnnx has left over
                 value = value[0]
