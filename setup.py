@@ -53,7 +53,11 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     license_files=['LICENSE'],
-    packages=find_packages(include=['mmdet_lcp', 'mmdet_lcp.*', 'mmdet_lcp_start']),
+    packages=[
+        *find_packages(include=['mmdet_lcp', 'mmdet_lcp.*', 'mmdet_lcp_start']),
+        *find_packages('runtime', include=['mmdet_lcp_runtime', 'mmdet_lcp_runtime.*']),
+    ],
+    package_dir={'mmdet_lcp_runtime': 'runtime/mmdet_lcp_runtime'},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
     entry_points={'console_scripts': ['mmdet-lcp = mmdet_lcp_start.commands:main']},
@@ -74,5 +78,9 @@ setup(
         'demo': ['scikit-learn'],
         'dev': ['pytest', 'hypothesis', 'ruff', 'torch-pruning>=1.5'],
         'export': ['onnx>=1.15', 'onnxruntime>=1.17', 'sympy'],
+        'openvino': ['openvino>=2024.4', 'nncf>=2.13'],
+        'ncnn': ['ncnn>=1.0.20240820', 'pnnx'],
+        'mnn': ['MNN>=3.0'],
+        'litert': ['litert-torch>=0.8'],
     },
 )

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / 'mmdet_lcp'
 # From the lowest floor to the highest; what stands in one line does not import one another.
 FLOORS = (
     ('version', 'errors', 'moved', 'nearest', 'registry', 'modes', 'seeds', 'wrappers', 'ops'),
-    ('shipped',),
+    ('shipped', 'runtime'),
     ('files',),
     ('plain_weights',),
     ('codec', 'compat', 'config', 'losses', 'transforms', 'graph', 'detectors'),

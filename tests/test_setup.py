@@ -18,7 +18,7 @@ def source(tmp_path) -> Path:
     source.mkdir()
     for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, source)
-    for name in ('mmdet_lcp', 'mmdet_lcp_start', 'configs', 'tools'):
+    for name in ('mmdet_lcp', 'mmdet_lcp_start', 'runtime', 'configs', 'tools'):
         shutil.copytree(
             ROOT / name, source / name, ignore=shutil.ignore_patterns('.mim', '__pycache__')
         )
@@ -38,6 +38,7 @@ def test_a_wheel_ships_configs_and_tools(source, tmp_path):
     wheel = built([*command, str(source), '-w', str(tmp_path)], tmp_path)
     names = set(wheel.namelist())
     assert 'mmdet_lcp/registry.py' in names and 'mmdet_lcp_start/hook.py' in names
+    assert {'mmdet_lcp_runtime/detector.py', 'mmdet_lcp_runtime/engines/mnn.py'} <= names
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.*'):
             if path.suffix in ('.py', '.sh') and 'dev' not in path.parts:

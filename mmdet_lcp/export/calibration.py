@@ -1,6 +1,12 @@
-"""Images that activations are measured on: training images, prepared as for testing."""
+"""Images that activations are measured on: training images, prepared as for testing.
+
+For a network in full precision mmdet prepares them; for a file that takes images as they are read,
+the runtime does, as it will where the file is used.
+"""
 
 import copy
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +17,9 @@ from torch import nn
 
 from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp_runtime import DetectionError, metadata
+from mmdet_lcp_runtime.images import as_pixels
+from mmdet_lcp_runtime.preparing import prepare
 
 
 @torch.no_grad()
@@ -31,22 +40,70 @@ def calibration_images(
     Raises:
         CompressionError: `count` is no such number, or the data cannot be read.
     """
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise CompressionError(f'{count!r} images: take a whole number from 1')
     pipeline = [
         step
         for step in cfg.test_dataloader.dataset.pipeline
         if not str(step['type']).startswith('LoadAnnotations')
     ]
+    found = []
+    for each in _drawn(cfg, pipeline, count, seed):
+        batch = detector.data_preprocessor(pseudo_collate([each]), False)
+        found.append(batch['inputs'].cpu().float().numpy())
+    return found
+
+
+def file_images(
+    cfg: Config, description: dict[str, Any], count: int, seed: int = 0
+) -> list[np.ndarray]:
+    """Draw training images and prepare them as an exported file takes them.
+
+    Args:
+        cfg: a detector's whole config.
+        description: of the file.
+        count: so many images, or all if there are fewer; >= 1.
+        seed: of the drawing.
+
+    Returns:
+        Batches of the file's size, (1, H, W, C) or (1, C, H, W) where it is free, in its type; a
+        last batch that is not full is left out, unless it is the only one: then it is filled up.
+
+    Raises:
+        CompressionError: `count` is no such number, the data cannot be read, or an image does not
+            fit the file.
+    """
+    loading = [
+        step
+        for step in cfg.test_dataloader.dataset.pipeline
+        if str(step['type']).rpartition('.')[2].startswith('LoadImage')
+    ]
+    if not loading:
+        raise CompressionError(
+            '`test_dataloader.dataset.pipeline` has no LoadImage... step: nothing reads the images'
+        )
+    wanted = metadata.image_input(description)
+    found = []
+    for each in _drawn(cfg, loading, count, seed):
+        image = each['img'] if each['img'].ndim == 3 else each['img'][..., None]
+        try:
+            found.append(prepare(as_pixels(image, wanted.channels), wanted)[0])
+        except DetectionError as error:
+            raise CompressionError(f'{each.get("img_path", "an image")}: {error}') from error
+    step = wanted.batch or 1
+    found += [found[-1]] * (step - len(found))
+    batches = [found[begin : begin + step] for begin in range(0, len(found), step)]
+    return [np.ascontiguousarray(np.stack(each)) for each in batches if len(each) == step]
+
+
+def _drawn(cfg: Config, pipeline: list, count: int, seed: int) -> Iterator[dict]:
+    """Some training images through a pipeline."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise CompressionError(f'{count!r} images: take a whole number from 1')
     data = _each_image_once(copy.deepcopy(cfg.train_dataloader.dataset), pipeline)
     with readable('train_dataloader'):
         dataset = DATASETS.build(data)
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
-    found = []
     for index in order[:count].tolist():
-        batch = detector.data_preprocessor(pseudo_collate([dataset[index]]), False)
-        found.append(batch['inputs'].cpu().float().numpy())
-    return found
+        yield dataset[index]
 
 
 def _each_image_once(data: ConfigDict, pipeline: list) -> ConfigDict:

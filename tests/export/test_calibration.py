@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.export import calibration_images
+from mmdet_lcp.export import calibration_images, file_images
 
 MEAN, STD = np.array([10.0, 20, 30]), np.array([50.0, 60, 70])
 TRAINING = 6
@@ -144,3 +144,45 @@ def test_a_file_that_is_not_there(cfg, detector):
     message = r'`train_dataloader` names a file .*nowhere\.json.*`ann_file`'
     with pytest.raises(CompressionError, match=message):
         calibration_images(with_dataset(cfg, dataset), detector, 1)
+
+
+def description(**keys) -> dict:
+    """Of a file that takes images of the tiny size as they are read."""
+    given = dict(name='images', layout='NHWC', dtype='uint8', height=tiny.SIZE, width=tiny.SIZE,
+                 channels=3, batch=None, color='bgr', resize={'mode': 'stretch'}, mean=[], std=[],
+                 normalised_in_graph=True)  # fmt: skip
+    return {'form': 'end-to-end', 'input': {**given, **keys}}
+
+
+def test_as_a_file_takes_them_they_are_the_files_themselves(cfg):
+    found = file_images(cfg, description(), 100)
+    assert all(image.shape == (1, tiny.SIZE, tiny.SIZE, 3) for image in found)
+    assert all(image.dtype == np.uint8 for image in found)
+    known = [cv2.imread(cfg.data_root + f'images/train/{name}') for name in names(cfg, 'train')]
+    order = [next(n for n, one in enumerate(known) if (image == one).all()) for image in found]
+    assert sorted(order) == list(range(TRAINING))
+
+
+def test_preprocessed_they_are_those_of_mmdet(cfg, detector):
+    """The same seed draws the same images."""
+    given = dict(layout='NCHW', dtype='float32', color='rgb', normalised_in_graph=False)
+    about = description(**given, mean=MEAN.tolist(), std=STD.tolist())
+    expected = calibration_images(cfg, detector, 4, 3)
+    for one, other in zip(file_images(cfg, about, 4, 3), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(('batch', 'count', 'batches'), [(2, 5, 2), (4, 3, 1), (1, 2, 2)])
+def test_batches_are_full(cfg, batch, count, batches):
+    found = file_images(cfg, description(batch=batch), count)
+    assert [len(each) for each in found] == [batch] * batches
+
+
+def test_an_image_that_does_not_fit_the_file(cfg):
+    about = description(resize={'mode': 'none'}, height=tiny.SIZE + 1)
+    with pytest.raises(CompressionError, match='pixels high, the detector takes'):
+        file_images(cfg, about, 1)
+    with pytest.raises(CompressionError, match='has 3 channels, the detector takes 1'):
+        file_images(cfg, description(channels=1, color='gray'), 1)
+    with pytest.raises(CompressionError, match='0 images'):
+        file_images(cfg, description(), 0)

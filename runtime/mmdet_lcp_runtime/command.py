@@ -1,0 +1,74 @@
+"""The command: photos in, a picture or a list of what is seen in them out."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdet_lcp_runtime.detector import Detector
+from mmdet_lcp_runtime.engines import ENGINES
+from mmdet_lcp_runtime.errors import DetectionError
+from mmdet_lcp_runtime.images import write_image
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog='mmdet-lcp-detect', description='Detect objects in photos with an exported detector.'
+    )
+    add = parser.add_argument
+    add('model', metavar='MODEL', help='*.onnx, *.xml, *.ncnn.param, *.mnn or *.tflite')
+    add('images', metavar='IMAGE', nargs='+', help='photos')
+    add('--out', metavar='FILE', help='the picture to write; a folder, for several photos')
+    add('--json', metavar='FILE', help='write what is found to this file')
+    add('--score', type=float, default=0.3, help='leave out lower scores; default: %(default)s')
+    add('--threads', type=int, help="of the CPU; default: the engine's")
+    add('--engine', choices=ENGINES, help="default: by the file's suffix")
+    return parser.parse_args(argv)
+
+
+def detect(args: argparse.Namespace) -> None:
+    """Print what is found; write what is asked for."""
+    several = len(args.images) > 1
+    names = [Path(path).name for path in args.images]
+    if several and args.out and len(set(names)) < len(names):
+        raise DetectionError(
+            f'two photos have the name {max(names, key=names.count)}: their pictures in '
+            f'{args.out} would be one file; run them one after the other'
+        )
+    detector = Detector(args.model, threads=args.threads, engine=args.engine)
+    told = {}
+    for path in args.images:
+        found = detector(path).above(args.score)
+        told[path] = found.rows()
+        print(f'{path}: {len(found)} found')
+        for row in told[path]:
+            box = ', '.join(f'{side:.1f}' for side in row['box'])
+            print(f'  {row["name"]} {row["score"]:.3f} [{box}]')
+        if args.out:
+            out = Path(args.out, Path(path).name) if several else Path(args.out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_image(out, detector.draw(path, found, args.score))
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.json).write_text(json.dumps(told, indent=1) + '\n', encoding='utf-8')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        detect(parse_args(argv))
+        return 0
+    except (DetectionError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+
+
+def run() -> None:
+    """The installed command."""
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The choice among ways to quantise: by numbers that are set, and by measured ones."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from made_onnx_files import colour_file, facts, network_file
+
+from mmdet_lcp import CompressionError
+from mmdet_lcp.export import int8_choice
+from mmdet_lcp.export.int8_choice import Tried, best_scheme, choose_int8
+from mmdet_lcp_runtime import Detector
+
+pytest.importorskip('onnxruntime')
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """Widths that are no multiples of anything, as after pruning."""
+    return network_file(tmp_path_factory.mktemp('made') / 'x.onnx', width=13)
+
+
+@pytest.fixture(scope='module')
+def images() -> list[np.ndarray]:
+    generator = np.random.default_rng(1)
+    return [generator.normal(size=(1, 3, 64, 64)).astype(np.float32) for _ in range(3)]
+
+
+@pytest.fixture(scope='module')
+def chosen(source, images, tmp_path_factory):
+    told: list[str] = []
+    target = tmp_path_factory.mktemp('int8') / 'x.onnx'
+    return choose_int8(source, target, images, log=told.append), target, told
+
+
+def test_the_least_loss_is_written(chosen, source, images):
+    """And what is measured is what the file computes."""
+    choice, target, _ = chosen
+    losses = {name: tried.loss for name, tried in choice.tried.items()}
+    assert list(losses) == ['per-channel', 'per-tensor', 'per-channel, reduced range']
+    assert choice.final.loss == losses[choice.scheme] <= 1.02 * min(losses.values())
+    assert 0 < min(losses.values()) < max(losses.values()) < 0.2
+    graph = onnx.load(str(target)).graph
+    (scale,) = (each for each in graph.initializer if each.name == 'stem.weight_scale')
+    assert len(scale.dims) == (choice.scheme != 'per-tensor')
+    quantised = {node.input[0] for node in graph.node if node.op_type == 'QuantizeLinear'}
+    assert not quantised & {'g3', 'h3', 'h4', 'scores', 'boxes'}  # no box in eight bits
+    found = Detector(target)(np.full((64, 64, 3), 99, np.uint8))
+    assert len(found) == len(Detector(source)(np.full((64, 64, 3), 99, np.uint8)))
+
+
+def test_log_and_description_say_why(chosen, source):
+    choice, target, told = chosen
+    (prop,) = [p for p in onnx.load(str(target)).metadata_props if p.key == 'mmdet_lcp']
+    found = json.loads(prop.value)
+    facts_ = found.pop('int8')
+    (prop,) = [p for p in onnx.load(str(source)).metadata_props if p.key == 'mmdet_lcp']
+    assert found == json.loads(prop.value)
+    assert facts_['scheme'] == choice.scheme and facts_['cpu'] == choice.cpu
+    assert facts_['why'] == choice.why and set(facts_['tried']) == set(choice.tried)
+    assert told[0].startswith('int8 on this CPU (') and 'on another one' in told[0]
+    assert any(line.startswith(f'chosen: {choice.scheme}, ') for line in told)
+
+
+def test_by_loss():
+    results = {'a': Tried(0.2, 1), 'b': Tried(0.1, 9), 'c': Tried(0.3, 1)}
+    scheme, why = best_scheme(results)
+    assert scheme == 'b' and 'loses least: 0.1000' in why and 'a 0.2000' in why
+    results['a'] = Tried(0.1015, 1)
+    assert best_scheme(results)[0] == 'a'  # as good, and faster
+
+
+def test_by_a_metric():
+    results = {'a': Tried(0.1, 1, 0.5), 'b': Tried(0.3, 9, 0.51), 'c': Tried(0.2, 1, 0.5095)}
+    scheme, why = best_scheme(results)
+    assert scheme == 'c' and 'metric 0.5095' in why and 'b 0.5100' in why
+    assert best_scheme({'a': Tried(0.1, 1, 0.5), 'b': Tried(0.3, 9, 0.51)})[0] == 'b'
+
+
+def test_the_metric_is_of_the_files(source, images, tmp_path):
+    sizes = []
+
+    def evaluate(path):
+        sizes.append(path.stat().st_size)
+        return float(len(sizes) == 2)
+
+    choice = choose_int8(source, tmp_path / 'y.onnx', images, evaluate=evaluate)
+    assert choice.scheme == 'per-tensor' and choice.final.metric == 1 and choice.float_metric == 0
+    assert sizes[-1] == source.stat().st_size > max(sizes[:-1])
+
+
+def test_what_loses_most_stays_in_float(tmp_path, images):
+    """Of one head the weights for a channel that is always 0 are large: they set the scale."""
+    path = network_file(tmp_path / 'x.onnx')
+    model = onnx.load(str(path))
+    for each in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(each).copy()
+        if each.name in ('tail.weight', 'tail.bias'):
+            value[0] = 0
+        elif each.name == 'cls.weight':
+            value[:, 0] *= 300
+        each.CopyFrom(onnx.numpy_helper.from_array(value, each.name))
+    onnx.save(model, str(path))
+    whole = choose_int8(path, tmp_path / 'y.onnx', images)
+    choice = choose_int8(path, tmp_path / 'z.onnx', images, keep='auto')
+    assert list(choice.layers.values()) == sorted(choice.layers.values(), reverse=True)
+    assert len(choice.layers) == 5
+    assert choice.kept == list(choice.layers)[:1] == ['/cls/Conv']
+    assert choice.final.loss < 0.9 * whole.final.loss
+    names = {each.name for each in onnx.load(str(tmp_path / 'z.onnx')).graph.initializer}
+    assert 'cls.weight' in names and not {'stem.weight', 'reg.weight'} & names
+
+
+@pytest.mark.parametrize(
+    ('losses', 'kept'),
+    [
+        ([0.95, 0.94, 0.93], 0),
+        ([0.89, 0.88, 0.87], 1),
+        ([0.95, 0.5, 0.45], 2),
+        ([0.89, 0.79, 0.6], 4),
+        ([2, 0.95, 0.85], 4),
+    ],
+)
+def test_how_many_layers_are_worth_it(losses, kept):
+    """Of 16 layers 1, 2 and 4 are tried; another tenth has to be gained."""
+    names = [str(number) for number in range(16)]
+    found = int8_choice._kept(names, 1.0, lambda some: losses[(1, 2, 4).index(len(some))])
+    assert found == names[:kept]
+
+
+def test_a_pattern_is_kept_too(source, images, tmp_path):
+    choose_int8(source, tmp_path / 'y.onnx', images, keep='/(cls|reg)/')
+    names = {each.name for each in onnx.load(str(tmp_path / 'y.onnx')).graph.initializer}
+    assert {'cls.weight', 'reg.weight'} <= names and not {'stem.weight', 'body.weight'} & names
+
+
+def test_a_file_without_layers(tmp_path):
+    path = colour_file(tmp_path / 'x.onnx', facts('decoded'))
+    with pytest.raises(CompressionError, match='no layer with weights'):
+        choose_int8(path, tmp_path / 'y.onnx', [np.zeros((1, 64, 64, 3), np.uint8)])
+    assert not (tmp_path / 'y.onnx').exists()

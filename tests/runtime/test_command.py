@@ -1,0 +1,51 @@
+"""The command: what it prints, writes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from made_onnx_files import colour_file
+
+from mmdet_lcp_runtime.command import main
+
+pytest.importorskip('onnxruntime')
+cv2 = pytest.importorskip('cv2')
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photos with a red square, and the file."""
+    colour_file(tmp_path / 'model.onnx')
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:16, 16:24, 2] = 255
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(tmp_path / name), image)
+    return tmp_path
+
+
+def test_one_photo(folder, capsys):
+    model, photo, out = (str(folder / name) for name in ('model.onnx', 'a.png', 'new/seen.png'))
+    assert main([model, photo, '--out', out, '--json', str(folder / 'x.json')]) == 0
+    assert capsys.readouterr().out == f'{photo}: 1 found\n  red 1.000 [16.0, 8.0, 24.0, 16.0]\n'
+    assert cv2.imread(out).shape == (64, 64, 3)
+    (row,) = json.loads((folder / 'x.json').read_text())[photo]
+    assert row == {'label': 0, 'name': 'red', 'score': 1.0, 'box': [16.0, 8.0, 24.0, 16.0]}
+
+
+def test_several_photos(folder):
+    photos = [str(folder / name) for name in ('a.png', 'b.png')]
+    assert main([str(folder / 'model.onnx'), *photos, '--out', str(folder / 'seen')]) == 0
+    assert sorted(path.name for path in (folder / 'seen').iterdir()) == ['a.png', 'b.png']
+
+
+def test_mistakes_are_one_line(folder, capsys):
+    model, photo = str(folder / 'model.onnx'), str(folder / 'a.png')
+    for arguments, message in (
+        ([model, str(folder / 'c.png')], 'there is no such file'),
+        ([photo, photo], 'no engine for it'),
+        ([model, photo, '--out', str(folder / 'x.nothing')], 'cannot be written'),
+        ([model, photo, photo, '--out', str(folder / 'seen')], 'two photos have the name a.png'),
+    ):
+        assert main(arguments) == 1
+        told = capsys.readouterr().err
+        assert told.startswith('error: ') and message in told and told.count('\n') == 1

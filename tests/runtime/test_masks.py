@@ -1,0 +1,38 @@
+"""Masks against mmdet's own pasting, and against masks drawn by hand."""
+
+import numpy as np
+import pytest
+
+from mmdet_lcp_runtime.masks import whole_masks
+from mmdet_lcp_runtime.preparing import Placement
+
+
+def test_masks_of_boxes_are_pasted_as_mmdet_does():
+    torch = pytest.importorskip('torch')
+    paste = pytest.importorskip('mmdet.models.roi_heads.mask_heads.fcn_mask_head')._do_paste_mask
+    generator = np.random.default_rng(0)
+    masks = generator.uniform(0, 1, (5, 28, 28)).astype(np.float32)
+    corner = generator.uniform(-5, 40, (5, 2))
+    boxes = np.concatenate([corner, corner + generator.uniform(3, 40, (5, 2))], 1)
+    boxes = boxes.astype(np.float32)
+    values, _ = paste(torch.from_numpy(masks[:, None]), torch.from_numpy(boxes), 50, 70, False)
+    found = whole_masks(masks, boxes, Placement(50, 70), (640, 640))
+    clear = np.abs(values.numpy() - 0.5) > 1e-4
+    assert found.shape == (5, 50, 70) and found.any((1, 2)).all()
+    assert np.array_equal(found[clear], (values.numpy() >= 0.5)[clear])
+
+
+def test_masks_of_the_whole_input():
+    """An image of twice the size, in the middle of a letterbox."""
+    mask = np.zeros((1, 20, 30), np.float32)
+    mask[0, 8:12, 10:20] = 1
+    place = Placement(20, 60, (0.5, 0.5), (0, 5))
+    (found,) = whole_masks(mask, np.zeros((1, 4)), place, (20, 30))
+    expected = np.zeros((20, 60), bool)
+    expected[6:14, 20:40] = True
+    assert np.array_equal(found, expected)
+
+
+def test_a_box_without_area_has_no_mask():
+    boxes = np.float32([[5, 5, 5, 9]])
+    assert not whole_masks(np.ones((1, 28, 28)), boxes, Placement(20, 20), (99, 99)).any()
