@@ -1,6 +1,7 @@
 """mmdet_lcp: make an MMDetection detector small and fast by inheriting one config."""
 
 from mmdet_lcp import compat
+from mmdet_lcp.moved import moved_attribute as __getattr__  # noqa: F401
 from mmdet_lcp.moved import tell_moved_modules
 from mmdet_lcp.version import __version__
 
@@ -14,7 +15,8 @@ from mmdet_lcp.chain.runner import ChainRunner  # noqa: E402
 from mmdet_lcp.distillation.runner import MimicRunner  # noqa: E402
 from mmdet_lcp.errors import CompressionError  # noqa: E402
 from mmdet_lcp.graph import Plan, apply_plan, find_groups, mask_plan  # noqa: E402
-from mmdet_lcp.pruning import criteria, updates  # noqa: E402
+from mmdet_lcp.pruning import criteria as _criteria  # noqa: E402, F401
+from mmdet_lcp.pruning import updates as _updates  # noqa: E402, F401
 from mmdet_lcp.pruning.api import prune  # noqa: E402
 from mmdet_lcp.pruning.result import PruningResult, explain, load, save  # noqa: E402
 from mmdet_lcp.pruning.runner import PruningRunner  # noqa: E402
@@ -33,7 +35,6 @@ __all__ = [
     '__version__',
     'apply_plan',
     'codec',
-    'criteria',
     'datasets',
     'explain',
     'find_groups',
@@ -44,5 +45,4 @@ __all__ = [
     'prune',
     'save',
     'transforms',
-    'updates',
 ]

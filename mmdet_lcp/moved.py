@@ -1,9 +1,10 @@
 """Where modules of release 0.1 have gone: an old import path is an error that names the new one.
 
-To be deleted with the release after next.
+To be deleted with the release after 0.2.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -83,6 +84,56 @@ _RENAMED = {
     'runner.weight_compression.weight_compression_runner': 'weight_compression.runner',
     'structure.layer_rules': 'graph.layer_kinds',
 }
+# (old package, new module): what could be taken from the package itself.
+_EXPORTED = {
+    ('analysis', 'report.report'): (
+        'DetectorFacts GroupFacts Report SkippedLayer StepFacts TargetFacts read_report'
+    ),
+    ('analysis', 'measure.cost'): (
+        'backbone_macs detector_cost evaluating latency_ms module_macs paired_latency_ms'
+    ),
+    ('analysis', 'report.pictures'): ('detections_side_by_side'),
+    ('analysis', 'measure.hardware'): ('hardware versions'),
+    ('analysis', 'measure.metrics'): ('main_metric'),
+    ('analysis', 'report.tables'): ('markdown_table text_table'),
+    ('analysis', 'report.report_pages'): ('summary_text write_report'),
+    ('attachments', 'auxiliary.attached_detector'): ('AttachedDetector Attachment'),
+    ('attachments', 'auxiliary.network'): ('AuxiliaryNetwork spatial_scale'),
+    ('attachments', 'auxiliary.contextual_roi_align'): ('ContextualRoIAlign enclosing_boxes'),
+    ('attachments', 'detectors.default_boxes'): ('DefaultBoxSampler'),
+    ('attachments', 'auxiliary.discrimination_auxiliary'): ('DiscriminationAuxiliary'),
+    ('attachments', 'distillation.feature_mimic'): ('FeatureMimic'),
+    ('attachments', 'auxiliary.object_classifier'): ('LayerClassifier ObjectClassifier'),
+    ('attachments', 'auxiliary.localization_auxiliary'): ('LocalizationAuxiliary'),
+    ('attachments', 'distillation.mimic_detector'): ('MimicDetector'),
+    ('attachments', 'detectors.point_targets'): ('PointTargetSampler'),
+    ('attachments', 'detectors.prior_boxes'): ('PriorBoxSampler'),
+    ('attachments', 'detectors.proposal_boxes'): ('ProposalSampler'),
+    ('attachments', 'detectors.roi_samples'): ('RoISamples'),
+    ('attachments', 'auxiliary.base'): ('StageAttachment'),
+    ('attachments', 'detectors.taps'): ('Taps forward_until run_until runs_until'),
+    ('attachments', 'distillation.mimic_teacher'): ('Teacher'),
+    ('criteria', 'pruning.criteria'): (
+        'DCP FPGM LCP BNScale BackwardElimination Criterion GroupFisher L1Norm L2Norm '
+        'RandomChannels RankingCriterion Selection Taylor ThiNet largest sum_by_channel'
+    ),
+    ('criteria', 'pruning.problem'): ('Objective SelectionBatch SelectionProblem'),
+    ('runner', ''): (
+        'ChainRunner MimicRunner PruningRunner SensitivityRunner WeightCompressionRunner'
+    ),
+    ('runner', 'pruning.config'): ('PruningConfig'),
+    ('structure', 'graph'): ('ChannelGroup Kept Member axis_sizes'),
+    ('structure', 'graph.plan'): ('Plan'),
+    ('structure', 'graph.surgery'): ('apply_plan mask_plan'),
+    ('structure', 'graph.finding'): ('find_groups'),
+    ('support', 'coverage'): ('DETECTORS SupportedDetector Trial TrialFacts support_page'),
+    ('updates', 'pruning.updates'): ('ChannelScaleUpdate ExactUpdate NoUpdate SGDUpdate Update'),
+    ('runner.weight_compression', 'weight_compression'): (
+        'BinaryNet ConnectionPruning LowBitWeights TransformMethod TransformStage '
+        'WeightSharing XNORNet'
+    ),
+    ('runner.weight_compression', ''): ('WeightCompressionRunner'),
+}
 _PACKAGES = {
     'analysis': 'measure, report and comparison.results',
     'attachments': 'auxiliary, detectors and distillation',
@@ -100,6 +151,11 @@ MOVED: dict[str, str] = {
         for name in names.split()
     },
     **_RENAMED,
+    **{
+        f'{old}.{name}': f'{new}.{name}'.lstrip('.')
+        for (old, new), names in _EXPORTED.items()
+        for name in names.split()
+    },
 }
 
 
@@ -140,6 +196,9 @@ class MovedModules(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Let every name that is taken from an old package be an error."""
         old = module.__name__.partition('.')[2]
+        if '.' not in old:
+            text = f'there is no {module.__name__} any more; look in {PACKAGE}: {_PACKAGES[old]}'
+            warnings.warn(text, FutureWarning, stacklevel=2)
 
         def missing(name: str) -> None:
             if name.startswith('__'):
@@ -147,6 +206,19 @@ class MovedModules(MetaPathFinder, Loader):
             raise _told(f'{old}.{name}')
 
         module.__getattr__ = missing
+
+
+def moved_attribute(name: str) -> None:
+    """For the package's ``__getattr__``: an old package that nobody has imported.
+
+    Raises:
+        AttributeError: there is no such attribute; of an old package, where to look.
+    """
+    if name in _PACKAGES:
+        raise AttributeError(
+            f'there is no {PACKAGE}.{name} any more; look in {PACKAGE}: {_PACKAGES[name]}'
+        )
+    raise AttributeError(f'module {PACKAGE!r} has no attribute {name!r}')
 
 
 def tell_moved_modules() -> None:

@@ -67,6 +67,11 @@ class Moments:
     xy: Tensor
     yy: Tensor
 
+    @property
+    def finite(self) -> bool:
+        """Whether all sums are numbers: a single nan or inf shows in the squares."""
+        return all(bool(part.isfinite().all()) for part in (self.xx, self.xy, self.yy))
+
     @classmethod
     def zeros(cls, n: int, out: int, device: torch.device) -> 'Moments':
         """Nothing seen yet."""

@@ -28,6 +28,8 @@ CFG = dict(
     custom_hooks=[dict(type='EMAHook', momentum=0.0002)],
     default_hooks=dict(logger=dict(interval=10), param_scheduler=dict(type='ParamSchedulerHook')),
     auto_scale_lr=dict(enable=False, base_batch_size=16),
+    test_dataloader=dict(batch_size=8),
+    pruning=dict(ratio=0.5, method=None),
     work_dir='a',
 )
 
@@ -75,6 +77,8 @@ def test_what_decides_is_named_with_both_values(path, value, key, then, tmp_path
         ('train_dataloader.persistent_workers', False),
         ('train_dataloader.pin_memory', True),
         ('train_dataloader.prefetch_factor', 4),
+        ('test_dataloader.batch_size', 1),
+        ('pruning.method', 'mine'),
         ('default_hooks.logger', dict(interval=1)),
         ('default_hooks.checkpoint', dict(max_keep_ckpts=1)),
         ('default_hooks.visualization', dict(draw=True)),

@@ -13,11 +13,11 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdet_lcp import criteria
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups
 from mmdet_lcp.measure.cost import module_macs
+from mmdet_lcp.pruning import criteria
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.stages import choose_stages

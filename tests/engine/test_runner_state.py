@@ -1,8 +1,13 @@
-"""A run's state has owners: no runner gets an attribute of its own outside ``__init__``."""
+"""A run's state has owners: no runner gets an attribute of its own outside ``__init__``.
+
+What a runner computes once, when it is first asked for (`cached_property`), is no state.
+"""
 
 import ast
+import dataclasses
 import inspect
 import textwrap
+from functools import cached_property
 
 import pytest
 from mmengine.runner import Runner
@@ -45,6 +50,30 @@ def test_nothing_appears_outside_init(runner):
             if inspect.isfunction(member) and (more := assigned(member) - known):
                 wrong[f'{kind.__name__}.{name}'] = more
     assert not wrong
+
+
+def set_by(runner) -> set[str]:
+    """What a runner has now, less what it computes when first asked for."""
+    computed = {
+        name
+        for kind in type(runner).__mro__
+        for name, member in vars(kind).items()
+        if isinstance(member, cached_property)
+    }
+    return set(vars(runner)) - computed
+
+
+def test_a_run_leaves_no_new_attribute(write_config, build, plain_output, tmp_path):
+    """Whoever sets it, and however."""
+    runner = build(write_config('no_new_attribute'), work_dir=str(tmp_path / 'out'))
+    before = set_by(runner)
+    runner.train()
+    fields = {field.name for field in dataclasses.fields(runner.job)}
+    assert set_by(runner) == before
+    assert set(vars(runner.job)) == fields
+    assert set(vars(runner.progress)) == {'stages_done', 'steps', 'seconds_before', 'started'}
+    declared = {field.name for field in dataclasses.fields(runner.pruning)}
+    assert set(vars(runner.pruning)) == declared
 
 
 def test_the_check_sees_an_attribute():

@@ -74,3 +74,11 @@ def test_sums_of_two_sets():
     whole = moments_of(x, y, w)
     for name in ('weight', 'x', 'y', 'xx', 'xy', 'yy'):
         torch.testing.assert_close(getattr(both, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_one_bad_number_shows(bad):
+    x, y, w = rows()
+    assert moments_of(x, y, w).finite
+    x[3, 1] = bad
+    assert not moments_of(x, y, w).finite

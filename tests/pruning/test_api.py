@@ -190,6 +190,12 @@ def test_what_is_wrong_is_said(net, images, given, words):
         prune(net, **{'images': images, **given})
 
 
+def test_a_nan_in_an_image_ends_in_words(net, images):
+    images[0, 0, 0, 0] = float('nan')
+    with pytest.raises(CompressionError, match=r'features\.4 reads .* not finite'):
+        prune(net, images)
+
+
 def test_the_public_names():
     for name in ('prune', 'find_groups', 'apply_plan', 'mask_plan', 'explain', 'save', 'load'):
         assert callable(getattr(mmdet_lcp, name)) and name in mmdet_lcp.__all__

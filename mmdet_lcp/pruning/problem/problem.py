@@ -92,9 +92,20 @@ class SelectionProblem:
         """Second moments of each consumer's inputs and original outputs, by name of `parts`.
 
         To fit on and to try the fit on; see `second_moments`.
+
+        Raises:
+            CompressionError: they are not finite; the consumer is named.
         """
         if self._moments is None:
-            self._moments = second_moments(self.parts(), self.batches, self.positions, self.seed)
+            found = second_moments(self.parts(), self.batches, self.positions, self.seed)
+            for name, moments in found.items():
+                if not all(part.finite for part in moments):
+                    raise CompressionError(
+                        f'{self.name}: what {name} reads or writes on the selection images is '
+                        'not finite (nan or inf). Look at the images and at the weights; a '
+                        'training that has diverged leaves such weights.'
+                    )
+            self._moments = found
         return self._moments
 
     def weights(self) -> Weights:
