@@ -101,7 +101,8 @@ class PackedReader:
             head = file.read(HEAD.size)
             if len(head) < HEAD.size or not head.startswith(MAGIC):
                 raise CompressionError(
-                    'is no packed detector (tools/pack.py makes them), or its beginning is damaged'
+                    'is no packed detector (mmdet-lcp pack makes them), or its beginning is '
+                    'damaged'
                 )
             _, version = HEAD.unpack(head)
             if version not in READABLE:

@@ -62,8 +62,8 @@ def _load(path: str, cfg_options: Mapping[str, Any]) -> dict[str, Any]:
     kind = plain.get('runner_type')
     if KEY in plain or kind not in (None, 'Runner', _RUNNER):
         raise CompressionError(
-            f'{path} trains with {kind}: tools/compare.py compares pruning methods, this compares '
-            'students'
+            f'{path} trains with {kind}: mmdet-lcp compare compares pruning methods, this '
+            'compares students'
         )
     if not (plain.get('train_cfg') or {}).get('max_epochs'):
         raise CompressionError(f'{path} has no train_cfg.max_epochs')

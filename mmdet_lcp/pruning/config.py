@@ -233,7 +233,7 @@ def is_ratio_file(ratio: Any) -> bool:
 
 
 def read_ratios(path: str) -> dict[str, float]:
-    """Read a mapping from regular expression to fraction, as ``tools/sensitivity.py`` writes it.
+    """Read a mapping from regular expression to fraction, as ``mmdet-lcp sensitivity`` writes it.
 
     Raises:
         CompressionError: the file cannot be read, or holds something else.

@@ -95,7 +95,7 @@ class SensitivityRunner(PhasedRunner):
             CompressionError: always.
         """
         raise CompressionError(
-            'SensitivityRunner measures and trains nothing: use tools/sensitivity.py, or call '
+            'SensitivityRunner measures and trains nothing: use mmdet-lcp sensitivity, or call '
             'measure()'
         )
 

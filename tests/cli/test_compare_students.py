@@ -111,7 +111,7 @@ class TestBadInput:
         assert '--seeds: one is named twice: 3, 3' in capsys.readouterr().err
 
     def test_pruning_config(self, capsys, configs):
-        self.fails(capsys, 'tools/compare.py compares pruning', configs[0].with_name('tiny.py'))
+        self.fails(capsys, 'mmdet-lcp compare compares pruning', configs[0].with_name('tiny.py'))
 
     def test_missing_teacher(self, capsys, configs, tmp_path):
         path = tmp_path / 'orphan.py'
