@@ -22,6 +22,7 @@ from mmdet_lcp.chain.links import KEY, KINDS, Link, named, read_chain
 from mmdet_lcp.codec import init_packed_detector
 from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
 from mmdet_lcp.config.keys import meant
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.ranks import on_main
@@ -62,7 +63,7 @@ class ChainRunner:
     """
 
     def __init__(self, cfg: Config) -> None:
-        self.cfg = cfg
+        self.cfg = cfg = named_config(cfg)
         self.links = read_chain(cfg)
         if not cfg.get('work_dir'):
             raise CompressionError('the config has no `work_dir`: name the folder of the chain')

@@ -6,11 +6,14 @@ Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
@@ -19,6 +22,7 @@ from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
 from mmdet_lcp.files import write_text
 from mmdet_lcp.plain_weights import write_weights
@@ -51,6 +55,11 @@ class MimicRunner(PlainCheckpoints, Runner):
             kwargs.update(resume=resume, load_from=load_from)
         super().__init__(**kwargs)
 
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'MimicRunner':
+        """As mmengine builds runners; classes and functions in the config become names."""
+        return super().from_cfg(named_config(cfg))
+
     def setup_env(self, env_cfg: dict) -> None:
         """As mmengine's, also for several ranks without CUDA."""
         if self._launcher == 'pytorch':
@@ -60,6 +69,7 @@ class MimicRunner(PlainCheckpoints, Runner):
     def train(self) -> nn.Module:
         """Train; returns the student."""
         student = plain_detector(self.model)
+        rehearse(self._student_config(pretty=False), student)
         size = deployed_image_size(self, student)
         loop = evaluation_loop(self)
         setup = MimicSetup(
@@ -98,15 +108,16 @@ class MimicRunner(PlainCheckpoints, Runner):
             )
             self.logger.info(unexplained_text(fit_transforms(model, batches)))
 
+    def _student_config(self, pretty: bool = True) -> Config:
+        folder = Path(self.work_dir)
+        return handed_out_config(
+            self.cfg, (KEY,), folder / STUDENT_WEIGHTS, folder / 'further', pretty=pretty
+        )
+
     def _hand_out(self, student: nn.Module) -> None:
         folder = Path(self.work_dir)
-        plain = self.cfg.to_dict()
-        for key in (KEY, 'runner_type', 'resume'):
-            plain.pop(key, None)
-        plain['load_from'] = str(folder / STUDENT_WEIGHTS)
-        plain['work_dir'] = str(folder / 'further')
         metainfo = self.train_dataloader.dataset.metainfo
         meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
         write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
-        write_text(folder / STUDENT_CONFIG, type(self.cfg)(plain).pretty_text)
+        write_text(folder / STUDENT_CONFIG, self._student_config().pretty_text)
         self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

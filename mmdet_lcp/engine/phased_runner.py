@@ -14,6 +14,7 @@ from torch import nn
 
 from mmdet_lcp import compat
 from mmdet_lcp.config.fingerprint import fingerprint
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.pace import Pace
@@ -74,6 +75,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
                 )
         kwargs['randomness'] = randomness
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'PhasedRunner':
+        """As mmengine builds runners; classes and functions in the config become names."""
+        return super().from_cfg(named_config(cfg))
 
     def load_dense(self) -> tuple[nn.Module, nn.Module]:
         """The trained detector, and a frozen copy of it."""
