@@ -52,6 +52,10 @@ def _reason(file: str, error: Exception) -> str:
             'style; fragments of this package have `_base_`: what they say fits into a new-style '
             'config as plain keys'
         )
+    if (
+        isinstance(error, RuntimeError) and not text
+    ):  # mmengine's, from a name that is no object yet
+        return 'a new-style config calls what it imports, which mmengine does not allow'
     if isinstance(error, (OSError, SyntaxError, NameError, TypeError, ConfigParsingError)):
         return text
     return f'{type(error).__name__}: {text}'

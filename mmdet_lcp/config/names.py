@@ -8,7 +8,7 @@ can be written, compared and looked up again. A name that code compares with (``
 
 import functools
 from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import mmcv.ops
@@ -38,7 +38,9 @@ def named_config(cfg: Config) -> Config:
     Raises:
         CompressionError: an object has no name, such as a lambda; says where it stands.
     """
-    data = cfg._to_lazy_dict()  # without what a new-style config imports
+    helpers = (FunctionType, ModuleType)  # that a config defines and uses itself
+    given = cfg._to_lazy_dict()  # without what a new-style config imports
+    data = {key: value for key, value in given.items() if not isinstance(value, helpers)}
     if not any(isinstance(leaf, (*_LAZY, *_NAMED, torch.dtype)) for leaf in _leaves(data)):
         return cfg
     if data.get('default_scope', '') is None:  # objects need no scope, names do

@@ -39,7 +39,7 @@ def test_other_bases(tmp_path):
         (tmp_path / name).write_text('model = dict()\n')
     path = tmp_path / 'config.py'
     path.write_text("_base_ = ['a.py', 'b.py']\n")
-    with pytest.raises(CompressionError, match="Duplicate keys: {'model'}.*say the same key"):
+    with pytest.raises(CompressionError, match=r"Duplicate keys: \{'model'\}.*say the same key"):
         read_config(str(path))
 
 
