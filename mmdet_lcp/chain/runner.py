@@ -6,6 +6,7 @@ one behind the other: a chain says in one config which ones, and in which order.
 
 import copy
 import json
+import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,12 +21,23 @@ from torch import nn
 
 from mmdet_lcp.chain.links import KEY, KINDS, Link, named, read_chain
 from mmdet_lcp.codec import init_packed_detector
-from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
+from mmdet_lcp.config.fingerprint import (
+    WAY,
+    accepted_changes,
+    changes,
+    fingerprint,
+    listed,
+    not_accepted,
+)
 from mmdet_lcp.config.keys import meant
 from mmdet_lcp.config.names import named_config
+from mmdet_lcp.config.top_level import OF_RUNNERS, check_top_level
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
@@ -78,6 +90,10 @@ class ChainRunner:
 
     def train(self) -> nn.Module:
         """Run what has not been run; returns the detector that the last link hands out."""
+        with rank_alone_in(self.work_dir), types_told():
+            return self._train()
+
+    def _train(self) -> nn.Module:
         report = on_main(self._read_state)
         done = len(report['ended'])
         for link in self.links[done:]:
@@ -134,6 +150,8 @@ class ChainRunner:
             CompressionError: one would not.
         """
         read = [link.key for link in self.links]
+        for key in check_top_level(self.cfg, (*OF_RUNNERS, *read)):
+            print_log(f'Key of the config that nothing reads: {key}', 'current', logging.WARNING)
         for name, kind in KINDS.items():
             if kind.key in self.cfg and kind.key not in read:
                 raise CompressionError(
@@ -149,6 +167,8 @@ class ChainRunner:
             cfg = self.link_config(link)
             with named(link):
                 config = link.kind.check(cfg)
+                check_top_level(cfg, (link.kind.key,))
+                check_precision(cfg.get('optim_wrapper'))
             if isinstance(config, WeightCompressionConfig):
                 detector = MODELS.build(copy.deepcopy(cfg.model))  # pruning keeps the paths
                 for name, method in config.methods.items():
@@ -179,11 +199,12 @@ class ChainRunner:
             ) from error
         for link, digest in zip(self.links, ended, strict=False):
             digest.pop('chain', None)  # of an earlier release; the link's name says which runner
-            if found := changes(digest, self._fingerprint(link)):
+            found = changes(digest, self._fingerprint(link))
+            if found := not_accepted(found, accepted_changes(self.cfg)):
                 raise CompressionError(
                     f'{self.work_dir} holds the state of another chain: {link.name} had another '
                     f'config:{listed(found)}Resume with the config of that chain, or choose '
-                    'another --work-dir.'
+                    f'another --work-dir. {WAY}'
                 )
         if len(ended) > len(self.links):
             raise CompressionError(

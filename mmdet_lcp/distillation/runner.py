@@ -14,16 +14,20 @@ from torch import nn
 from mmdet_lcp import compat
 from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
+from mmdet_lcp.config.top_level import check_top_level
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
+from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.files import write_text
 from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.registry import RUNNERS
@@ -49,11 +53,17 @@ class MimicRunner(PlainCheckpoints, Runner):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.mimic_config = read_mimic_of(kwargs.get('cfg') or {})
+        cfg = kwargs.get('cfg') or {}
+        self.mimic_config = read_mimic_of(cfg)
+        unread = check_top_level(cfg, (KEY,))
+        check_precision(kwargs.get('optim_wrapper'))
         if kwargs.get('resume'):
             resume, load_from = begin_or_resume(kwargs['work_dir'], kwargs.get('load_from'))
             kwargs.update(resume=resume, load_from=load_from)
-        super().__init__(**kwargs)
+        with types_told():
+            super().__init__(**kwargs)
+        if unread:
+            self.logger.warning(f'Keys of the config that nothing reads: {", ".join(unread)}')
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'MimicRunner':
@@ -68,6 +78,10 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def train(self) -> nn.Module:
         """Train; returns the student."""
+        with rank_alone_in(self.work_dir), types_told():
+            return self._train()
+
+    def _train(self) -> nn.Module:
         student = plain_detector(self.model)
         rehearse(self._student_config(pretty=False), student)
         size = deployed_image_size(self, student)

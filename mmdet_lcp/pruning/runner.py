@@ -53,6 +53,7 @@ class PruningRunner(StagedRunner):
     """
 
     state_folder = 'pruning_state'
+    reads = (KEY,)
 
     def __init__(self, **kwargs: Any) -> None:
         cfg = kwargs.get('cfg') or {}
@@ -65,6 +66,7 @@ class PruningRunner(StagedRunner):
     def job(self) -> PruningJob:
         """See `StagedRunner.job`: the groups that lose channels, and how many of them stay."""
         self.build_phase_loop()
+        self.check_training([self.pruning.finetune, self.pruning.retrain])
         detector, dense = self.load_dense()
         self._check_ranks()
         target = self.pruning.target

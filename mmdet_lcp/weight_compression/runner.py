@@ -16,7 +16,7 @@ from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.transforms import describe, rebuild
-from mmdet_lcp.weight_compression.config import WeightCompressionConfig
+from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
 from mmdet_lcp.weight_compression.finish import WeightCompressionFinish, compressed_config
 from mmdet_lcp.weight_compression.job import WeightCompressionJob
 
@@ -37,6 +37,7 @@ class WeightCompressionRunner(StagedRunner):
     """
 
     state_folder = 'weight_compression_state'
+    reads = (KEY,)
     saves_checkpoints = False  # no tool of mmdet could read one with transforms
 
     def __init__(self, **kwargs: Any) -> None:
@@ -53,6 +54,7 @@ class WeightCompressionRunner(StagedRunner):
         config = compressed_config(self.cfg, detector, Path(self.work_dir), pretty=False)
         rehearse(config, detector)
         check_packable(config)
+        self.check_training([stage.training for stage in job.stages])
         return job
 
     @cached_property

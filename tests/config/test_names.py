@@ -64,8 +64,8 @@ def test_a_new_style_config(tmp_path):
     path = tmp_path / 'new.py'
     path.write_text(
         'from mmdet.models import ResNet\nfrom mmengine.config import read_base\n'
-        'import math\ndef deep(x): return x + math.floor(0.5)\n'
-        'default_scope = None\nmodel = dict(type=ResNet, depth=deep(18))\n'
+        'def deep(x): return x + 8\n'
+        'default_scope = None\nmodel = dict(type=ResNet, depth=deep(10))\n'
     )
     cfg = named_config(Config.fromfile(path))
     assert cfg.to_dict() == dict(default_scope='mmdet', model=dict(type='ResNet', depth=18))

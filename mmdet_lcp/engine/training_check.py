@@ -1,0 +1,49 @@
+"""What training needs, built once before hours of other work: optimizer wrapper and schedulers."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.device import get_device
+
+from mmdet_lcp.config.unknown_types import types_told
+from mmdet_lcp.errors import CompressionError
+
+_MIXED = 'AmpOptimWrapper'
+
+
+def check_precision(optim_wrapper: Any) -> None:
+    """Refuse mixed precision on a machine that mmengine has none for.
+
+    Args:
+        optim_wrapper: a config's.
+
+    Raises:
+        CompressionError: it is `AmpOptimWrapper`, and there is no accelerator.
+    """
+    kind = optim_wrapper.get('type') if isinstance(optim_wrapper, Mapping) else None
+    name = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+    if name == _MIXED and get_device() == 'cpu':
+        raise CompressionError(
+            f'optim_wrapper.type={_MIXED!r} trains in mixed precision, which mmengine has on '
+            "accelerators only, and none is found: train with optim_wrapper.type='OptimWrapper' "
+            '(of its keys loss_scale and dtype have to go), or on a machine with a GPU'
+        )
+
+
+@contextlib.contextmanager
+def built_from(key: str) -> Iterator[None]:
+    """Name the config's key that something could not be built from.
+
+    Raises:
+        CompressionError: instead of any other error.
+    """
+    try:
+        with types_told():
+            yield
+    except CompressionError as error:
+        raise CompressionError(f'`{key}`: {error}') from error
+    except Exception as error:  # an optimizer of anybody's: it fails wherever it likes
+        raise CompressionError(
+            f'`{key}` cannot be built: {type(error).__name__}: {error}'
+        ) from error
