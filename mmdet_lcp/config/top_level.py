@@ -30,10 +30,12 @@ _OTHERS = (
     'model_wrapper_cfg',
     'tta_model',
     'tta_pipeline',
+    'vis_backends',
 )
 # How alike (0 to 1) a key is that is one of ours, or one of mmengine's, misspelt. Variables of
 # configs look like mmengine's: `test_dataset` beside `test_dataloader`.
-_LIKE_OURS, _LIKE_OTHERS = 0.75, 0.9
+_LIKE_OURS, _LIKE_OTHERS = 0.75, 0.85
+_LONGER = 2
 
 
 def check_top_level(cfg: Mapping[str, Any], read: Sequence[str]) -> list[str]:
@@ -55,14 +57,21 @@ def check_top_level(cfg: Mapping[str, Any], read: Sequence[str]) -> list[str]:
             raise CompressionError(_other_runners(key, read))
         if key in known or _is_variable(key, cfg):
             continue
-        for names, least in ((('runner_type', *OF_RUNNERS), _LIKE_OURS), (known, _LIKE_OTHERS)):
-            near = difflib.get_close_matches(key.lower(), names, 1, least)
-            if near:
-                raise CompressionError(
-                    f'the config has a key `{key}`, which nobody reads: did you mean '
-                    f'`{near[0]}`? If it is a variable of its own, give it another name'
-                )
+        if near := _near(key):
+            raise CompressionError(
+                f'the config has a key `{key}`, which nobody reads: did you mean `{near}`? If it '
+                'is a variable of its own, give it another name'
+            )
     return [key for key in cfg if key not in known and not _is_used(key, cfg)]
+
+
+def _near(key: Any) -> str | None:
+    """The key that another one is a misspelling of, if it is."""
+    for names, least in ((('runner_type', *OF_RUNNERS), _LIKE_OURS), (RUNNER_KEYS, _LIKE_OTHERS)):
+        names = [name for name in names if abs(len(name) - len(str(key))) <= _LONGER]
+        if near := difflib.get_close_matches(str(key).lower(), names, 1, least):
+            return near[0]
+    return None
 
 
 def _other_runners(key: str, read: Sequence[str]) -> str:

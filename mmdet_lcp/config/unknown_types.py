@@ -47,8 +47,8 @@ def _told(error: Exception) -> str | None:
         if found is None:
             return None
         name, scope, kind = found.groups()
-        names = _names(kind)
-        near = nearest_hint(name.rpartition('.')[2], names, least=SIMILAR)
+        package, _, own = name.rpartition('.')
+        near = nearest_hint(own, _names(kind, package), least=SIMILAR)
         return (
             f'the config names the {kind} type={name!r}, which is not registered in {scope}'
             f'{near}. One of your own is registered when the config imports its module: '
@@ -56,22 +56,24 @@ def _told(error: Exception) -> str | None:
         )
     if not any(frame.name == _BUILD for frame in frames):
         return None
-    if found := _KEY.search(text):
-        name = found[1].removesuffix('.__init__')
-        return f'the config gives type={name!r} the key {found[2]!r}, which it does not take'
-    if found := _MISSING.search(text):
-        name = found[1].removesuffix('.__init__')
-        return f'the config gives type={name!r} too few keys; missing: {found[2]}'
-    return None
+    key, missing = _KEY.search(text), _MISSING.search(text)
+    found = key or missing
+    if found is None or not (frames[-1].name == _BUILD or found[1].endswith('__init__')):
+        return None
+    told = f'the config gives type={found[1].removesuffix(".__init__")!r}'
+    if key:
+        return f'{told} the key {found[2]!r}, which it does not take'
+    return f'{told} too few keys; missing: {found[2]}'
 
 
-def _names(kind: str) -> list[str]:
-    """What registries of a kind know, in the default scope and above."""
+def _names(kind: str, package: str) -> list[str]:
+    """What registries of a kind know: mmengine's, the default scope's and a package's."""
     scope = DefaultScope.get_current_instance()
+    scopes = (scope.scope_name if scope else None, package)
     names: list[str] = []
     for registry in vars(mmengine.registry).values():
         if isinstance(registry, Registry):
-            own = registry.children.get(scope.scope_name if scope else None)
-            if kind in (registry.name, own.name if own is not None else None):
-                names += [*registry.module_dict, *(own.module_dict if own is not None else ())]
+            below = [registry.children[name] for name in scopes if name in registry.children]
+            if kind in (found.name for found in (registry, *below)):
+                names += [name for found in (registry, *below) for name in found.module_dict]
     return names

@@ -30,7 +30,7 @@ from mmdet_lcp.engine.preflight import check_runner_keys, readable
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
-from mmdet_lcp.engine.training_check import built_from, check_precision
+from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.wrappers import unwrap
 
@@ -127,6 +127,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         before = self.optim_wrapper, self.param_schedulers
         for config in configs:
             with built_from('optim_wrapper'):
+                check_optimizer(self.cfg.optim_wrapper)
                 self.param_schedulers = None
                 self.optim_wrapper = self.build_optim_wrapper(self._optimizer_cfg(config))
             with built_from('param_scheduler'):

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.device import get_device
+from mmengine.registry import OPTIMIZERS
 
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.nearest import nearest_hint
 
 _MIXED = 'AmpOptimWrapper'
 
@@ -29,6 +31,24 @@ def check_precision(optim_wrapper: Any) -> None:
             "accelerators only, and none is found: train with optim_wrapper.type='OptimWrapper' "
             '(of its keys loss_scale and dtype have to go), or on a machine with a GPU'
         )
+
+
+def check_optimizer(optim_wrapper: Mapping[str, Any]) -> None:
+    """Refuse an optimizer that is not registered, of which mmengine says `None is not callable`.
+
+    Args:
+        optim_wrapper: a config's.
+
+    Raises:
+        CompressionError: names the nearest one.
+    """
+    kind = (optim_wrapper.get('optimizer') or {}).get('type')
+    with OPTIMIZERS.switch_scope_and_registry(None) as registry:
+        if isinstance(kind, str) and registry.get(kind) is None:
+            names = [*registry.module_dict, *registry.root.module_dict]
+            raise CompressionError(
+                f'type={kind!r} is no optimizer that is registered{nearest_hint(kind, names)}'
+            )
 
 
 @contextlib.contextmanager
