@@ -7,6 +7,7 @@ one behind the other: a chain says in one config which ones, and in which order.
 import copy
 import json
 import logging
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -96,6 +97,8 @@ class ChainRunner:
     def _train(self) -> nn.Module:
         report = on_main(self._read_state)
         done = len(report['ended'])
+        for link in self.links[done + 1 :]:  # the next one finds out by itself
+            self._try_out(link)
         for link in self.links[done:]:
             facts = self._run(link, report['links'])
             report['links'] += facts
@@ -173,6 +176,26 @@ class ChainRunner:
                 detector = MODELS.build(copy.deepcopy(cfg.model))  # pruning keeps the paths
                 for name, method in config.methods.items():
                     method.stages(detector, f'{link.key}.methods.{name}')
+
+    def _try_out(self, link: Link) -> None:
+        """Build a link's runner and all that it needs, on the detector that there is so far.
+
+        Raises:
+            CompressionError: it would not begin; the link is named.
+        """
+        cfg = self.link_config(link)
+        if not Path(cfg.load_from).is_file():
+            cfg.load_from = self.cfg.get('load_from')
+        with tempfile.TemporaryDirectory() as folder:
+            cfg.work_dir, cfg.resume = folder, False
+            cfg.experiment_name += Path(folder).name  # one that is kept by name is not met again
+            if cfg.get('visualizer'):
+                cfg.visualizer.name = cfg.experiment_name
+            try:
+                with named(link), types_told():
+                    RUNNERS.build(cfg).try_out()
+            except CompressionError as error:
+                raise CompressionError(f'link {link.number}, {link.name}: {error}') from error
 
     def _read_state(self) -> dict[str, Any]:
         """What is written down of the links that have ended.

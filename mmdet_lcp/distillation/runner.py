@@ -3,6 +3,7 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
-from mmdet_lcp.engine.training_check import check_precision
+from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.files import write_text
 from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.registry import RUNNERS
@@ -83,16 +84,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def _train(self) -> nn.Module:
         student = plain_detector(self.model)
-        rehearse(self._student_config(pretty=False), student)
-        size = deployed_image_size(self, student)
-        loop = evaluation_loop(self)
-        setup = MimicSetup(
-            self.mimic_config,
-            KEY,
-            self.cfg,
-            self.work_dir,
-            classes=(loop.dataloader.dataset.metainfo or {}).get('classes'),
-        )
+        setup, size = self._setup(student)
         model = setup.attach(student, size, self.seed)
         for bridge in model.mimic.bridges:
             self.logger.info(f'Mimic: {bridge}')
@@ -104,6 +96,33 @@ class MimicRunner(PlainCheckpoints, Runner):
                 hook._swap_ema_parameters()
         on_main(lambda: self._hand_out(student))
         return student
+
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data, the teacher, and what is handed out.
+
+        Raises:
+            CompressionError: the run would not begin.
+        """
+        student = plain_detector(self.model)
+        setup, size = self._setup(student)
+        setup.check(student, size)
+
+    def _setup(self, student: nn.Module) -> tuple[MimicSetup, tuple[int, int]]:
+        """The teacher, and the size of the student's images; what else the run needs is there."""
+        with built_from('optim_wrapper'):
+            check_optimizer(self.cfg.optim_wrapper)
+            self.build_optim_wrapper(copy.deepcopy(self.cfg.optim_wrapper))
+        rehearse(self._student_config(pretty=False), student)
+        size = deployed_image_size(self, student)
+        loop = evaluation_loop(self)
+        setup = MimicSetup(
+            self.mimic_config,
+            KEY,
+            self.cfg,
+            self.work_dir,
+            classes=(loop.dataloader.dataset.metainfo or {}).get('classes'),
+        )
+        return setup, size
 
     def load_or_resume(self) -> None:
         """As mmengine's; then transforms begin fitted to the student, unless it is resumed."""

@@ -62,6 +62,14 @@ class StagedRunner(PhasedRunner):
         """What measures, hands out and reports."""
 
     @abstractmethod
+    def try_out(self) -> None:
+        """Build what the run needs, as far as that takes seconds; a chain does it long before.
+
+        Raises:
+            CompressionError: the run would not begin.
+        """
+
+    @abstractmethod
     def prepare(self) -> None:
         """Lay out the training, and begin or resume."""
 

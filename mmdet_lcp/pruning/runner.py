@@ -16,6 +16,7 @@ from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, Attachment
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
+from mmdet_lcp.engine.image_size import evaluation_loop
 from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
@@ -65,8 +66,7 @@ class PruningRunner(StagedRunner):
     @cached_property
     def job(self) -> PruningJob:
         """See `StagedRunner.job`: the groups that lose channels, and how many of them stay."""
-        self.build_phase_loop()
-        self.check_training([self.pruning.finetune, self.pruning.retrain])
+        self.try_out()
         detector, dense = self.load_dense()
         self._check_ranks()
         target = self.pruning.target
@@ -101,6 +101,12 @@ class PruningRunner(StagedRunner):
         setup = MimicSetup(config, where, self.cfg, self.work_dir, job.dense, classes)
         setup.check(job.detector, job.image_size)
         return setup
+
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data and training."""
+        self.build_phase_loop()
+        evaluation_loop(self)
+        self.check_training([self.pruning.finetune, self.pruning.retrain])
 
     def prepare(self) -> None:
         """Everything that must be right before hours of training begin."""

@@ -62,6 +62,10 @@ class WeightCompressionRunner(StagedRunner):
         """See `StagedRunner.finish`."""
         return WeightCompressionFinish(self, self.job, self.cfg, self.compression)
 
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data, stages and training."""
+        self.job  # noqa: B018  is built when it is first asked for
+
     def prepare(self) -> None:
         """Lay out all stages, and begin or resume."""
         stages = self.job.stages
