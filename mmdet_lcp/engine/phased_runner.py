@@ -22,6 +22,7 @@ from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.lock import rank_alone_in
+from mmdet_lcp.engine.mode_switches import switch_warnings
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
@@ -160,6 +161,8 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._train_loop.plan(self.phases)
         self.pace.stages, self.pace.iterations = stages, self.max_iters
         self._tell_unread_rate()
+        for line in switch_warnings(self.hooks, self.phases):
+            self.logger.warning(line)
 
     def _tell_unread_rate(self) -> None:
         unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
