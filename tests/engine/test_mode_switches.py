@@ -23,12 +23,13 @@ def switched_at(hook) -> int | None:
     head = types.SimpleNamespace()
     runner = types.SimpleNamespace(
         train_dataloader=loader,
-        model=types.SimpleNamespace(bbox_head=head, detector=None),
+        model=types.SimpleNamespace(bbox_head=head),
         logger=types.SimpleNamespace(info=lambda text: switched.append(runner.epoch)),
         max_epochs=PHASES[-1].end_epoch,
         epoch=0,
     )
-    for runner.epoch in range(runner.max_epochs):
+    for epoch in range(runner.max_epochs):
+        runner.epoch = epoch
         hook.before_train_epoch(runner)
     return switched[0] if switched else None
 
