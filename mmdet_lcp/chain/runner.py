@@ -42,6 +42,7 @@ from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
@@ -292,4 +293,4 @@ class ChainRunner:
             return init_packed_detector(folder / kind.packed)
         detector = MODELS.build(Config.fromfile(folder / kind.config).model)
         load_detector(detector, folder / kind.weights)
-        return detector.to(get_device()).eval()
+        return evaluated(detector.to(get_device()))

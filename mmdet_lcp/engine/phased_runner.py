@@ -33,6 +33,7 @@ from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
 from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import frozen
 from mmdet_lcp.wrappers import unwrap
 
 
@@ -105,7 +106,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
                 load_detector(detector, checkpoint)
         else:
             load_detector(detector, self._load_from)
-        return detector, copy.deepcopy(detector).eval().requires_grad_(False)
+        return detector, frozen(copy.deepcopy(detector))
 
     def build_phase_loop(self) -> None:
         """Build the training data loader and the loop over it."""
