@@ -17,6 +17,7 @@ from mmdet_lcp.chain.links import KINDS
 from mmdet_lcp.chain.runner import ChainRunner
 from mmdet_lcp.codec import PackedReader, init_packed_detector
 from mmdet_lcp.distillation.runner import MimicRunner
+from mmdet_lcp.engine.lock import FILE
 from mmdet_lcp.pruning.runner import PruningRunner
 from mmdet_lcp.report.chain_report import read_chain_report
 from mmdet_lcp.report.report import read_report
@@ -351,3 +352,27 @@ class TestLaterLinks:
         cfg.chain = [cfg.chain[0], dict(type='WeightCompressionRunner', cfg=amp)]
         with pytest.raises(CompressionError, match='mixed precision'):
             RUNNERS.build(cfg)
+
+
+def test_another_chain_works_there(write_config, tmp_path):
+    cfg = read(write_config('busy', TWO), work_dir=str(tmp_path / 'chain'))
+    (tmp_path / 'chain').mkdir()
+    (tmp_path / 'chain' / FILE).write_text('{"host": "elsewhere", "pid": 7, "began": 0}')
+    with pytest.raises(CompressionError, match='process 7 on elsewhere'):
+        RUNNERS.build(cfg).train()
+    assert not (tmp_path / 'chain' / '1_pruning').exists()
+
+
+def test_a_change_of_a_link_that_has_ended_is_accepted(write_config, tmp_path):
+    cfg = read(write_config('accepted', TWO), work_dir=str(tmp_path / 'chain'), resume=True)
+    chain = RUNNERS.build(cfg)
+    facts = {key: dict(chain._fingerprint(chain.links[0])) for key in ('before', 'now')}
+    before = json.loads(json.dumps(facts['before']))
+    before['config']['optim_wrapper']['type'] = 'Mistaken'
+    chain.work_dir.mkdir()
+    state = {'links': [], 'ended': [before]}
+    (chain.work_dir / 'chain_state.json').write_text(json.dumps(state))
+    with pytest.raises(CompressionError, match=r'(?s)optim_wrapper\.type.*accept_changes=KEY'):
+        chain._read_state()
+    chain.cfg.accept_changes = 'optim_wrapper.type'
+    assert chain._read_state()['ended'] == [before]
