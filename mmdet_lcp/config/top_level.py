@@ -14,8 +14,8 @@ from mmdet_lcp.errors import CompressionError
 
 OF_RUNNERS = {
     'pruning': 'PruningRunner',
-    'weight_compression': 'WeightCompressionRunner',
     'mimic': 'MimicRunner',
+    'weight_compression': 'WeightCompressionRunner',
     'chain': 'ChainRunner',
 }
 """Keys that only one runner of this package reads, and which."""
@@ -81,9 +81,10 @@ def _other_runners(key: str, read: Sequence[str]) -> str:
         return f'{text} read: a teacher of the retraining stands in `pruning.retrain.mimic`'
     if key == 'chain' or own is None:
         return f"{text} read: set runner_type='mmdet_lcp.{OF_RUNNERS[key]}', or take it out"
+    links = [f'mmdet_lcp.{OF_RUNNERS[name]}' for name in OF_RUNNERS if name in (own, key)]
     return (
-        f"{text} read: take it out, or run both, runner_type='mmdet_lcp.ChainRunner', chain="
-        f"['mmdet_lcp.{OF_RUNNERS[own]}', 'mmdet_lcp.{OF_RUNNERS[key]}'] in the order you want"
+        f"{text} read: take it out, or run both, runner_type='mmdet_lcp.ChainRunner', "
+        f'chain={links!r} or the other way round'
     )
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.device import get_device
+from mmengine.optim.optimizer import amp_optimizer_wrapper as mixed
 from mmengine.registry import OPTIMIZERS
 
 from mmdet_lcp.config.unknown_types import types_told
@@ -12,6 +12,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
 
 _MIXED = 'AmpOptimWrapper'
+_ASKED = ('is_cuda_available', 'is_npu_available', 'is_mlu_available', 'is_musa_available')
 
 
 def check_precision(optim_wrapper: Any) -> None:
@@ -25,7 +26,7 @@ def check_precision(optim_wrapper: Any) -> None:
     """
     kind = optim_wrapper.get('type') if isinstance(optim_wrapper, Mapping) else None
     name = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
-    if name == _MIXED and get_device() == 'cpu':
+    if name == _MIXED and not any(getattr(mixed, asked)() for asked in _ASKED):
         raise CompressionError(
             f'optim_wrapper.type={_MIXED!r} trains in mixed precision, which mmengine has on '
             "accelerators only, and none is found: train with optim_wrapper.type='OptimWrapper' "

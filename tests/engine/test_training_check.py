@@ -7,11 +7,11 @@ from mmdet_lcp.errors import CompressionError
 
 @pytest.mark.parametrize('kind', ['AmpOptimWrapper', 'mmengine.AmpOptimWrapper', AmpOptimWrapper])
 def test_mixed_precision_needs_a_gpu(kind, monkeypatch):
-    path = 'mmdet_lcp.engine.training_check.get_device'
-    monkeypatch.setattr(path, lambda: 'cpu')
+    path = 'mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available'
+    monkeypatch.setattr(path, lambda: False)
     with pytest.raises(CompressionError, match=r"optim_wrapper\.type='OptimWrapper'"):
         check_precision(dict(type=kind))
-    monkeypatch.setattr(path, lambda: 'cuda')
+    monkeypatch.setattr(path, lambda: True)
     check_precision(dict(type=kind))
 
 
