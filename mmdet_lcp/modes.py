@@ -17,3 +17,17 @@ def in_eval(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def evaluated(model: nn.Module) -> nn.Module:
+    """The model, put into eval mode; ``model.eval()`` of some detectors returns nothing.
+
+    mmdet's `KnowledgeDistillationSingleStageDetector.train`, which `eval` calls, is one of them.
+    """
+    model.eval()
+    return model
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """The model, in eval mode and without gradients."""
+    return evaluated(model).requires_grad_(False)

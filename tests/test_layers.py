@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / 'mmdet_lcp'
 FLOORS = (
     ('version', 'errors', 'moved', 'nearest', 'registry', 'modes', 'seeds', 'wrappers', 'ops'),
     ('shipped', 'runtime'),
-    ('files',),
+    ('files', 'config'),
     ('plain_weights',),
-    ('codec', 'compat', 'config', 'losses', 'transforms', 'graph', 'detectors'),
+    ('codec', 'compat', 'losses', 'transforms', 'graph', 'detectors'),
     ('selection',),
     ('measure', 'auxiliary', 'least_squares', 'models', 'datasets'),
     ('report',),

@@ -1,14 +1,12 @@
 """The `chain` config: which runners come one behind the other, and what each reads and leaves."""
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.runner import Runner
-
 from mmdet_lcp.config.keys import check_keys
+from mmdet_lcp.config.top_level import RUNNER_KEYS
 from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.distillation.config import read_mimic_of
 from mmdet_lcp.distillation.runner import STUDENT_CONFIG, STUDENT_WEIGHTS, MimicRunner
@@ -25,8 +23,6 @@ from mmdet_lcp.weight_compression.config import WeightCompressionConfig
 from mmdet_lcp.weight_compression.runner import WeightCompressionRunner
 
 KEY = 'chain'
-RUNNER_KEYS = tuple(inspect.signature(Runner).parameters)
-"""What mmengine's runner reads of a config: no settings of a link."""
 
 
 @dataclass(frozen=True)

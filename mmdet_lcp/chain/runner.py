@@ -6,6 +6,8 @@ one behind the other: a chain says in one config which ones, and in which order.
 
 import copy
 import json
+import logging
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,14 +22,27 @@ from torch import nn
 
 from mmdet_lcp.chain.links import KEY, KINDS, Link, named, read_chain
 from mmdet_lcp.codec import init_packed_detector
-from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
+from mmdet_lcp.config.fingerprint import (
+    WAY,
+    accepted_changes,
+    changes,
+    fingerprint,
+    listed,
+    not_accepted,
+)
 from mmdet_lcp.config.keys import meant
+from mmdet_lcp.config.names import named_config
+from mmdet_lcp.config.top_level import OF_RUNNERS, check_top_level
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
@@ -62,7 +77,7 @@ class ChainRunner:
     """
 
     def __init__(self, cfg: Config) -> None:
-        self.cfg = cfg
+        self.cfg = cfg = named_config(cfg)
         self.links = read_chain(cfg)
         if not cfg.get('work_dir'):
             raise CompressionError('the config has no `work_dir`: name the folder of the chain')
@@ -77,8 +92,14 @@ class ChainRunner:
 
     def train(self) -> nn.Module:
         """Run what has not been run; returns the detector that the last link hands out."""
+        with rank_alone_in(self.work_dir), types_told():
+            return self._train()
+
+    def _train(self) -> nn.Module:
         report = on_main(self._read_state)
         done = len(report['ended'])
+        for link in self.links[done + 1 :]:  # the next one finds out by itself
+            self._try_out(link)
         for link in self.links[done:]:
             facts = self._run(link, report['links'])
             report['links'] += facts
@@ -133,6 +154,8 @@ class ChainRunner:
             CompressionError: one would not.
         """
         read = [link.key for link in self.links]
+        for key in check_top_level(self.cfg, (*OF_RUNNERS, *read)):
+            print_log(f'Key of the config that nothing reads: {key}', 'current', logging.WARNING)
         for name, kind in KINDS.items():
             if kind.key in self.cfg and kind.key not in read:
                 raise CompressionError(
@@ -148,10 +171,32 @@ class ChainRunner:
             cfg = self.link_config(link)
             with named(link):
                 config = link.kind.check(cfg)
+                check_top_level(cfg, (link.kind.key,))
+                check_precision(cfg.get('optim_wrapper'))
             if isinstance(config, WeightCompressionConfig):
                 detector = MODELS.build(copy.deepcopy(cfg.model))  # pruning keeps the paths
                 for name, method in config.methods.items():
                     method.stages(detector, f'{link.key}.methods.{name}')
+
+    def _try_out(self, link: Link) -> None:
+        """Build a link's runner and all that it needs, on the detector that there is so far.
+
+        Raises:
+            CompressionError: it would not begin; the link is named.
+        """
+        cfg = self.link_config(link)
+        if not Path(cfg.load_from).is_file():
+            cfg.load_from = self.cfg.get('load_from')
+        with tempfile.TemporaryDirectory() as folder:
+            cfg.work_dir, cfg.resume = folder, False
+            cfg.experiment_name += Path(folder).name  # one that is kept by name is not met again
+            if cfg.get('visualizer'):
+                cfg.visualizer.name = cfg.experiment_name
+            try:
+                with named(link), types_told():
+                    RUNNERS.build(cfg).try_out()
+            except CompressionError as error:
+                raise CompressionError(f'link {link.number}, {link.name}: {error}') from error
 
     def _read_state(self) -> dict[str, Any]:
         """What is written down of the links that have ended.
@@ -178,11 +223,12 @@ class ChainRunner:
             ) from error
         for link, digest in zip(self.links, ended, strict=False):
             digest.pop('chain', None)  # of an earlier release; the link's name says which runner
-            if found := changes(digest, self._fingerprint(link)):
+            found = changes(digest, self._fingerprint(link))
+            if found := not_accepted(found, accepted_changes(self.cfg)):
                 raise CompressionError(
                     f'{self.work_dir} holds the state of another chain: {link.name} had another '
                     f'config:{listed(found)}Resume with the config of that chain, or choose '
-                    'another --work-dir.'
+                    f'another --work-dir. {WAY}'
                 )
         if len(ended) > len(self.links):
             raise CompressionError(
@@ -247,4 +293,4 @@ class ChainRunner:
             return init_packed_detector(folder / kind.packed)
         detector = MODELS.build(Config.fromfile(folder / kind.config).model)
         load_detector(detector, folder / kind.weights)
-        return detector.to(get_device()).eval()
+        return evaluated(detector.to(get_device()))

@@ -2,6 +2,7 @@
 
 from mmdet_lcp.codec.facts import TensorFacts, tensor_facts
 from mmdet_lcp.codec.packed_detector import (
+    check_packable,
     init_packed_detector,
     pack_detector,
     unpack_detector,
@@ -16,6 +17,7 @@ __all__ = [
     'PackedReader',
     'PackedWriter',
     'TensorFacts',
+    'check_packable',
     'decode_tensor',
     'encode_tensor',
     'init_packed_detector',

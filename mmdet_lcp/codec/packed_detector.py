@@ -27,6 +27,7 @@ from mmdet_lcp.codec.patterns import to_patterns
 from mmdet_lcp.codec.reader import PackedReader
 from mmdet_lcp.codec.settings import PackSettings
 from mmdet_lcp.codec.writer import open_writer
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, write_text
 from mmdet_lcp.plain_weights import read_weights
@@ -59,13 +60,9 @@ def pack_detector(
     settings = settings or PackSettings()
     if not isinstance(config, Config):
         config = Config.fromfile(config)
+    config = named_config(config)
+    check_packable(config)
     data = config.to_dict()
-    if 'model' not in data:
-        raise CompressionError('the config has no `model`: it is no detector')
-    try:
-        config_text(data, pretty=False)  # what cannot be unpacked is not packed
-    except CompressionError as error:
-        raise CompressionError(f'config: {error}') from error
     weights, meta = read_weights(checkpoint)
     _check_fit(_build(config), {name: tuple(t.shape) for name, t in weights.items()}, checkpoint)
     with open_writer(path, settings) as writer:
@@ -75,6 +72,23 @@ def pack_detector(
     packed = PackedReader(path)
     _check_same(packed, weights, settings)
     return packed
+
+
+def check_packable(config: Config) -> None:
+    """Refuse a config that could not be unpacked.
+
+    Args:
+        config: a detector's.
+
+    Raises:
+        CompressionError: it has no `model`, or holds what no config file can.
+    """
+    if 'model' not in config:
+        raise CompressionError('the config has no `model`: it is no detector')
+    try:
+        config_text(config.to_dict(), pretty=False)
+    except CompressionError as error:
+        raise CompressionError(f'config: {error}') from error
 
 
 def unpack_detector(

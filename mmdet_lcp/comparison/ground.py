@@ -21,6 +21,7 @@ from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, find_groups
 from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.targets.planner import TargetPlanner
@@ -60,7 +61,7 @@ def prepare_ground(cfg: Config) -> Ground:
     """
     register_all_modules(init_default_scope=False)
     init_default_scope(cfg.get('default_scope') or 'mmdet')
-    detector = MODELS.build(copy.deepcopy(cfg.model)).eval()
+    detector = evaluated(MODELS.build(copy.deepcopy(cfg.model)))
     name = next((n for n in ('test_dataloader', 'val_dataloader') if cfg.get(n) is not None), None)
     if name is None or not isinstance(cfg.get('train_dataloader'), dict):
         raise CompressionError(

@@ -24,6 +24,7 @@ from mmdet_lcp.comparison.results.pictures import draw_comparison
 from mmdet_lcp.comparison.results.removal_amount import amount_name
 from mmdet_lcp.comparison.results.tables import write_tables
 from mmdet_lcp.config.text import config_text
+from mmdet_lcp.engine.lock import alone_in
 from mmdet_lcp.files import write_text
 from mmdet_lcp.report.tables import format_metric, format_seconds
 
@@ -60,7 +61,7 @@ def run_comparison(
         KeyboardInterrupt: it was interrupted; everything can be resumed.
     """
     out = Path(out)
-    with locked(out):
+    with locked(out), alone_in(out):
         check_folder(plan, out)
         describe(plan, out, command)
         return _Run(plan, out, train, jobs, start, tell).run()

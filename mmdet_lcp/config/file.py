@@ -7,11 +7,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
+from mmdet_lcp.config.fragments import mixed_fragments
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.errors import CompressionError
 
 
 def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
-    """Read a config.
+    """Read a config, of either style of mmengine's; classes and functions in it become names.
 
     Args:
         path: a file, or ``'package::folder/file.py'`` as in ``_base_``.
@@ -22,18 +24,41 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     """
     file = _located(path)
     try:
-        cfg = Config.fromfile(file)
-    except (OSError, SyntaxError, NameError, TypeError, ConfigParsingError) as error:
-        raise CompressionError(f'{path} cannot be read: {error}') from error
+        cfg = named_config(Config.fromfile(file))
+    except CompressionError as error:
+        raise CompressionError(f'{path}: {error}') from error
     except ImportError as error:
         first = str(error).partition(', the current sys.path')[0]  # a list of folders follows
         raise CompressionError(
             f'{path}: {first}. A module of your own is found where PYTHONPATH says, e.g. '
             'PYTHONPATH=.'
         ) from error
+    except Exception as error:  # a config is a program: it may fail with anything
+        raise CompressionError(f'{path} cannot be read: {_reason(file, error)}') from error
     if changes:
         cfg.merge_from_dict(dict(changes))
     return cfg
+
+
+def _reason(file: str, error: Exception) -> str:
+    """What is wrong with a config, in the user's words."""
+    text = str(error)
+    if isinstance(error, KeyError) and 'Duplicate key' in text:
+        return mixed_fragments(file, error.args[0])
+    if 'in the inheritance chain must match' in text:
+        return (
+            'a config with `_base_` inherits one with `with read_base():` or with imports, or '
+            'the other way round, and mmengine takes one style at a time. Write both in one '
+            'style; fragments of this package have `_base_`: what they say fits into a new-style '
+            'config as plain keys'
+        )
+    if (
+        isinstance(error, RuntimeError) and not text
+    ):  # mmengine's, from a name that is no object yet
+        return 'a new-style config calls what it imports, which mmengine does not allow'
+    if isinstance(error, (OSError, SyntaxError, NameError, TypeError, ConfigParsingError)):
+        return text
+    return f'{type(error).__name__}: {text}'
 
 
 def _located(path: str) -> str:

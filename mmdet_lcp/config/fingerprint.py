@@ -23,6 +23,7 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 FREE = (
     'work_dir',
     'resume',
+    'accept_changes',
     'launcher',
     'experiment_name',
     'log_level',
@@ -42,6 +43,11 @@ FREE = (
     '*_dataloader.persistent_workers',
     '*_dataloader.pin_memory',
     '*_dataloader.prefetch_factor',
+)
+ACCEPTED = 'accept_changes'
+WAY = (
+    'A change that only mends what stopped the run, and leaves valid what it has done so far, is '
+    f'taken with --cfg-options {ACCEPTED}=KEY, or KEY,KEY.'
 )
 _FORMAT = 2  # before it there were digests of some keys, without a format
 _SHOWN = 8
@@ -97,6 +103,23 @@ def changes(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
 def is_partial(known: Mapping[str, Any]) -> bool:
     """Whether a fingerprint is of an earlier release, which did not take all keys down."""
     return known.get('format') != _FORMAT
+
+
+def not_accepted(found: Sequence[Change], accepted: Sequence[str]) -> list[Change]:
+    """The changes that no one has said may be.
+
+    Args:
+        found: changes.
+        accepted: their keys, or keys above them.
+    """
+    above = tuple(f'{key}{sign}' for key in accepted for sign in '.[')
+    return [c for c in found if c.key not in accepted and not c.key.startswith(above)]
+
+
+def accepted_changes(cfg: Mapping[str, Any]) -> list[str]:
+    """The keys that a config says may differ from those of the run that it resumes."""
+    given = cfg.get(ACCEPTED) or []
+    return [given] if isinstance(given, str) else [str(key) for key in given]
 
 
 def listed(found: Sequence[Change]) -> str:

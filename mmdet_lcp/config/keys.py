@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
+from mmdet_lcp.config.names import object_named
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import SIMILAR, nearest_hint
 from mmdet_lcp.registry import SCOPE
@@ -69,7 +70,7 @@ def build(registry: Registry, given: Mapping[str, Any], where: str):
     given.pop('_scope_', None)  # mmengine adds it to what comes from another package's config
     kind = given.pop('type')
     if isinstance(kind, str):
-        known = registry.get(kind.removeprefix(f'{SCOPE}.'))
+        known = registry.module_dict.get(kind.removeprefix(f'{SCOPE}.')) or object_named(kind)
         if known is None:
             names = sorted(registry.module_dict)
             raise CompressionError(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmdet_lcp.detectors.taps import Taps
 from mmdet_lcp.distillation.mimic_cache import FeatureCache
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import frozen
 
 Maps = dict[str, list[Tensor]]
 
@@ -43,7 +44,7 @@ class Teacher:
         convert: Callable[[Tensor, Sequence], Tensor] | None = None,
         cache: FeatureCache | None = None,
     ) -> None:
-        self.detector = detector.eval().requires_grad_(False)
+        self.detector = frozen(detector)
         self.paths = list(dict.fromkeys(paths))
         self.half = half
         self.convert = convert

@@ -3,23 +3,32 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.names import named_config
+from mmdet_lcp.config.top_level import check_top_level
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
+from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
+from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.files import write_text
 from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.registry import RUNNERS
@@ -45,11 +54,22 @@ class MimicRunner(PlainCheckpoints, Runner):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.mimic_config = read_mimic_of(kwargs.get('cfg') or {})
+        cfg = kwargs.get('cfg') or {}
+        self.mimic_config = read_mimic_of(cfg)
+        unread = check_top_level(cfg, (KEY,))
+        check_precision(kwargs.get('optim_wrapper'))
         if kwargs.get('resume'):
             resume, load_from = begin_or_resume(kwargs['work_dir'], kwargs.get('load_from'))
             kwargs.update(resume=resume, load_from=load_from)
-        super().__init__(**kwargs)
+        with types_told():
+            super().__init__(**kwargs)
+        if unread:
+            self.logger.warning(f'Keys of the config that nothing reads: {", ".join(unread)}')
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'MimicRunner':
+        """As mmengine builds runners; classes and functions in the config become names."""
+        return super().from_cfg(named_config(cfg))
 
     def setup_env(self, env_cfg: dict) -> None:
         """As mmengine's, also for several ranks without CUDA."""
@@ -59,16 +79,12 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def train(self) -> nn.Module:
         """Train; returns the student."""
+        with rank_alone_in(self.work_dir), types_told():
+            return self._train()
+
+    def _train(self) -> nn.Module:
         student = plain_detector(self.model)
-        size = deployed_image_size(self, student)
-        loop = evaluation_loop(self)
-        setup = MimicSetup(
-            self.mimic_config,
-            KEY,
-            self.cfg,
-            self.work_dir,
-            classes=(loop.dataloader.dataset.metainfo or {}).get('classes'),
-        )
+        setup, size = self._setup(student)
         model = setup.attach(student, size, self.seed)
         for bridge in model.mimic.bridges:
             self.logger.info(f'Mimic: {bridge}')
@@ -80,6 +96,33 @@ class MimicRunner(PlainCheckpoints, Runner):
                 hook._swap_ema_parameters()
         on_main(lambda: self._hand_out(student))
         return student
+
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data, the teacher, and what is handed out.
+
+        Raises:
+            CompressionError: the run would not begin.
+        """
+        student = plain_detector(self.model)
+        setup, size = self._setup(student)
+        setup.check(student, size)
+
+    def _setup(self, student: nn.Module) -> tuple[MimicSetup, tuple[int, int]]:
+        """The teacher, and the size of the student's images; what else the run needs is there."""
+        with built_from('optim_wrapper'):
+            check_optimizer(self.cfg.optim_wrapper)
+            self.build_optim_wrapper(copy.deepcopy(self.cfg.optim_wrapper))
+        rehearse(self._student_config(pretty=False), student)
+        size = deployed_image_size(self, student)
+        loop = evaluation_loop(self)
+        setup = MimicSetup(
+            self.mimic_config,
+            KEY,
+            self.cfg,
+            self.work_dir,
+            classes=(loop.dataloader.dataset.metainfo or {}).get('classes'),
+        )
+        return setup, size
 
     def load_or_resume(self) -> None:
         """As mmengine's; then transforms begin fitted to the student, unless it is resumed."""
@@ -98,15 +141,16 @@ class MimicRunner(PlainCheckpoints, Runner):
             )
             self.logger.info(unexplained_text(fit_transforms(model, batches)))
 
+    def _student_config(self, pretty: bool = True) -> Config:
+        folder = Path(self.work_dir)
+        return handed_out_config(
+            self.cfg, (KEY,), folder / STUDENT_WEIGHTS, folder / 'further', pretty=pretty
+        )
+
     def _hand_out(self, student: nn.Module) -> None:
         folder = Path(self.work_dir)
-        plain = self.cfg.to_dict()
-        for key in (KEY, 'runner_type', 'resume'):
-            plain.pop(key, None)
-        plain['load_from'] = str(folder / STUDENT_WEIGHTS)
-        plain['work_dir'] = str(folder / 'further')
         metainfo = self.train_dataloader.dataset.metainfo
         meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
         write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
-        write_text(folder / STUDENT_CONFIG, type(self.cfg)(plain).pretty_text)
+        write_text(folder / STUDENT_CONFIG, self._student_config().pretty_text)
         self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from mmdet_lcp.engine.class_counts import classes_hint
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.plain_weights import read_weights
 
@@ -42,6 +43,7 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
         raise CompressionError(
             f"{path}: is a checkpoint of another architecture than the config's `model` "
             f'({type(detector).__name__}):\n  {listed}{more}\n'
+            f'{classes_hint(detector, weights, meta)}'
             'Give `load_from` a checkpoint that was trained with this `model`.'
         )
     detector.load_state_dict(weights)

@@ -3,7 +3,9 @@
 What is trained, and what happens between two phases, is for subclasses to say.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,9 +15,14 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
-from mmdet_lcp.config.fingerprint import fingerprint
+from mmdet_lcp.config.fingerprint import accepted_changes, fingerprint
+from mmdet_lcp.config.names import named_config
+from mmdet_lcp.config.top_level import check_top_level
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
+from mmdet_lcp.engine.lock import rank_alone_in
+from mmdet_lcp.engine.mode_switches import switch_warnings
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
@@ -24,7 +31,9 @@ from mmdet_lcp.engine.preflight import check_runner_keys, readable
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
+from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import frozen
 from mmdet_lcp.wrappers import unwrap
 
 
@@ -45,6 +54,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         phases: pieces of training, in order; filled by `plan_phases`.
         pace: how long things take.
         state_folder: where in the work_dir the state is kept; set by the subclass.
+        reads: the keys at the top of a config that this runner alone reads.
         saves_checkpoints: whether mmengine's checkpoints are written in the last phase.
 
     Raises:
@@ -52,6 +62,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
     """
 
     state_folder: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]] = ()
     saves_checkpoints: ClassVar[bool] = True
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,6 +71,10 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self.phases: list[Phase] = []
         self.pace = Pace()
         self._cursor = _Cursor()
+        cfg = kwargs.get('cfg') or {}
+        unread = check_top_level(cfg, self.reads)
+        check_precision(kwargs.get('optim_wrapper'))
+        self._had_begun = self.state.exists
         check_runner_keys(kwargs, resumed=self._continue and self.state.exists)
         randomness = dict(kwargs.get('randomness') or {})
         if self._continue and self.state.exists:
@@ -73,7 +88,15 @@ class PhasedRunner(PlainCheckpoints, Runner):
                     'another --work-dir.'
                 )
         kwargs['randomness'] = randomness
-        super().__init__(**kwargs)
+        with types_told():
+            super().__init__(**kwargs)
+        if unread:
+            self.logger.warning(f'Keys of the config that nothing reads: {", ".join(unread)}')
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'PhasedRunner':
+        """As mmengine builds runners; classes and functions in the config become names."""
+        return super().from_cfg(named_config(cfg))
 
     def load_dense(self) -> tuple[nn.Module, nn.Module]:
         """The trained detector, and a frozen copy of it."""
@@ -83,7 +106,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
                 load_detector(detector, checkpoint)
         else:
             load_detector(detector, self._load_from)
-        return detector, copy.deepcopy(detector).eval().requires_grad_(False)
+        return detector, frozen(copy.deepcopy(detector))
 
     def build_phase_loop(self) -> None:
         """Build the training data loader and the loop over it."""
@@ -93,6 +116,40 @@ class PhasedRunner(PlainCheckpoints, Runner):
         with readable('train_dataloader'):
             self._train_loop = PhaseTrainLoop(self, loader)
         DropDegenerateBoxesHook().before_train(self)
+
+    def check_training(self, configs: Sequence[PhaseConfig]) -> None:
+        """Build what trains once, and let go of it.
+
+        Args:
+            configs: of the phases.
+
+        Raises:
+            CompressionError: something of it cannot be built; names the key.
+        """
+        before = self.optim_wrapper, self.param_schedulers
+        for config in configs:
+            with built_from('optim_wrapper'):
+                check_optimizer(self.cfg.optim_wrapper)
+                self.param_schedulers = None
+                self.optim_wrapper = self.build_optim_wrapper(self._optimizer_cfg(config))
+            with built_from('param_scheduler'):
+                self._build_schedulers(config, 1, len(self.train_dataloader))
+        self.optim_wrapper, self.param_schedulers = before
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the work_dir for this run.
+
+        Raises:
+            CompressionError: another one works there, or has begun since this one was built.
+        """
+        with rank_alone_in(self.work_dir):
+            if on_main(lambda: self.state.exists) and not self._had_begun:
+                raise CompressionError(
+                    f'{self.work_dir} holds the state of a run that has begun meanwhile: go on '
+                    'with it by --resume, or choose another --work-dir.'
+                )
+            yield
 
     def plan_phases(self, configs: list[PhaseConfig], stages: int) -> None:
         """Lay out all training of the run, and what its pace counts by.
@@ -105,6 +162,8 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._train_loop.plan(self.phases)
         self.pace.stages, self.pace.iterations = stages, self.max_iters
         self._tell_unread_rate()
+        for line in switch_warnings(self.hooks, self.phases):
+            self.logger.warning(line)
 
     def _tell_unread_rate(self) -> None:
         unread = self.cfg.optim_wrapper.get('optimizer', {}).get('lr')
@@ -201,7 +260,8 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self._refusal: CompressionError | None = None
         try:
             given = self.cfg.get('load_from')
-            on_main(lambda: self.state.open(self._continue, self._fingerprint, given))
+            accepted = accepted_changes(self.cfg)
+            on_main(lambda: self.state.open(self._continue, self._fingerprint, given, accepted))
         except CompressionError as error:  # testing in this work_dir is fine, training is not
             self._refusal = error
 

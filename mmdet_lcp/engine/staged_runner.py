@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.finish import Finish
 from mmdet_lcp.engine.phased_runner import PhasedRunner, on_cpu
 from mmdet_lcp.engine.progress import Progress
@@ -61,6 +62,14 @@ class StagedRunner(PhasedRunner):
         """What measures, hands out and reports."""
 
     @abstractmethod
+    def try_out(self) -> None:
+        """Build what the run needs, as far as that takes seconds; a chain does it long before.
+
+        Raises:
+            CompressionError: the run would not begin.
+        """
+
+    @abstractmethod
     def prepare(self) -> None:
         """Lay out the training, and begin or resume."""
 
@@ -74,6 +83,10 @@ class StagedRunner(PhasedRunner):
     def train(self) -> nn.Module:
         """Run all stages; returns the detector that is handed out, a plain mmdet one."""
         self.require_own_state()
+        with self.alone(), types_told():
+            return self._train()
+
+    def _train(self) -> nn.Module:
         self.progress.started = time.time()
         self.prepare()
         if self.finish.done:

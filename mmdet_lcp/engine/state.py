@@ -18,14 +18,14 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 
-from mmdet_lcp.config.fingerprint import changes, is_partial, listed
+from mmdet_lcp.config.fingerprint import WAY, changes, is_partial, listed, not_accepted
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, load_torch, write_json
 
@@ -56,7 +56,11 @@ class RunState:
         return self._known()['seed'] if self.exists else None
 
     def open(
-        self, resume: bool, fingerprint: Mapping[str, Any], checkpoint: str | None = None
+        self,
+        resume: bool,
+        fingerprint: Mapping[str, Any],
+        checkpoint: str | None = None,
+        accepted: Sequence[str] = (),
     ) -> None:
         """Refuse to overwrite a run, or to go on with one of another config.
 
@@ -64,6 +68,7 @@ class RunState:
             resume: whether a run may have begun.
             fingerprint: what the run depends on, of `mmdet_lcp.config.fingerprint`.
             checkpoint: file that a run would begin with; it need not be there any more.
+            accepted: keys that may differ from now on; with each, those below it.
 
         Raises:
             CompressionError: the work_dir holds the state of another run; names every key that
@@ -78,10 +83,11 @@ class RunState:
             )
         run = self._known()
         known = run['fingerprint']
-        if found := changes(known, fingerprint):
+        found = changes(known, fingerprint)
+        if other := not_accepted(found, accepted):
             raise CompressionError(
-                f'{self.folder.parent} holds the state of another run:{listed(found)}'
-                'Resume with the config of that run, or choose another --work-dir.'
+                f'{self.folder.parent} holds the state of another run:{listed(other)}'
+                f'Resume with the config of that run, or choose another --work-dir. {WAY}'
             )
         begun = run.get('checkpoint')
         if begun and checkpoint and Path(checkpoint).is_file() and _digest(checkpoint) != begun:
@@ -90,6 +96,14 @@ class RunState:
                 'is another detector than it began with, of which it has a copy. Go on from that '
                 'with load_from=None, or choose another --work-dir.'
             )
+        if found:
+            print_log(
+                f'{self.folder.parent} goes on with another config than it began with:'
+                f'{listed(found)}',
+                'current',
+                logging.WARNING,
+            )
+            write_json(self.folder / 'run.json', {**run, 'fingerprint': dict(fingerprint)})
         if is_partial(known):
             print_log(
                 f'{self.folder.parent} was begun by an earlier release, which wrote down '

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
-from mmdet_lcp.modes import in_eval
+from mmdet_lcp.modes import evaluated, in_eval
 
 
 def open_session(path: str | os.PathLike) -> Any:
@@ -41,7 +41,7 @@ def onnx_detector(detector: nn.Module, session: Any, image_size: tuple[int, int]
         session: by `open_session`, of its file.
         image_size: (height, width) in pixels of an image that it takes.
     """
-    twin = copy.deepcopy(detector).cpu().eval()
+    twin = evaluated(copy.deepcopy(detector).cpu())
     example = next(twin.parameters()).new_zeros(1, 3, *image_size)
     with in_eval(twin), torch.no_grad():
         _, structure = tree_flatten(twin(example, mode='tensor'))

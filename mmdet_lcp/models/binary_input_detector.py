@@ -7,12 +7,11 @@ where they are. All else is the detector's own.
 from collections.abc import Mapping
 from typing import Any
 
-from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import TYPE as PRUNED
-from mmdet_lcp.models.pruned_detector import pruned_detector
+from mmdet_lcp.models.pruned_detector import build_detector, pruned_detector
 from mmdet_lcp.registry import MODELS
 from mmdet_lcp.transforms import rebuild_inputs
 
@@ -43,10 +42,8 @@ def binary_input_detector(
     """
     if plan is not None:
         plain = pruned_detector(detector, plan, **keys)
-    elif MMDET_MODELS.get(detector) is None:
-        raise CompressionError(f'model.detector={detector!r} is not registered in mmdet')
     else:
-        plain = MMDET_MODELS.build(dict(type=detector, **keys))
+        plain = build_detector(detector, keys)
     try:
         rebuild_inputs(plain, inputs)
     except CompressionError as error:

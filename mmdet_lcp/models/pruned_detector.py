@@ -1,10 +1,12 @@
 """Rebuild a pruned detector from its config: a plain mmdet detector with fewer channels."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmdet.registry import MODELS as MMDET_MODELS
 from torch import nn
 
+from mmdet_lcp.config.pretrained import is_pretrained, without_pretrained
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.registry import MODELS
@@ -27,18 +29,40 @@ def pruned_detector(detector: str, plan: dict[str, Any], **keys: Any) -> nn.Modu
     Raises:
         CompressionError: the plan does not fit the detector.
     """
-    if MMDET_MODELS.get(detector) is None:
-        raise CompressionError(f'model.detector={detector!r} is not registered in mmdet')
-    plain = MMDET_MODELS.build(dict(type=detector, **keys))
+    plain = build_detector(detector, keys)
     apply_plan(plain, Plan.from_dict(plan))
     # Weights of the unpruned detector would not fit: `init_weights` must not fetch them.
     for module in plain.modules():
         init_cfg = getattr(module, 'init_cfg', None)
-        if _is_pretrained(init_cfg):
+        if is_pretrained(init_cfg):
             module.init_cfg = None
         elif isinstance(init_cfg, (list, tuple)):
-            module.init_cfg = [item for item in init_cfg if not _is_pretrained(item)]
+            module.init_cfg = [item for item in init_cfg if not is_pretrained(item)]
     return plain
+
+
+def build_detector(detector: str, keys: Mapping[str, Any]) -> nn.Module:
+    """Build a detector by its type, which is looked up where mmengine does: in the default scope.
+
+    Args:
+        detector: its registered name or import path.
+        keys: its own keys.
+
+    Raises:
+        CompressionError: there is no such detector.
+    """
+    with MMDET_MODELS.switch_scope_and_registry(None) as registry:
+        try:
+            known = registry.get(detector)
+        except RuntimeError:  # mmengine's word for a name that leads nowhere
+            known = None
+        if known is None:
+            raise CompressionError(
+                f'model.detector={detector!r} is not registered in {registry.scope}. A detector '
+                'of your own is registered when the config imports its module, custom_imports = '
+                "dict(imports=['my_module']), and says default_scope of its registry"
+            )
+    return MMDET_MODELS.build(dict(type=detector, **keys))
 
 
 def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -48,7 +72,7 @@ def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
         model: config of the detector that the plan was made on; it may itself be a pruned one.
         plan: what stays of it.
     """
-    model = _without_pretrained(model)
+    model = without_pretrained(model)
     if model['type'] == TYPE:
         plan = Plan.from_dict(model['plan']).then(plan)
         detector = model['detector']
@@ -56,19 +80,3 @@ def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
         detector = model['type']
     rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'plan')}
     return dict(type=TYPE, detector=detector, plan=plan.to_dict(compact=True), **rest)
-
-
-def _without_pretrained(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _without_pretrained(item)
-            for key, item in value.items()
-            if not _is_pretrained(item)
-        }
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
-    return value
-
-
-def _is_pretrained(init_cfg: Any) -> bool:
-    return isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'

@@ -17,6 +17,7 @@ from torch import nn
 from mmdet_lcp.config.keys import build, parse
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.modes import frozen
 from mmdet_lcp.pruning.config import KEY, RemovalConfig
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
 from mmdet_lcp.pruning.job import PruningJob
@@ -97,7 +98,7 @@ def prune(
         4
     """
     began = time.monotonic()
-    dense = copy.deepcopy(detector).eval().requires_grad_(False)
+    dense = frozen(copy.deepcopy(detector))
     selection = _parsed(SelectionConfig, selection or {}, f'{KEY}.selection')
     batches = given_images(dense, images, selection, seed)
     known = labelled(batches)

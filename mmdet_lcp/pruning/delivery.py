@@ -5,11 +5,12 @@ own class.
 """
 
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
+from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.files import write_json, write_text
 from mmdet_lcp.graph import Plan
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
@@ -21,7 +22,7 @@ PRUNED_WEIGHTS = 'pruned.pth'
 PLAN = 'plan.json'
 
 
-def pruned_config(cfg: Config, plan: Plan, work_dir: Path) -> Config:
+def pruned_config(cfg: Config, plan: Plan, work_dir: Path, pretty: bool = True) -> Config:
     """The config of the pruned detector: the run's own, with another `model`.
 
     Training on from it starts at the pruned weights (`load_from`).
@@ -30,14 +31,12 @@ def pruned_config(cfg: Config, plan: Plan, work_dir: Path) -> Config:
         cfg: the pruning run's config.
         plan: what stays.
         work_dir: the run's folder.
+        pretty: as `handed_out_config` takes it.
     """
-    plain: dict[str, Any] = cfg.to_dict()
-    for key in (KEY, 'runner_type', 'resume'):
-        plain.pop(key, None)
-    plain['model'] = pruned_model_cfg(plain['model'], plan)
-    plain['load_from'] = str(work_dir / PRUNED_WEIGHTS)
-    plain['work_dir'] = str(work_dir / 'retrained')
-    return Config(plain)
+    model = pruned_model_cfg(named_config(cfg).to_dict()['model'], plan)
+    return handed_out_config(
+        cfg, (KEY,), work_dir / PRUNED_WEIGHTS, work_dir / 'retrained', model, pretty
+    )
 
 
 def deliver(cfg: Config, detector: nn.Module, plan: Plan, work_dir: Path, meta: dict) -> int:

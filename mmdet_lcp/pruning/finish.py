@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
@@ -57,7 +58,7 @@ class PruningFinish(Finish):
         cfg = pruned_config(self.cfg, self.job.plan, self.work_dir)
         detector = MODELS.build(copy.deepcopy(cfg.model))
         load_detector(detector, self.work_dir / PRUNED_WEIGHTS)
-        return detector.to(next(self.job.dense.parameters()).device).eval()
+        return evaluated(detector.to(next(self.job.dense.parameters()).device))
 
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """Method, groups, what was left alone, and the target."""

@@ -85,6 +85,14 @@ class PruningJob:
         """Paths of the layers that read the groups, in order of the stages."""
         return [member.path for stage in self.stages for member in stage.group.consumers]
 
+    def example_plan(self) -> Plan:
+        """A plan of the size that the run's will have: of each group the first channels stay."""
+        plan = Plan()
+        for stage in self.stages:
+            gone = range(stage.keep, stage.group.channels)
+            plan = plan.remove(stage.group, gone, self.totals)
+        return plan
+
     def see(self, images: SelectionSet) -> None:
         """Take the selection images, and announce the groups to them."""
         self.images = images

@@ -14,6 +14,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path, read_json, write_json
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.graph.stage import Skipped
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PLAN, PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.report.report import GroupFacts
@@ -146,4 +147,4 @@ def load(folder: str | Path, network: nn.Module | None = None) -> nn.Module:
     plan = Plan.from_dict(read_json(folder / PLAN))
     apply_plan(network, plan)
     load_detector(network, folder / PRUNED_WEIGHTS)
-    return network.eval()
+    return evaluated(network)

@@ -5,6 +5,7 @@ an auxiliary network on the next layer, select the channels that stay, update th
 kernels, remove the others; at the end, retrain. Which criterion selects is a matter of config.
 """
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, Attachment
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
+from mmdet_lcp.engine.image_size import evaluation_loop
 from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.pruning.delivery import pruned_config
 from mmdet_lcp.pruning.finish import PruningFinish
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
 from mmdet_lcp.pruning.job import PruningJob
@@ -50,6 +54,7 @@ class PruningRunner(StagedRunner):
     """
 
     state_folder = 'pruning_state'
+    reads = (KEY,)
 
     def __init__(self, **kwargs: Any) -> None:
         cfg = kwargs.get('cfg') or {}
@@ -61,13 +66,11 @@ class PruningRunner(StagedRunner):
     @cached_property
     def job(self) -> PruningJob:
         """See `StagedRunner.job`: the groups that lose channels, and how many of them stay."""
-        self.build_phase_loop()
+        self.try_out()
         detector, dense = self.load_dense()
         self._check_ranks()
         target = self.pruning.target
-        job = prepare_job(
-            self, detector, dense, self.pruning, self._tell_stages if target is None else _silent
-        )
+        job = prepare_job(self, detector, dense, self.pruning, self._laid_out)
         if target is not None:
             job.share_out(self._allocation(job))
             self._tell_stages(job)
@@ -98,6 +101,12 @@ class PruningRunner(StagedRunner):
         setup = MimicSetup(config, where, self.cfg, self.work_dir, job.dense, classes)
         setup.check(job.detector, job.image_size)
         return setup
+
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data and training."""
+        self.build_phase_loop()
+        evaluation_loop(self)
+        self.check_training([self.pruning.finetune, self.pruning.retrain])
 
     def prepare(self) -> None:
         """Everything that must be right before hours of training begin."""
@@ -228,6 +237,14 @@ class PruningRunner(StagedRunner):
             return None
         return on_cpu(attached.state_dict())
 
+    def _laid_out(self, job: PruningJob) -> None:
+        """Before anything that takes a while: what is handed out at the end can be opened."""
+        plan = job.example_plan()
+        pruned = apply_plan(copy.deepcopy(job.detector), plan)
+        rehearse(pruned_config(self.cfg, plan, Path(self.work_dir), pretty=False), pruned)
+        if self.pruning.target is None:  # else it is told when it has been shared out
+            self._tell_stages(job)
+
     def _tell_stages(self, job: PruningJob) -> None:
         self.logger.info(f'{len(job.stages)} groups of channels will be pruned:')
         for stage in job.stages:
@@ -255,7 +272,3 @@ class PruningRunner(StagedRunner):
                 f'{KEY}.attachment.detector_losses=False trains a part of the detector: with '
                 'several ranks, set find_unused_parameters=True at the top of the config'
             )
-
-
-def _silent(job: PruningJob) -> None:
-    """With a target, what will be pruned is told when it has been shared out."""

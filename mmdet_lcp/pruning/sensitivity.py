@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
+from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phased_runner import PhasedRunner
 from mmdet_lcp.engine.ranks import on_main
@@ -75,6 +76,7 @@ class SensitivityRunner(PhasedRunner):
     """
 
     state_folder = 'pruning_state'
+    reads = (KEY,)
 
     def __init__(self, **kwargs: Any) -> None:
         config = PruningConfig.from_cfg(kwargs.get('cfg') or {})
@@ -113,6 +115,10 @@ class SensitivityRunner(PhasedRunner):
         Raises:
             CompressionError: there is no group to prune, or the work_dir holds other figures.
         """
+        with self.alone(), types_told():
+            return self._measure(ratios, measure, images)
+
+    def _measure(self, ratios: Sequence[float], measure: Measure, images: int) -> Sensitivity:
         self._check(ratios, measure, images)
         stages = {ratio: self._stages_at(ratio) for ratio in ratios}
         groups = {name: stage.group for name, stage in _by_name(stages).items()}

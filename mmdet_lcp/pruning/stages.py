@@ -147,5 +147,21 @@ def _must_match(pattern: str, groups: Sequence[ChannelGroup], where: str) -> Non
         names = ', '.join(group.name for group in groups[:6])
         raise CompressionError(
             f'{where}: {pattern!r} matches no layer. There are {len(groups)} groups, the first '
-            f'ones are {names}'
+            f'ones are {names}{_prefix_hint(pattern, groups, where)}'
         )
+
+
+def _prefix_hint(pattern: str, groups: Sequence[ChannelGroup], where: str) -> str:
+    """What to say where a pattern would match further in, as in a detector inside another."""
+    prefixes = []
+    for group in groups:
+        parts = group.name.split('.')
+        for inner in range(1, len(parts)):
+            if re.search(pattern, '.'.join(parts[inner:])):
+                prefixes.append('.'.join(parts[:inner]))
+                break
+    if not prefixes:
+        return ''
+    escaped = [re.escape(f'{prefix}.') for prefix in dict.fromkeys(prefixes)]
+    patterns = ' or '.join(f"r'^{prefix}{pattern.removeprefix('^')}'" for prefix in escaped)
+    return f'. Its layers stand one level further in: say {where}={patterns}'

@@ -162,7 +162,10 @@ def _original_image(inputs: Tensor, sample: DetDataSample) -> np.ndarray:
         image = mmcv.imread(path, channel_order='rgb')
         if image is not None and image.shape[:2] == ori_shape:
             return image
-    image = inputs.permute(1, 2, 0).clamp(0, 255).to(torch.uint8).cpu().numpy()[..., ::-1]
+    shown = inputs[[min(channel, len(inputs) - 1) for channel in range(3)]].float()  # grey as grey
+    if shown.max() > 255:  # more than 8 bits
+        shown = shown * (255 / shown.max())
+    image = shown.permute(1, 2, 0).clamp(0, 255).to(torch.uint8).cpu().numpy()[..., ::-1]
     scale = sample.metainfo.get('scale_factor')
     if scale is not None:  # what the pipeline padded lies to the right and below
         image = image[: round(ori_shape[0] * scale[1]), : round(ori_shape[1] * scale[0])]

@@ -9,6 +9,8 @@ from torch import nn
 
 from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, tensor_facts
 from mmdet_lcp.codec.storage import storage
+from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.names import named_config
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import write_text
@@ -24,22 +26,20 @@ WEIGHTS = 'compressed.pth'
 PACKED = 'compressed.lcp'
 
 
-def compressed_config(cfg: Config, detector: nn.Module, work_dir: Path) -> Config:
+def compressed_config(
+    cfg: Config, detector: nn.Module, work_dir: Path, pretty: bool = True
+) -> Config:
     """The config of the compressed detector: the run's own, without what only the run needs.
 
     Args:
         cfg: the run's config.
         detector: the compressed detector; its input transforms go into `model`.
         work_dir: the run's folder.
+        pretty: as `handed_out_config` takes it.
     """
-    plain: dict[str, Any] = cfg.to_dict()
-    for key in (KEY, 'runner_type', 'resume'):
-        plain.pop(key, None)
     inputs = {path: part.spec() for path, part in input_transforms(detector).items()}
-    plain['model'] = binary_input_model_cfg(plain['model'], inputs)
-    plain['load_from'] = str(work_dir / WEIGHTS)
-    plain['work_dir'] = str(work_dir / 'further')
-    return Config(plain)
+    model = binary_input_model_cfg(named_config(cfg).to_dict()['model'], inputs)
+    return handed_out_config(cfg, (KEY,), work_dir / WEIGHTS, work_dir / 'further', model, pretty)
 
 
 class WeightCompressionFinish(Finish):

@@ -5,16 +5,19 @@ trained. At the end the detector is folded into a plain one, and packed into one
 """
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from mmdet_lcp.codec import check_packable
 from mmdet_lcp.engine.image_size import deployed_image_size
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.registry import RUNNERS
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.transforms import describe, rebuild
-from mmdet_lcp.weight_compression.config import WeightCompressionConfig
-from mmdet_lcp.weight_compression.finish import WeightCompressionFinish
+from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
+from mmdet_lcp.weight_compression.finish import WeightCompressionFinish, compressed_config
 from mmdet_lcp.weight_compression.job import WeightCompressionJob
 
 
@@ -34,6 +37,7 @@ class WeightCompressionRunner(StagedRunner):
     """
 
     state_folder = 'weight_compression_state'
+    reads = (KEY,)
     saves_checkpoints = False  # no tool of mmdet could read one with transforms
 
     def __init__(self, **kwargs: Any) -> None:
@@ -46,12 +50,21 @@ class WeightCompressionRunner(StagedRunner):
         self.build_phase_loop()
         detector, dense = self.load_dense()
         size = deployed_image_size(self, detector)
-        return WeightCompressionJob.lay_out(detector, dense, size, self.compression)
+        job = WeightCompressionJob.lay_out(detector, dense, size, self.compression)
+        config = compressed_config(self.cfg, detector, Path(self.work_dir), pretty=False)
+        rehearse(config, detector)
+        check_packable(config)
+        self.check_training([stage.training for stage in job.stages])
+        return job
 
     @cached_property
     def finish(self) -> WeightCompressionFinish:
         """See `StagedRunner.finish`."""
         return WeightCompressionFinish(self, self.job, self.cfg, self.compression)
+
+    def try_out(self) -> None:
+        """See `StagedRunner.try_out`: data, stages and training."""
+        self.job  # noqa: B018  is built when it is first asked for
 
     def prepare(self) -> None:
         """Lay out all stages, and begin or resume."""

@@ -17,6 +17,7 @@ from mmdet_lcp.chain.links import KINDS
 from mmdet_lcp.chain.runner import ChainRunner
 from mmdet_lcp.codec import PackedReader, init_packed_detector
 from mmdet_lcp.distillation.runner import MimicRunner
+from mmdet_lcp.engine.lock import FILE
 from mmdet_lcp.pruning.runner import PruningRunner
 from mmdet_lcp.report.chain_report import read_chain_report
 from mmdet_lcp.report.report import read_report
@@ -308,3 +309,70 @@ class TestConfig:
 
 def read_work_dir(cfg: Config) -> str:
     return cfg.work_dir or '.'
+
+
+class TestLaterLinks:
+    """What is wrong with a later link is found before the first one begins."""
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            ({'chain[1]': dict(custom_hooks=[dict(type='EMAHok')])}, "2_weight.*'EMAHook'"),
+            ({'chain[1]': dict(val_evaluator=dict(type='CocoMetrik'))}, "2_weight.*'CocoMetric'"),
+            (
+                {'chain[1]': dict(train_dataloader=dict(dataset=dict(ann_file='no.json')))},
+                r'2_weight.*`train_dataloader` names a file that cannot be read.*no\.json',
+            ),
+            (
+                {'chain[1]': dict(optim_wrapper=dict(optimizer=dict(type='SDG')))},
+                "2_weight.*'SGD'",
+            ),
+        ],
+    )
+    def test_it_is_found(self, write_config, tmp_path, changes, message):
+        cfg = read(write_config('later', TWO), work_dir=str(tmp_path / 'chain'))
+        (change,) = changes.values()
+        cfg.chain = [cfg.chain[0], dict(type='WeightCompressionRunner', cfg=change)]
+        with pytest.raises(CompressionError, match=f'(?s)link 2, {message}'):
+            RUNNERS.build(cfg).train()
+        assert not (tmp_path / 'chain' / '1_pruning').exists()
+
+    def test_a_missing_teacher(self, write_config, tmp_path):
+        config = write_config('teacher_gone', TWO)
+        cfg = read(config, work_dir=str(tmp_path / 'chain'))
+        cfg.pop('weight_compression')
+        cfg.chain = [cfg.chain[0], 'MimicRunner']
+        cfg.mimic = dict(teacher=dict(config=str(config), checkpoint='gone.pth'))
+        with pytest.raises(CompressionError, match=r"2_mimic: .*checkpoint='gone\.pth'"):
+            RUNNERS.build(cfg).train()
+
+    def test_mixed_precision_without_a_gpu(self, write_config):
+        cfg = read(write_config('later_amp', TWO))
+        amp = dict(optim_wrapper=dict(type='AmpOptimWrapper'))
+        cfg.chain = [cfg.chain[0], dict(type='WeightCompressionRunner', cfg=amp)]
+        with pytest.raises(CompressionError, match='mixed precision'):
+            RUNNERS.build(cfg)
+
+
+def test_another_chain_works_there(write_config, tmp_path):
+    cfg = read(write_config('busy', TWO), work_dir=str(tmp_path / 'chain'))
+    (tmp_path / 'chain').mkdir()
+    (tmp_path / 'chain' / FILE).write_text('{"host": "elsewhere", "pid": 7, "began": 0}')
+    with pytest.raises(CompressionError, match='process 7 on elsewhere'):
+        RUNNERS.build(cfg).train()
+    assert not (tmp_path / 'chain' / '1_pruning').exists()
+
+
+def test_a_change_of_a_link_that_has_ended_is_accepted(write_config, tmp_path):
+    cfg = read(write_config('accepted', TWO), work_dir=str(tmp_path / 'chain'), resume=True)
+    chain = RUNNERS.build(cfg)
+    facts = {key: dict(chain._fingerprint(chain.links[0])) for key in ('before', 'now')}
+    before = json.loads(json.dumps(facts['before']))
+    before['config']['optim_wrapper']['type'] = 'Mistaken'
+    chain.work_dir.mkdir()
+    state = {'links': [], 'ended': [before]}
+    (chain.work_dir / 'chain_state.json').write_text(json.dumps(state))
+    with pytest.raises(CompressionError, match=r'(?s)optim_wrapper\.type.*accept_changes=KEY'):
+        chain._read_state()
+    chain.cfg.accept_changes = 'optim_wrapper.type'
+    assert chain._read_state()['ended'] == [before]

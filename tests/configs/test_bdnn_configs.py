@@ -8,6 +8,8 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
+from mmdet_lcp.chain.runner import ChainRunner
+from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.weight_compression import BinaryNet, LowBitWeights, XNORNet
 from mmdet_lcp.weight_compression.blockwise import BlockwiseMethod
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
@@ -16,7 +18,8 @@ register_all_modules()
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'configs' / 'bdnn'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py'))
+CHAINS = sorted(path.stem for path in FOLDER.glob('*_after_*.py'))
+NAMES = sorted({path.stem for path in FOLDER.glob('*.py')} - set(CHAINS))
 
 
 def load(name: str) -> tuple[Config, BlockwiseMethod]:
@@ -65,3 +68,31 @@ def test_config(name):
     (whole,), _ = method.stages(detector, 'x')
     assert set(whole.layers) == changed
     assert whole.training.max_epochs == sum(stage.training.max_epochs for stage in stages)
+
+
+def test_chains_are_there():
+    assert [f'ssd_narrow_vgg_digits_after_lcp{more}' for more in ('', '_mimic')] == CHAINS
+
+
+@pytest.mark.parametrize('name', CHAINS)
+def test_chain(name):
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    cfg.work_dir = 'work_dirs/chain'
+    chain = ChainRunner(cfg)
+    three = name.endswith('_mimic')
+    names = ['1_pruning', *['2_mimic'] * three, f'{2 + three}_weight_compression']
+    assert [link.name for link in chain.links] == names
+    links = [chain.link_config(link) for link in chain.links]
+    retrain = PruningConfig.from_cfg(links[0]).retrain
+    assert (retrain.max_epochs, retrain.mimic is None) == ((0, True) if three else (3, False))
+    for link in links:
+        assert type(MODELS.build(copy.deepcopy(link.model))).__name__ == 'SingleStageDetector'
+    (method,) = WeightCompressionConfig.from_cfg(links[-1]).methods.values()
+    alone = load(name.partition('_after')[0])[1]
+    assert (method.bits, method.training) == (alone.bits, alone.training)
+    if three:
+        own = Config.fromfile(ROOT / 'configs' / 'ssd' / 'ssd_narrow_vgg_digits.py')
+        assert links[1].load_from == 'work_dirs/chain/1_pruning/pruned.pth'
+        (schedule,) = links[1].param_scheduler
+        assert links[1].train_cfg.max_epochs == schedule.T_max == own.train_cfg.max_epochs
+        assert links[1].mimic.teacher.checkpoint == cfg.load_from

@@ -17,6 +17,8 @@ from runs import TRAIN
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
+from mmdet_lcp.distillation.runner import MimicRunner
+from mmdet_lcp.engine.lock import FILE
 
 from .conftest import FIXED
 
@@ -315,3 +317,37 @@ del _at, _small
             boxes = head.prior_generator.grid_priors([(16, 16), (8, 8), (4, 4)], device='cpu')
             grids.append(torch.cat(boxes) / size)
         torch.testing.assert_close(grids[0], grids[1])
+
+
+class TestBegin:
+    """What is wrong is found before anything is trained."""
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'pruning': dict(ratio=0.5)}, 'the key `pruning`, which MimicRunner does not'),
+            ({'mimmic': dict(weight=3.0)}, 'did you mean `mimic`'),
+            ({'optim_wrapper.type': 'AmpOptimWrapper'}, 'mixed precision'),
+            ({'optim_wrapper.optimizer.type': 'SDG'}, "`optim_wrapper`.*'SGD'"),
+            ({'custom_hooks': [dict(type='EMAHok')]}, "hook type='EMAHok'.*'EMAHook'"),
+        ],
+    )
+    def test_mistakes(self, write_student, run_student, tmp_path, options, message):
+        with pytest.raises(CompressionError, match=message):
+            run_student(write_student('mistaken'), work_dir=str(tmp_path / 'out'), **options)
+        assert not (tmp_path / 'out' / 'student.pth').exists()
+
+    def test_another_run_works_there(self, write_student, run_student, tmp_path):
+        (tmp_path / FILE).write_text('{"host": "elsewhere", "pid": 7, "began": 0}')
+        with pytest.raises(CompressionError, match='process 7 on elsewhere'):
+            run_student(write_student('busy'), work_dir=str(tmp_path))
+
+    def test_what_is_handed_out_is_opened_first(
+        self, write_student, run_student, tmp_path, monkeypatch
+    ):
+        def unreadable(*_, **__):
+            return Config(dict(model=dict(type='NoSuchDetector')))
+
+        monkeypatch.setattr(MimicRunner, '_student_config', unreadable)
+        with pytest.raises(CompressionError, match=r'could not be built.*nothing has been begun'):
+            run_student(write_student('unreadable'), work_dir=str(tmp_path))

@@ -68,6 +68,11 @@ class Notes(StagedRunner):
     def require_own_state(self) -> None:
         self.notes.append('state')
 
+    @contextmanager
+    def alone(self):
+        self.notes.append('alone')
+        yield
+
     def call_hook(self, name: str) -> None:
         self.notes.append(name)
 
@@ -86,21 +91,21 @@ def test_stages_run_in_order():
     runner = Notes()
     assert runner.train() == 'delivered'
     *before, (last, seconds), hook = runner.notes
-    assert before == ['state', 'prepare', 'a', 'b', 'c', 'after']
+    assert before == ['state', 'alone', 'prepare', 'a', 'b', 'c', 'after']
     assert (last, hook) == ('finish', 'after_run') and 0 <= seconds < 60
 
 
 def test_a_resumed_run_begins_behind_the_last_stage_and_counts_all_seconds():
     runner = Notes(done=2, seconds_before=1000.0)
     runner.train()
-    assert runner.notes[:4] == ['state', 'prepare', 'c', 'after']
-    assert 1000 <= runner.notes[4][1] < 1060
+    assert runner.notes[:5] == ['state', 'alone', 'prepare', 'c', 'after']
+    assert 1000 <= runner.notes[5][1] < 1060
 
 
 def test_a_run_that_has_ended_shows_what_it_came_to():
     runner = Notes(done=3, ended=True)
     assert runner.train() == 'delivered before'
-    assert runner.notes == ['state', 'prepare', 'show']
+    assert runner.notes == ['state', 'alone', 'prepare', 'show']
 
 
 def test_records_of_an_earlier_process(caplog):

@@ -231,3 +231,20 @@ def test_the_run_file_is_strict_json(state, dense):
     data = json.loads((state.folder / 'run.json').read_text())
     assert data.pop('checkpoint') == hashlib.sha256(Path(dense).read_bytes()).hexdigest()
     assert data == {'seed': 42, 'fingerprint': fingerprint(CFG)}
+
+
+def test_a_change_that_is_accepted_goes_on_once(state, tmp_path):
+    new = fingerprint(changed(optim_wrapper__optimizer__lr=0.2, pruning__ratio=0.6))
+    again = RunState(tmp_path / 'work')
+    with pytest.raises(CompressionError, match=r'(?s)lr: 0\.1 then.*accept_changes=KEY') as raised:
+        again.open(True, new, accepted=['pruning.ratio', 'optim'])
+    assert 'pruning.ratio' not in str(raised.value)
+    again.open(True, new, accepted=['pruning.ratio', 'optim_wrapper'])
+    again.open(True, new)  # it is the run's config from now on
+    with pytest.raises(CompressionError, match=r'lr: 0\.2 then'):
+        again.open(True, fingerprint(changed(pruning__ratio=0.6)))
+    assert again.seed == 42
+
+
+def test_what_is_accepted_decides_nothing(state):
+    state.open(True, fingerprint({**CFG, 'accept_changes': ['a']}))

@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from runs import SHORT
 
 from mmdet_lcp import CompressionError
+from mmdet_lcp.engine.lock import FILE
 
 
 @pytest.fixture(scope='module')
@@ -76,6 +77,15 @@ CONFIG_MISTAKES = {
     'cache in words': ({'pruning.selection.cache_gb': 'all'}, r"pruning.selection.cache_gb='all'"),
     'layers no pattern': ({'pruning.layers': 4}, r'pruning.layers=4'),
     'stages no numbers': ({'pruning.stages': 4}, r'pruning.stages=4'),
+    'mixed precision without a GPU': (
+        {'optim_wrapper.type': 'AmpOptimWrapper'},
+        r"mixed precision.*optim_wrapper.type='OptimWrapper'",
+    ),
+    'misspelt key beside the right one': (
+        {'prunning.ratio': 0.7},
+        r'`prunning`, which nobody reads: did you mean `pruning`',
+    ),
+    'teacher in the wrong place': ({'mimic.weight': 1.0}, r'`pruning.retrain.mimic`'),
     'nothing to measure on': (
         {f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
         r'neither `val_dataloader` nor `test_dataloader`',
@@ -113,6 +123,46 @@ class TestFoundBeforeTraining:
             return str(caught.value)
 
         return check
+
+    @pytest.mark.parametrize(
+        ('changes', 'message'),
+        [
+            (
+                {'model.backbone.type': 'mmdet_lcp.NarowVGG'},
+                "type='mmdet_lcp.NarowVGG'.*'NarrowVGG'",
+            ),
+            ({'custom_hooks': [dict(type='EMAHok')]}, "hook type='EMAHok'.*'EMAHook'"),
+            (
+                {'train_dataloader.dataset.pipeline': [dict(type='Resise')]},
+                "transform type='Resise'.*'Resize'",
+            ),
+            ({'val_evaluator.type': 'CocoMetrik'}, "metric type='CocoMetrik'.*'CocoMetric'"),
+            ({'optim_wrapper.optimizer.type': 'SDG'}, "`optim_wrapper`: .*'SDG'.*'SGD'"),
+            (
+                {'pruning.retrain.param_scheduler': [dict(type='CosineLR')]},
+                "`param_scheduler`: .*type='CosineLR'",
+            ),
+        ],
+    )
+    def test_what_is_not_registered(self, build, config, work_dir, changes, message):
+        with pytest.raises(CompressionError, match=message):
+            build(config, work_dir=str(work_dir), **changes).train()
+        assert not (work_dir / 'pruning_state').exists()
+
+    def test_another_run_works_there(self, build, config, work_dir, prune, plain_output):
+        work_dir.mkdir()
+        (work_dir / FILE).write_text('{"host": "elsewhere", "pid": 7, "began": 0}')
+        runner = build(config, work_dir=str(work_dir))
+        with pytest.raises(CompressionError, match='process 7 on elsewhere'):
+            runner.train()
+        assert not (work_dir / 'pruning_state').exists()
+
+    def test_another_run_has_begun_meanwhile(self, build, config, work_dir):
+        runner = build(config, work_dir=str(work_dir))
+        (work_dir / 'pruning_state').mkdir(parents=True)
+        (work_dir / 'pruning_state' / 'run.json').write_text('{}')
+        with pytest.raises(CompressionError, match='has begun meanwhile'):
+            runner.train()
 
     def test_mended_it_runs(self, fails, prune, config, work_dir, plain_output):
         fails('matches no layer', **{'pruning.layers': 'stage7'})

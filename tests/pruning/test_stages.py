@@ -126,6 +126,10 @@ def test_half_up():
     [
         (dict(layers='stage9'), r"pruning\.layers: 'stage9' matches no layer.*5 groups"),
         (dict(layers=['stage1', 'stage9']), r"pruning\.layers: 'stage9' matches no layer"),
+        (
+            dict(layers=r'^stage1\.'),  # as in a detector that is kept inside another one
+            r"stand one level further in: say pruning\.layers=r'\^backbone\\\.stage1\\\.'$",
+        ),
         (dict(ratio={'stage9': 0.5}), r"pruning\.ratio: 'stage9' matches no layer"),
         (dict(ratio={'stage1': 0.5, 'nick': 0.5}), r"pruning\.ratio: 'nick' matches no layer"),
         (dict(stages=[2, 7]), r'pruning\.stages=\[7\].* has the stages \[1, 2, 3\]'),

@@ -124,3 +124,16 @@ def test_empty_data_set(detector, tmp_path):
     with pytest.raises(CompressionError, match='at least one image'):
         detections_side_by_side(detector, detector, [item()], tmp_path / 'x.png', num_images=0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'expected'),
+    [
+        (torch.tensor([[[7, 9]]]), [[[7, 7, 7], [9, 9, 9]]]),  # grey
+        (torch.tensor([[[1]], [[2]], [[3]], [[4]]]), [[[3, 2, 1]]]),  # BGR and one more
+        (torch.tensor([[[65535, 0]]] * 3), [[[255] * 3, [0] * 3]]),  # 16 bits
+    ],
+)
+def test_images_without_a_file(inputs, expected):
+    found = _original_image(inputs, DetDataSample())
+    assert found.dtype == np.uint8 and found.tolist() == expected

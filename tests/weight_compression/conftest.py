@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from torch import nn
 
@@ -16,7 +17,6 @@ from mmdet_lcp.weight_compression import TransformMethod, TransformStage
 # Digits, three iterations an epoch; two layers, one stage each.
 COMPRESSION = """
 runner_type = 'mmdet_lcp.WeightCompressionRunner'
-del pruning
 weight_compression = dict(
     methods=dict(positive=dict(
         type='Positive', layers=['backbone.stage3.0.conv', 'backbone.stage4.0.conv'],
@@ -68,8 +68,8 @@ def write_compression(write_config):
         text = path.read_text()
         begin = text.index('pruning = dict(')
         path.write_text(
-            text[:begin].replace("    '{root}/configs/_base_/pruning/lcp.py',\n", '')
-            + COMPRESSION.replace('del pruning\n', '')
+            text[:begin].replace(f"    '{tiny.ROOT}/configs/_base_/pruning/lcp.py',\n", '')
+            + COMPRESSION
             + extra
         )
         return path
