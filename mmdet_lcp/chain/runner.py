@@ -28,6 +28,7 @@ from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
+from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
@@ -211,6 +212,8 @@ class ChainRunner:
         detector = runner.train()
         if not link.kind.reports:
             facts = self._measure(runner, unwrap(detector), self.folder(link) / link.kind.weights)
+            known = [item['detector']['metrics'] for item in before]
+            facts.metrics = with_zeros(facts.metrics, reversed(known))
             found = [LinkFacts(link.name, facts, link.name, link.name, time.time() - started)]
         else:
             report = on_main(lambda: read_report(self.folder(link) / REPORT_JSON).to_dict())

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
+from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
@@ -32,7 +33,7 @@ class PruningFinish(Finish):
 
     def measure_pruned(self, detector: nn.Module) -> None:
         """Measure the detector after the last stage, before it is retrained."""
-        self.pruned_metrics = self.metrics(detector)
+        self.pruned_metrics = with_zeros(self.metrics(detector), [self.dense.metrics])
 
     def data(self) -> dict[str, Any]:
         """See `Finish.data`."""

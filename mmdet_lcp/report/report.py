@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.hardware import hardware, versions
+from mmdet_lcp.measure.metrics import found_nothing, with_zeros
 
 REPORT_JSON = 'report.json'
 REPORT_MD = 'report.md'
@@ -191,6 +192,27 @@ class Report:
     target: TargetFacts | None = None
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
+
+    def __post_init__(self) -> None:
+        """What an evaluator does not tell of a detector that has found nothing is 0."""
+        dense, compressed = self.dense.metrics, self.compressed.metrics
+        self.dense.metrics = with_zeros(dense, [compressed])
+        self.compressed.metrics = with_zeros(compressed, [dense])
+        told = [step.metrics for step in self.steps]
+        for step in self.steps:
+            step.metrics = with_zeros(step.metrics, told)
+
+    def remarks(self) -> list[str]:
+        """Sentences on figures that need a reason: detectors of which no box is right."""
+        return [
+            f'The {name} detector finds nothing: every metric of it is 0, since it has no box '
+            'above its own score threshold, or none that is right. The log says which it is.'
+            for name, metrics in (
+                ('dense', self.dense.metrics),
+                ('compressed', self.compressed.metrics),
+            )
+            if found_nothing(metrics)
+        ]
 
     def file_steps(self) -> list[tuple[str, int]]:
         """Bytes of the weights after each kind of compression, and of the file at the end.

@@ -52,6 +52,7 @@ def summary_text(report: Report) -> str:
     if report.target is not None:
         parts.append(text_table(*_target_table(report.target)))
     title = f'{report.method}, {format_seconds(report.seconds)}'
+    parts += report.remarks()
     parts.append(text_table(*_summary_table(report), title=title))
     return '\n\n'.join(parts)
 
@@ -83,7 +84,7 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         Markdown.
     """
     folder = Path(folder)
-    parts = [f'# {report.method}', markdown_table(*_summary_table(report))]
+    parts = [f'# {report.method}', markdown_table(*_summary_table(report)), *report.remarks()]
     if (folder / DETECTIONS_PNG).exists():
         parts += [
             '## Detections',

@@ -57,6 +57,27 @@ def test_what_was_measured_before_retraining_has_a_column():
     assert [cell.strip() for cell in macs[1:4]] == ['30.50 G', '', '7.65 G']
 
 
+def test_a_detector_that_finds_nothing_has_zeros_with_the_reason():
+    """Before and after are told, even if the evaluator has told nothing of one of them."""
+    keys = ('pascal_voc/mAP', 'pascal_voc/AP50')
+    for found in ({}, dict.fromkeys(keys, 0.0)):
+        blind = report(compressed=DetectorFacts(dict(found), 100))
+        for text in (report_markdown(blind), summary_text(blind)):
+            rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
+            cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+            assert cells['pascal_voc/AP50'] == ['0.836', '0.000', '-0.836']
+            assert 'The compressed detector finds nothing: every metric of it is 0' in text
+            assert 'The dense detector finds nothing' not in text
+    blind = report(dense=DetectorFacts({}, 100))
+    assert 'The dense detector finds nothing' in report_markdown(blind)
+    assert 'finds nothing' not in report_markdown(report())
+
+
+def test_steps_that_find_nothing_are_zero():
+    steps = [StepFacts('dense', None, {'x/mAP': 0.5}), StepFacts('selected', 'a', {})]
+    assert [step.metrics for step in report(steps=steps).steps] == [{'x/mAP': 0.5}, {'x/mAP': 0.0}]
+
+
 def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
     shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
     groups = [
