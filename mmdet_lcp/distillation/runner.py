@@ -11,11 +11,13 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
+from mmdet_lcp.engine.data_check import check_data
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
 from mmdet_lcp.engine.ranks import on_main
@@ -59,6 +61,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def train(self) -> nn.Module:
         """Train; returns the student."""
+        check_data(self)
         student = plain_detector(self.model)
         size = deployed_image_size(self, student)
         loop = evaluation_loop(self)
@@ -105,8 +108,7 @@ class MimicRunner(PlainCheckpoints, Runner):
             plain.pop(key, None)
         plain['load_from'] = str(folder / STUDENT_WEIGHTS)
         plain['work_dir'] = str(folder / 'further')
-        metainfo = self.train_dataloader.dataset.metainfo
-        meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
+        meta = label_meta(self.train_dataloader.dataset)
         write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
         write_text(folder / STUDENT_CONFIG, type(self.cfg)(plain).pretty_text)
         self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.engine.command_line import command_line
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
@@ -107,7 +108,7 @@ class Finish(ABC):
             progress: the run's record; the final measurement is added to it.
         """
         runner = self.runner
-        meta = {'dataset_meta': _plain(runner.train_dataloader.dataset.metainfo)}
+        meta = {'dataset_meta': label_meta(runner.train_dataloader.dataset)}
         on_main(lambda: self.deliver(meta))
         detector = self.read_back()
         runner.record('final', detector)
@@ -164,8 +165,3 @@ def _weight_bytes(detector: nn.Module) -> int:
     buffer = io.BytesIO()
     torch.save({'state_dict': detector.state_dict()}, buffer)
     return buffer.tell()
-
-
-def _plain(metainfo: dict[str, Any]) -> dict[str, Any]:
-    """Class names and colours, without what the safe loader would refuse."""
-    return {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}

@@ -16,6 +16,7 @@ from mmdet_lcp import compat
 from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
+from mmdet_lcp.engine.data_check import check_data
 from mmdet_lcp.engine.pace import Pace
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
@@ -76,13 +77,14 @@ class PhasedRunner(PlainCheckpoints, Runner):
         super().__init__(**kwargs)
 
     def load_dense(self) -> tuple[nn.Module, nn.Module]:
-        """The trained detector, and a frozen copy of it."""
+        """The trained detector, and a frozen copy of it; all data of the run are checked."""
         detector = unwrap(self.model)
         if self.state.exists:
             with self.state.reading('dense.pth') as checkpoint:
-                load_detector(detector, checkpoint)
+                meta = load_detector(detector, checkpoint)
         else:
-            load_detector(detector, self._load_from)
+            meta = load_detector(detector, self._load_from)
+        check_data(self, (meta.get('dataset_meta') or {}).get('classes'))
         return detector, copy.deepcopy(detector).eval().requires_grad_(False)
 
     def build_phase_loop(self) -> None:

@@ -18,6 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path
 from mmdet_lcp.measure.cost import evaluating
@@ -54,7 +55,7 @@ def detections_side_by_side(
         out_file: The picture.
         score_thr: Detections scoring less are not drawn, 0 to 1.
         num_images: How many rows at most, at least 1.
-        dataset_meta: ``classes`` and ``palette``; those of ``dataset.metainfo`` or else of the
+        dataset_meta: ``classes`` and ``palette`` by label; those of the data set or else of the
             dense detector unless given.
 
     Raises:
@@ -67,7 +68,7 @@ def detections_side_by_side(
             'the test data set is empty, so there is nothing to draw; check ann_file and '
             'data_prefix of test_dataloader.dataset.'
         )
-    meta = dataset_meta or getattr(dataset, 'metainfo', None)
+    meta = dataset_meta or label_meta(dataset)
     painter = _Painter(meta or getattr(dense, 'dataset_meta', None) or {})
     rows = []
     with evaluating(dense, compressed):

@@ -205,8 +205,8 @@ class Report:
     def remarks(self) -> list[str]:
         """Sentences on figures that need a reason: detectors of which no box is right."""
         return [
-            f'The {name} detector finds nothing: every metric of it is 0, since it has no box '
-            'above its own score threshold, or none that is right. The log says which it is.'
+            f'Every metric of the {name} detector is 0: it finds nothing above its own score '
+            'threshold, or nothing that is right. The log says where nothing was found.'
             for name, metrics in (
                 ('dense', self.dense.metrics),
                 ('compressed', self.compressed.metrics),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdet_lcp.engine.finish import _plain, _weight_bytes
+from mmdet_lcp.engine.finish import _weight_bytes
 
 
 def test_weight_bytes_are_those_of_a_file(tmp_path):
@@ -11,11 +11,6 @@ def test_weight_bytes_are_those_of_a_file(tmp_path):
     torch.save({'state_dict': detector.state_dict()}, tmp_path / 'w.pth')
     # the archive's name inside the file may differ by a few bytes
     assert _weight_bytes(detector) == pytest.approx((tmp_path / 'w.pth').stat().st_size, abs=256)
-
-
-def test_only_classes_and_colours_go_into_the_checkpoint():
-    meta = {'classes': ('a',), 'palette': [(1, 2, 3)], 'other': object()}
-    assert _plain(meta) == {'classes': ('a',), 'palette': [(1, 2, 3)]}
 
 
 def test_latencies_are_measured_in_one_run(finished):

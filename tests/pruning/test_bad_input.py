@@ -188,6 +188,12 @@ class TestFoundBeforeTraining:
             **{f'{name}_dataloader.dataset.data_prefix.img': 'absent/'},
         )
 
+    def test_a_class_that_no_annotation_has(self, fails):
+        """mmdet has an IndexError for it, when the first detection of the last class is judged."""
+        names = [*'01234567', '9', 'ten']
+        keys = [f'{name}_dataloader.dataset.metainfo.classes' for name in ('train', 'val')]
+        fails("train.json has no class 'ten'", **dict.fromkeys(keys, names))
+
     def test_missing_annotations_of_the_evaluator(self, fails):
         fails('`val_evaluator` .*absent', **{'val_evaluator.ann_file': 'absent.json'})
 

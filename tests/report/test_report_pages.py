@@ -66,11 +66,11 @@ def test_a_detector_that_finds_nothing_has_zeros_with_the_reason():
             rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
             cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
             assert cells['pascal_voc/AP50'] == ['0.836', '0.000', '-0.836']
-            assert 'The compressed detector finds nothing: every metric of it is 0' in text
-            assert 'The dense detector finds nothing' not in text
+            assert 'Every metric of the compressed detector is 0: it finds nothing' in text
+            assert 'metric of the dense' not in text
     blind = report(dense=DetectorFacts({}, 100))
-    assert 'The dense detector finds nothing' in report_markdown(blind)
-    assert 'finds nothing' not in report_markdown(report())
+    assert 'Every metric of the dense detector is 0' in report_markdown(blind)
+    assert 'Every metric' not in report_markdown(report())
 
 
 def test_steps_that_find_nothing_are_zero():
