@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmdet_lcp.engine.class_check import check_classes
-from mmdet_lcp.engine.preflight import readable
+from mmdet_lcp.engine.preflight import check_yields, readable
 
 
 def check_data(runner: Any, trained: Sequence[str] | None = None) -> None:
@@ -15,7 +15,8 @@ def check_data(runner: Any, trained: Sequence[str] | None = None) -> None:
         trained: the classes that its checkpoint names, by label, if it does.
 
     Raises:
-        CompressionError: a data set cannot be read, or its classes are not those of the others.
+        CompressionError: a data set cannot be read, a loader yields no batch, or classes are not
+            those of the other data.
     """
     with readable('train_dataloader'):
         loaders = {'train_dataloader': runner.train_dataloader}
@@ -26,5 +27,7 @@ def check_data(runner: Any, trained: Sequence[str] | None = None) -> None:
                 loop = getattr(runner, f'{name}_loop')
             loaders[f'{name}_dataloader'] = loop.dataloader
             evaluators[f'{name}_evaluator'] = loop.evaluator
+    for key, loader in loaders.items():
+        check_yields(key, loader)
     datasets = {key: loader.dataset for key, loader in loaders.items()}
     check_classes(datasets, evaluators, trained, runner.logger.warning)

@@ -174,6 +174,12 @@ class TestFoundBeforeTraining:
         fails(r'CocoDataset has no images: ann_file=.*empty\.json', **changes)
 
     @pytest.mark.parametrize('name', ['train', 'val'])
+    def test_a_loader_without_a_batch(self, fails, name):
+        """6 training and 2 validation images."""
+        changes = {f'{name}_dataloader.batch_size': 8, f'{name}_dataloader.drop_last': True}
+        fails(f'{name}_dataloader yields no batch: .*batch_size=8 and drop_last=True', **changes)
+
+    @pytest.mark.parametrize('name', ['train', 'val'])
     def test_missing_annotations(self, fails, name):
         message = fails(
             f'`{name}_dataloader`.* cannot be read.*absent.json',
