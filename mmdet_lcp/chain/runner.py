@@ -208,6 +208,8 @@ class ChainRunner:
         cfg.resume = bool(self.cfg.get('resume'))
         started = time.time()
         runner = RUNNERS.build(cfg)
+        if link.number > 1:
+            runner.before = f'after {self.links[link.number - 2].name}'
         runner.logger.info(f'Link {link.number} of {len(self.links)}: {link.name}')
         detector = runner.train()
         if not link.kind.reports:
@@ -227,7 +229,7 @@ class ChainRunner:
                 )
             ]
             if not before:
-                found.insert(0, LinkFacts('dense', DetectorFacts(**report['dense'])))
+                found.insert(0, LinkFacts(report['before'], DetectorFacts(**report['dense'])))
         return [asdict(item) for item in found]
 
     def _measure(self, runner: Any, detector: nn.Module, weights: Path) -> DetectorFacts:

@@ -4,20 +4,21 @@ The detector that is measured last is read back from the files that are handed o
 files are, and what a report tells of the way there, is for subclasses to say.
 """
 
-import io
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.engine.command_line import command_line
+from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.settings import run_settings
 from mmdet_lcp.engine.state import RunState
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost, paired_latency_ms
+from mmdet_lcp.measure.file_size import weight_bytes
 from mmdet_lcp.report.pictures import detections_side_by_side
 from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
 from mmdet_lcp.report.report_pages import summary_text, write_report
@@ -29,6 +30,8 @@ class FinishingRunner(Protocol):
     work_dir: str
     seed: int
     state: RunState
+    before: str
+    phases: list[Phase]
     logger: Any
     train_dataloader: Any
     val_loop: Any
@@ -83,6 +86,14 @@ class Finish(ABC):
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """The fields of a `Report` that only this kind of run has."""
 
+    def phases(self) -> list[tuple[str, Phase]]:
+        """The trainings of the run, each with what it was for, in words."""
+        return [('training', phase) for phase in self.runner.phases]
+
+    def settings(self) -> dict[str, str]:
+        """What decided the result, by name, in words; for the report."""
+        return run_settings(self.runner, self.phases())
+
     @property
     def done(self) -> bool:
         """Whether the run has ended before."""
@@ -108,8 +119,7 @@ class Finish(ABC):
             progress: the run's record; the final measurement is added to it.
         """
         runner = self.runner
-        meta = {'dataset_meta': label_meta(runner.train_dataloader.dataset)}
-        on_main(lambda: self.deliver(meta))
+        on_main(lambda: self.deliver(self._meta()))
         detector = self.read_back()
         runner.record('final', detector)
         compressed = self._measure(detector)
@@ -124,6 +134,8 @@ class Finish(ABC):
             dense=self.dense,
             compressed=compressed,
             steps=progress.steps,
+            before=runner.before,
+            settings=self.settings(),
             **self.told(compressed),
         )
         on_main(lambda: self._write(report, detector))
@@ -144,24 +156,25 @@ class Finish(ABC):
         runner = self.runner
         loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
         detections_side_by_side(
-            self.dense_detector, detector, loop.dataloader.dataset, self.work_dir / DETECTIONS_PNG
+            self.dense_detector,
+            detector,
+            loop.dataloader.dataset,
+            self.work_dir / DETECTIONS_PNG,
+            runner.before,
         )
         write_report(report, self.work_dir)
         runner.state.save_stage(runner.stage_data(finished=True))
         runner.logger.info('\n' + summary_text(report))
         runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
 
+    def _meta(self) -> dict[str, Any]:
+        """What goes into checkpoints beside weights."""
+        return {'dataset_meta': label_meta(self.runner.train_dataloader.dataset)}
+
     def _measure(self, detector: nn.Module) -> DetectorFacts:
         return DetectorFacts(
             metrics=self.metrics(detector),
             backbone_macs=backbone_macs(detector, self.image_size),
-            file_bytes=_weight_bytes(detector),
+            file_bytes=weight_bytes(detector, self._meta()),
             **detector_cost(detector, self.image_size),
         )
-
-
-def _weight_bytes(detector: nn.Module) -> int:
-    """Size of a checkpoint that holds the weights alone."""
-    buffer = io.BytesIO()
-    torch.save({'state_dict': detector.state_dict()}, buffer)
-    return buffer.tell()

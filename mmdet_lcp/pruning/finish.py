@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
+from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
@@ -48,6 +49,33 @@ class PruningFinish(Finish):
     def file(self) -> Path:
         """The pruned weights."""
         return self.work_dir / PRUNED_WEIGHTS
+
+    def phases(self) -> list[tuple[str, Phase]]:
+        """See `Finish.phases`."""
+        *before, last = self.runner.phases
+        named = [('fine-tuning before each group', phase) for phase in before]
+        return [*named, ('retraining', last)]
+
+    def settings(self) -> dict[str, str]:
+        """Criterion, update, how much went, the teacher, and those of any run."""
+        config = self.runner.pruning
+        found = {
+            'criterion': type(config.criterion).__name__,
+            'update': type(config.update).__name__,
+        }
+        if config.target is not None:
+            found['target'] = f'{config.target.cost} {config.target.share:g}'
+        else:
+            found['ratio'] = str(config.ratio)
+        found['selection images'] = str(config.selection.num_images)
+        mimic = config.retrain.mimic
+        if mimic is not None:
+            teacher = mimic.teacher
+            named = getattr(teacher, 'config', None), getattr(teacher, 'checkpoint', None)
+            own = f'the {self.runner.before} detector'
+            found['teacher'] = own if named[0] is None else f'{named[0]}, {named[1]}'
+            found['mimic'] = f'weight {mimic.weight:g}, regions {mimic.regions}'
+        return {**found, **super().settings()}
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """See `delivery.deliver`."""

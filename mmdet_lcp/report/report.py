@@ -163,6 +163,7 @@ class Report:
 
     Attributes:
         method: Short name of the method (``'LCP'``).
+        before: What the run began with, in a word: ``'dense'``, or what an earlier link made.
         seed: Random seed of the run.
         command: The command line that repeats it.
         seconds: Wall time of the whole run.
@@ -174,6 +175,7 @@ class Report:
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
         weights: One entry a tensor of the packed file, in its order; empty without such a file.
         target: What was asked for instead of a ratio, None where a ratio was given.
+        settings: What else decided the result, by name, in words: training, teacher, ranks ...
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
     """
@@ -190,6 +192,8 @@ class Report:
     pruned_metrics: dict[str, float] = field(default_factory=dict)
     weights: list[WeightFacts] = field(default_factory=list)
     target: TargetFacts | None = None
+    before: str = 'dense'
+    settings: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
 
@@ -208,7 +212,7 @@ class Report:
             f'Every metric of the {name} detector is 0: it finds nothing above its own score '
             'threshold, or nothing that is right. The log says where nothing was found.'
             for name, metrics in (
-                ('dense', self.dense.metrics),
+                (self.before, self.dense.metrics),
                 ('compressed', self.compressed.metrics),
             )
             if found_nothing(metrics)
@@ -223,7 +227,7 @@ class Report:
         """
         if not self.weights or self.compressed.file_bytes is None:
             return []
-        steps = [('dense', sum(facts.bytes_before for facts in self.weights))]
+        steps = [(self.before, sum(facts.bytes_before for facts in self.weights))]
         for words, key in (
             ('zeros left out, values as they are', 'bytes_sparse'),
             ('shared values as indices', 'bytes_shared'),
@@ -232,6 +236,10 @@ class Report:
             if None not in sizes and sum(sizes) < steps[-1][1]:
                 steps.append((words, sum(sizes)))
         return [*steps, ('coded: the file, with config', self.compressed.file_bytes)]
+
+    def label_of(self, step: StepFacts) -> str:
+        """A step in words, as :attr:`StepFacts.label`."""
+        return self.before if step.step == 'dense' else step.label
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: dicts, lists and numbers."""

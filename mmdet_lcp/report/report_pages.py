@@ -12,7 +12,6 @@ from mmdet_lcp.report.report import (
     SHARES_PNG,
     STEPS_PNG,
     Report,
-    TargetFacts,
     WeightFacts,
 )
 from mmdet_lcp.report.share_picture import draw_shares
@@ -50,7 +49,7 @@ def summary_text(report: Report) -> str:
     if report.skipped:
         parts.append(f'{len(report.skipped)} left alone; the reasons are in {REPORT_MD}.')
     if report.target is not None:
-        parts.append(text_table(*_target_table(report.target)))
+        parts.append(text_table(*_target_table(report)))
     title = f'{report.method}, {format_seconds(report.seconds)}'
     parts += report.remarks()
     parts.append(text_table(*_summary_table(report), title=title))
@@ -88,10 +87,11 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
     if (folder / DETECTIONS_PNG).exists():
         parts += [
             '## Detections',
-            f'![Ground truth, dense and compressed detector on test images]({DETECTIONS_PNG})',
+            f'![Ground truth, {report.before} and compressed detector on test images]'
+            f'({DETECTIONS_PNG})',
         ]
     if report.target is not None:
-        parts += ['## Target', markdown_table(*_target_table(report.target))]
+        parts += ['## Target', markdown_table(*_target_table(report))]
     if report.groups:
         parts += ['## Channels', markdown_table(*_group_table(report))]
     if report.weights:
@@ -109,6 +109,9 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
     if report.skipped:
         rows = [[layer.name, layer.reason] for layer in report.skipped]
         parts += ['## Left alone', markdown_table(['layer', 'reason'], rows, words=2)]
+    if report.settings:
+        rows = [[name, text] for name, text in report.settings.items()]
+        parts += ['## Settings', markdown_table(['setting', 'value'], rows, words=2)]
     parts += ['## To repeat it', f'```\n{report.command}\n```', _circumstances(report)]
     return '\n\n'.join(parts) + '\n'
 
@@ -134,7 +137,7 @@ def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
         if values != [None, None]:
             row = [name, *map(show, values), format_change(*values)]
             rows.append([*row[:2], '', *row[2:]])
-    header = ['', 'dense', 'before retraining', 'compressed', 'change']
+    header = ['', report.before, 'before retraining', 'compressed', 'change']
     if not pruned:
         header, *rows = [row[:2] + row[3:] for row in (header, *rows)]
     return header, rows
@@ -194,9 +197,10 @@ def _weight_sums(chosen: list[WeightFacts]) -> list[str]:
     return [format_count(elements), share, format_bytes(before), format_bytes(after), bits]
 
 
-def _target_table(target: TargetFacts) -> tuple[list[str], list[list[str]]]:
+def _target_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    target = report.target
     shares = (target.asked, target.predicted, target.reached, target.floor)
-    row = [f'{target.cost}, share of dense', *map(format_metric, shares)]
+    row = [f'{target.cost}, share of {report.before}', *map(format_metric, shares)]
     return ['target', 'asked', 'predicted', 'reached', 'smallest possible'], [row]
 
 
@@ -213,7 +217,7 @@ def _step_table(report: Report) -> tuple[list[str], list[list[str]]]:
     rows = []
     for step in report.steps:
         value = step.metrics.get(key)
-        rows.append([step.label, format_metric(value), format_difference(first, value)])
+        rows.append([report.label_of(step), format_metric(value), format_difference(first, value)])
     return ['step', key or 'metric', 'change'], rows
 
 

@@ -78,6 +78,21 @@ def test_steps_that_find_nothing_are_zero():
     assert [step.metrics for step in report(steps=steps).steps] == [{'x/mAP': 0.5}, {'x/mAP': 0.0}]
 
 
+def test_what_the_run_began_with_has_its_name():
+    """A link of a chain does not call what the one before has made dense."""
+    second = report(
+        before='after 1_pruning',
+        settings={'teacher': 'big.py', 'retraining': '2 epochs'},
+        target=TargetFacts('macs', 0.5, 0.48, 0.49, 0.2),
+    )
+    for text in (report_markdown(second), summary_text(second)):
+        assert 'dense' not in text and 'after 1_pruning' in text
+        assert 'macs, share of after 1_pruning' in text
+    page = report_markdown(second)
+    assert '| teacher    | big.py' in page and '| retraining | 2 epochs' in page
+    assert '## Settings' not in report_markdown(report())
+
+
 def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
     shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
     groups = [
