@@ -27,6 +27,7 @@ from mmdet_lcp.datasets.object_labels import object_labels
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path
 from mmdet_lcp.measure.cost import evaluating
+from mmdet_lcp.report.figures import as_written
 
 _LONG_SIDE = 640
 _SHORT_SIDE = 300
@@ -189,7 +190,9 @@ class _Painter(DetLocalVisualizer):
         free = [place for place in places if not self._hides(x, place, width, height)]
         y = (free or places)[0]
         self.labels.append((x, y, width, height))
-        return super().draw_texts(texts, np.array([x, y]), font_sizes=_LETTERS, **kwargs)
+        drawn = super().draw_texts(texts, np.array([x, y]), font_sizes=_LETTERS, **kwargs)
+        as_written(self.ax_save)
+        return drawn
 
     def _hides(self, x: float, y: float, width: float, height: float) -> bool:
         return any(

@@ -50,7 +50,7 @@ def log_of(work_dir: Path) -> str:
 class TestResult:
     def test_the_report_says_so(self, whole):
         report = whole.report
-        assert report['method'] == 'LCP with mimic'
+        assert report['method'] == 'L1Norm with mimic'
         assert report['settings']['teacher'] == 'the dense detector'
         assert report['settings']['mimic'] == 'weight 2, regions proposals'
 

@@ -185,6 +185,17 @@ def test_captions_name_the_detectors_and_the_threshold(detector, tmp_path, monke
     assert captions == ['ground truth', 'pruned, score >= 0.25', 'compressed, score >= 0.25']
 
 
+def test_class_names_are_no_formulas(detector, tmp_path):
+    """matplotlib refuses the first name, and draws the second one without its dollars."""
+    drawn = []
+    for number, name in enumerate(('$_{$', '$a$', 'a', '{a}')):
+        path = tmp_path / f'{number}.png'
+        meta = dict(META, classes=(name, name))
+        detections_side_by_side(detector, detector, [item()], path, dataset_meta=meta)
+        drawn.append(read(path))
+    assert not np.array_equal(drawn[1], drawn[2])
+
+
 def test_empty_data_set(detector, tmp_path):
     with pytest.raises(CompressionError, match='test data set is empty'):
         detections_side_by_side(detector, detector, [], tmp_path / 'x.png')
