@@ -33,7 +33,7 @@ def from_the_beginning(arguments: Sequence[str]) -> list[str]:
     kept = [a for a in arguments if a != '--resume' and not a.startswith(left_out)]
     return [
         word
-        for word, following in zip(kept, [*kept[1:], '--'], strict=True)
+        for word, following in zip(kept, [*kept[1:], '--'], strict=False)
         if word != '--cfg-options' or not following.startswith('--')
     ]
 
