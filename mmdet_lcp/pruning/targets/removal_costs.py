@@ -13,6 +13,7 @@ from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.seeds import derive
+from mmdet_lcp.selection.soundness import described
 
 
 def group_removal_costs(
@@ -59,8 +60,8 @@ def group_removal_costs(
         costs = criterion.removal_costs(problem, stage.keep)
         if not costs.isfinite().all():
             raise CompressionError(
-                f'{stage.group.name}: what its channels cost is not finite. Look for nan or inf '
-                'in the weights of load_from.'
+                f'{stage.group.name}: what its channels cost is not finite. '
+                f'{described(dense, selection_set.batches)}'
             )
         found.append(costs.tolist())
         seconds = time.monotonic() - began
