@@ -37,7 +37,9 @@ class FinishingRunner(Protocol):
     val_loop: Any
     test_loop: Any
 
-    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
+    def evaluate(
+        self, detector: nn.Module, loop_name: str, table: bool = False
+    ) -> dict[str, float]:
         """See `PhasedRunner.evaluate`."""
 
     def record(self, step: str, detector: nn.Module, name: str | None = None) -> None:
@@ -122,7 +124,7 @@ class Finish(ABC):
         on_main(lambda: self.deliver(self._meta()))
         detector = self.read_back()
         runner.record('final', detector)
-        compressed = self._measure(detector)
+        compressed = self._measure(detector, table=True)  # once a run is enough
         compressed.file_bytes = self.file.stat().st_size
         self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
             self.dense_detector, detector, self.image_size
@@ -147,10 +149,10 @@ class Finish(ABC):
         self.runner.logger.info('\n' + summary_text(report))
         return self.read_back()
 
-    def metrics(self, detector: nn.Module) -> dict[str, float]:
+    def metrics(self, detector: nn.Module, table: bool = False) -> dict[str, float]:
         """Metrics on the test set, or on the validation set where there is no other."""
         loop = 'test' if self.runner.test_loop is not None else 'val'
-        return self.runner.evaluate(detector, loop)
+        return self.runner.evaluate(detector, loop, table)
 
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
@@ -171,9 +173,9 @@ class Finish(ABC):
         """What goes into checkpoints beside weights."""
         return {'dataset_meta': label_meta(self.runner.train_dataloader.dataset)}
 
-    def _measure(self, detector: nn.Module) -> DetectorFacts:
+    def _measure(self, detector: nn.Module, table: bool = False) -> DetectorFacts:
         return DetectorFacts(
-            metrics=self.metrics(detector),
+            metrics=self.metrics(detector, table),
             backbone_macs=backbone_macs(detector, self.image_size),
             file_bytes=weight_bytes(detector, self._meta()),
             **detector_cost(detector, self.image_size),

@@ -3,6 +3,7 @@
 What is trained, and what happens between two phases, is for subclasses to say.
 """
 
+import contextlib
 import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.engine.preflight import check_runner_keys, readable
+from mmdet_lcp.engine.quiet import without_tables
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
@@ -236,11 +238,20 @@ class PhasedRunner(PlainCheckpoints, Runner):
         finally:
             self._hooks = hooks
 
-    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
-        """Metrics of a detector on the ``'val'`` or the ``'test'`` set."""
+    def evaluate(
+        self, detector: nn.Module, loop_name: str, table: bool = False
+    ) -> dict[str, float]:
+        """Metrics of a detector on the ``'val'`` or the ``'test'`` set.
+
+        Args:
+            detector: it.
+            loop_name: which set.
+            table: show what the evaluator prints besides.
+        """
         self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
         loop = self.test_loop if loop_name == 'test' else self.val_loop
-        return {key: float(value) for key, value in loop.run().items()}
+        with contextlib.nullcontext() if table else without_tables(self.logger):
+            return {key: float(value) for key, value in loop.run().items()}
 
 
 def on_cpu(weights: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from runs import TWO_GROUPS
 
 
 def test_latencies_are_measured_in_one_run(finished):
@@ -23,6 +24,17 @@ def test_the_report_tells_what_was_done(finished):
     assert 'teacher' not in settings and finished.report['before'] == 'dense'
     page = (finished.work_dir / 'report.md').read_text()
     assert '## Settings' in page and '| 4 epochs (12 iterations) at rate 0.02' in page
+
+
+def test_the_table_of_coco_is_printed_once(write_config, prune, plain_output, capsys):
+    """Of seven measurements: two steps of each group, those of the beginning and of the end."""
+    capsys.readouterr()
+    run = prune(write_config('printed', TWO_GROUPS))
+    printed = capsys.readouterr().out
+    assert len(run.report['steps']) == 6
+    assert printed.count('IoU=0.50:0.95 | area=   all | maxDets=100 ] =') == 2  # AP and AR
+    log = next(run.work_dir.glob('2*/*.log')).read_text()
+    assert log.count('copypaste') == 1 and log.count('Epoch(val)') >= 6
 
 
 def test_sizes_are_those_of_the_same_thing(finished):

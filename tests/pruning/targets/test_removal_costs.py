@@ -11,6 +11,7 @@ from mmdet_lcp.graph import find_groups
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.criteria import L1Norm
 from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.targets import removal_costs as module
 from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
 
 
@@ -39,6 +40,25 @@ def test_one_cost_for_each_channel_that_may_go(score):
     assert [len(own) for own in costs] == [stage.group.channels - 1 for stage in stages]
     assert [line.split(',')[0] for line in told[-3:]] == [
         f'Scored {i}/3 groups' for i in (1, 2, 3)
+    ]
+
+
+def test_progress_is_told_at_once_and_at_the_pace_of_the_groups(score, monkeypatch):
+    """33 s with the passes for all groups, then 2 s a group; nothing is expected after one."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, 'monotonic', lambda: now[0])
+
+    class Timed(L1Norm):
+        def removal_costs(self, problem, least):
+            now[0] += 2.0 if now[0] else 33.0
+            return super().removal_costs(problem, least)
+
+    first, *scored = score(Timed())[2]
+    assert first.startswith('Scoring 3 groups on 2 images')
+    assert [line.partition(' elapsed')[2] for line in scored] == [
+        '',
+        ', about 2.0 s left',
+        ', about 0.0 s left',
     ]
 
 
