@@ -17,8 +17,9 @@ from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.settings import run_settings
 from mmdet_lcp.engine.state import RunState
-from mmdet_lcp.measure.cost import backbone_macs, detector_cost, paired_latency_ms
+from mmdet_lcp.measure.cost import backbone_macs, detector_cost
 from mmdet_lcp.measure.file_size import weight_bytes
+from mmdet_lcp.measure.pair_timing import PairTiming, time_pair
 from mmdet_lcp.report.pictures import detections_side_by_side
 from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
 from mmdet_lcp.report.report_pages import summary_text, write_report
@@ -66,6 +67,7 @@ class Finish(ABC):
         self.image_size = image_size
         self.dense_detector = dense
         self.dense = DetectorFacts()
+        self.timing: PairTiming | None = None
 
     @abstractmethod
     def deliver(self, meta: dict[str, Any]) -> None:
@@ -91,6 +93,11 @@ class Finish(ABC):
     def phases(self) -> list[tuple[str, Phase]]:
         """The trainings of the run, each with what it was for, in words."""
         return [('training', phase) for phase in self.runner.phases]
+
+    def notes(self) -> list[str]:
+        """What has to be known of how figures were measured; for the report."""
+        busy = '' if self.timing is None else self.timing.busy
+        return [f'{busy}.'] if busy else []
 
     def settings(self) -> dict[str, str]:
         """What decided the result, by name, in words; for the report."""
@@ -126,9 +133,12 @@ class Finish(ABC):
         runner.record('final', detector)
         compressed = self._measure(detector, table=True)  # once a run is enough
         compressed.file_bytes = self.file.stat().st_size
-        self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
-            self.dense_detector, detector, self.image_size
-        )
+        self.timing = time_pair(self.dense_detector, detector, self.image_size)
+        for facts, rounds in ((self.dense, self.timing.first), (compressed, self.timing.second)):
+            facts.latency_ms = min(rounds)
+            facts.latency_range_ms = [min(rounds), max(rounds)]
+        if self.timing.busy:
+            runner.logger.warning(self.timing.busy)
         report = Report(
             seed=runner.seed,
             command=command_line(),
@@ -138,6 +148,7 @@ class Finish(ABC):
             steps=progress.steps,
             before=runner.before,
             settings=self.settings(),
+            notes=self.notes(),
             **self.told(compressed),
         )
         on_main(lambda: self._write(report, detector))

@@ -16,6 +16,8 @@ from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
 
+_MOVED = 1.15  # times as long: then the machine was not the same
+
 
 class PruningFinish(Finish):
     """Measures and reports for a `PruningRunner`.
@@ -105,6 +107,28 @@ class PruningFinish(Finish):
             return None
         key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost
         reached = getattr(compressed, key) / getattr(self.dense, key)
+        latency = allocation.cost == 'latency' and self.timing is not None
         return TargetFacts(
-            allocation.cost, allocation.asked, allocation.predicted, reached, allocation.floor
+            allocation.cost,
+            allocation.asked,
+            allocation.predicted,
+            reached,
+            allocation.floor,
+            allocation.measured,
+            list(self.timing.shares) if latency else None,
         )
+
+    def notes(self) -> list[str]:
+        """See `Finish.notes`; and where the machine was another one when channels were chosen."""
+        found = super().notes()
+        allocation, now = self.job.allocation, self.dense.latency_ms
+        if allocation is None or allocation.measured is None or now is None:
+            return found
+        then = allocation.dense
+        if max(then, now) > _MOVED * min(then, now):
+            found.append(
+                f'The {self.runner.before} detector took {then:.1f} ms when the channels were '
+                f'chosen and {now:.1f} ms at the end: something else ran beside one of them, so '
+                'shares of the latency are not sure.'
+            )
+        return found

@@ -35,8 +35,9 @@ class DetectorFacts:
         params: Number of parameters.
         macs: Multiply-accumulates of one image.
         backbone_macs: Those of the backbone's convolutions and linear layers.
-        latency_ms: Wall time of one image in milliseconds.
+        latency_ms: Time of one image in milliseconds, see `measure.pair_timing`.
         file_bytes: Size of the checkpoint that holds its weights alone.
+        latency_range_ms: Least and largest latency of the rounds in which it was measured.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class DetectorFacts:
     backbone_macs: int | None = None
     latency_ms: float | None = None
     file_bytes: int | None = None
+    latency_range_ms: list[float] | None = None
 
 
 @dataclass
@@ -114,6 +116,9 @@ class TargetFacts:
         predicted: Share that was predicted before anything was trained.
         reached: Share that the compressed detector has, as it was counted or measured.
         floor: The smallest share that could have been asked for.
+        measured: Share that was measured when the channels were chosen, before any training;
+            None where nothing was, or it is no latency.
+        reached_range: Smallest and largest share that single rounds of the measurement gave.
     """
 
     cost: str
@@ -121,6 +126,8 @@ class TargetFacts:
     predicted: float
     reached: float | None = None
     floor: float | None = None
+    measured: float | None = None
+    reached_range: list[float] | None = None
 
 
 @dataclass
@@ -175,6 +182,7 @@ class Report:
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
         weights: One entry a tensor of the packed file, in its order; empty without such a file.
         target: What was asked for instead of a ratio, None where a ratio was given.
+        notes: What has to be known of how figures were measured: a busy machine.
         settings: What else decided the result, by name, in words: training, teacher, ranks ...
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
@@ -194,6 +202,7 @@ class Report:
     target: TargetFacts | None = None
     before: str = 'dense'
     settings: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
 
@@ -207,15 +216,18 @@ class Report:
             step.metrics = with_zeros(step.metrics, told)
 
     def remarks(self) -> list[str]:
-        """Sentences on figures that need a reason: detectors of which no box is right."""
+        """Sentences on figures that need a reason: how they were measured, and why they are 0."""
         return [
-            f'Every metric of the {name} detector is 0: it finds nothing above its own score '
-            'threshold, or nothing that is right. The log says where nothing was found.'
-            for name, metrics in (
-                (self.before, self.dense.metrics),
-                ('compressed', self.compressed.metrics),
-            )
-            if found_nothing(metrics)
+            *self.notes,
+            *(
+                f'Every metric of the {name} detector is 0: it finds nothing above its own score '
+                'threshold, or nothing that is right. The log says where nothing was found.'
+                for name, metrics in (
+                    (self.before, self.dense.metrics),
+                    ('compressed', self.compressed.metrics),
+                )
+                if found_nothing(metrics)
+            ),
         ]
 
     def file_steps(self) -> list[tuple[str, int]]:

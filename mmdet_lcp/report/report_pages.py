@@ -11,6 +11,7 @@ from mmdet_lcp.report.report import (
     REPORT_MD,
     SHARES_PNG,
     STEPS_PNG,
+    DetectorFacts,
     Report,
     WeightFacts,
 )
@@ -130,13 +131,17 @@ def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
         ('parameters', 'params', format_count),
         ('MACs', 'macs', format_count),
         ('backbone MACs', 'backbone_macs', format_count),
-        ('latency', 'latency_ms', format_ms),
         ('file size', 'file_bytes', format_bytes),
     ):
         values = [getattr(facts, attribute) for facts in (dense, compressed)]
         if values != [None, None]:
             row = [name, *map(show, values), format_change(*values)]
             rows.append([*row[:2], '', *row[2:]])
+    latencies = [_latency(facts) for facts in (dense, compressed)]
+    if latencies != [MISSING, MISSING]:
+        row = ['latency', *latencies, format_change(dense.latency_ms, compressed.latency_ms)]
+        size = rows[-1:] if rows and rows[-1][0] == 'file size' else []
+        rows = [*rows[: len(rows) - len(size)], [*row[:2], '', *row[2:]], *size]
     header = ['', report.before, 'before retraining', 'compressed', 'change']
     if not pruned:
         header, *rows = [row[:2] + row[3:] for row in (header, *rows)]
@@ -199,9 +204,23 @@ def _weight_sums(chosen: list[WeightFacts]) -> list[str]:
 
 def _target_table(report: Report) -> tuple[list[str], list[list[str]]]:
     target = report.target
-    shares = (target.asked, target.predicted, target.reached, target.floor)
-    row = [f'{target.cost}, share of {report.before}', *map(format_metric, shares)]
-    return ['target', 'asked', 'predicted', 'reached', 'smallest possible'], [row]
+    named = [('asked', target.asked), ('predicted', target.predicted)]
+    if target.measured is not None:
+        named.append(('measured then', target.measured))
+    named += [('reached', target.reached), ('smallest possible', target.floor)]
+    shown = {name: format_metric(share) for name, share in named}
+    if target.reached_range is not None:
+        shown['reached'] += ' ({:.3f} to {:.3f})'.format(*target.reached_range)
+    row = [f'{target.cost}, share of {report.before}', *shown.values()]
+    return ['target', *shown], [row]
+
+
+def _latency(facts: DetectorFacts) -> str:
+    """Milliseconds, and between which the rounds lay."""
+    text = format_ms(facts.latency_ms)
+    if facts.latency_range_ms is None:
+        return text
+    return f'{text} ({facts.latency_range_ms[0]:.1f} to {facts.latency_range_ms[1]:.1f})'
 
 
 def _share_table(report: Report) -> tuple[list[str], list[list[str]]]:

@@ -93,6 +93,23 @@ def test_what_the_run_began_with_has_its_name():
     assert '## Settings' not in report_markdown(report())
 
 
+def test_a_latency_has_its_spread_and_its_reason():
+    measured = report(
+        target=TargetFacts('latency', 0.6, 0.58, 0.645, 0.2, 0.609, [0.5, 0.7]),
+        dense=DetectorFacts(latency_ms=50.0, latency_range_ms=[50.0, 65.0]),
+        compressed=DetectorFacts(latency_ms=32.25),
+        notes=['The machine was busy.'],
+    )
+    for text in (report_markdown(measured), summary_text(measured)):
+        rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
+        rows = [[cell.strip() for cell in row] for row in rows]
+        assert ['latency', '50.0 ms (50.0 to 65.0)', '32.2 ms', '-35.5 %'] in rows
+        head = ['target', 'asked', 'predicted', 'measured then', 'reached', 'smallest possible']
+        figures = ['0.600', '0.580', '0.609', '0.645 (0.500 to 0.700)', '0.200']
+        assert head in rows and ['latency, share of dense', *figures] in rows
+        assert 'The machine was busy.' in text
+
+
 def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
     shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
     groups = [
