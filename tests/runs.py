@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
+from mmdet_lcp.measure.pair_timing import PairTiming
 from mmdet_lcp.pruning import job, prepare
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(job, 'find_groups', unchecked(job.find_groups))
     monkeypatch.setattr(prepare, 'following_norms', unchecked(prepare.following_norms))
     monkeypatch.setattr('mmdet_lcp.measure.cost.macs_by_module', lambda *_: {'': 1})
-    monkeypatch.setattr('mmdet_lcp.engine.finish.paired_latency_ms', lambda *_, **__: (1.0, 1.0))
+    timing = PairTiming([1.0], [1.0])
+    monkeypatch.setattr('mmdet_lcp.engine.finish.time_pair', lambda *_: timing)
     with gpu:
         yield gpu

@@ -42,6 +42,7 @@ from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
+from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
@@ -253,10 +254,14 @@ class ChainRunner:
         cfg.resume = bool(self.cfg.get('resume'))
         started = time.time()
         runner = RUNNERS.build(cfg)
+        if link.number > 1:
+            runner.before = f'after {self.links[link.number - 2].name}'
         runner.logger.info(f'Link {link.number} of {len(self.links)}: {link.name}')
         detector = runner.train()
         if not link.kind.reports:
             facts = self._measure(runner, unwrap(detector), self.folder(link) / link.kind.weights)
+            known = [item['detector']['metrics'] for item in before]
+            facts.metrics = with_zeros(facts.metrics, reversed(known))
             found = [LinkFacts(link.name, facts, link.name, link.name, time.time() - started)]
         else:
             report = on_main(lambda: read_report(self.folder(link) / REPORT_JSON).to_dict())
@@ -270,7 +275,7 @@ class ChainRunner:
                 )
             ]
             if not before:
-                found.insert(0, LinkFacts('dense', DetectorFacts(**report['dense'])))
+                found.insert(0, LinkFacts(report['before'], DetectorFacts(**report['dense'])))
         return [asdict(item) for item in found]
 
     def _measure(self, runner: Any, detector: nn.Module, weights: Path) -> DetectorFacts:

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdet_lcp.engine.preflight import readable
+from mmdet_lcp.engine.preflight import check_yields, readable
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, find_groups
 from mmdet_lcp.graph.stage import Stage
@@ -74,8 +74,9 @@ def prepare_ground(cfg: Config) -> Ground:
         inputs = detector.data_preprocessor(item, False)['inputs']
     size = tuple(inputs.shape[-2:])
     with readable('train_dataloader'):
-        epoch_length = len(_loader(cfg, 'train_dataloader'))
-    return Ground(detector, find_groups(detector, size), size, epoch_length)
+        loader = _loader(cfg, 'train_dataloader')
+    check_yields('train_dataloader', loader)
+    return Ground(detector, find_groups(detector, size), size, len(loader))
 
 
 def _loader(cfg: Config, name: str) -> DataLoader:

@@ -13,6 +13,7 @@ from mmdet_lcp.compat.distributed import (
     init_cpu_process_group,
 )
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
+from mmdet_lcp.compat.empty_results import empty_results_evaluated
 from mmdet_lcp.compat.host_packages import require_host_packages
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
 from mmdet_lcp.compat.onnx_deform_conv import exported_deform_conv
@@ -37,3 +38,4 @@ def apply() -> None:
     ddp_device_ids_on_cpu()
     config_package_name()
     empty_datasets_named()
+    empty_results_evaluated()

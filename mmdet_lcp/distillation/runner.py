@@ -17,11 +17,13 @@ from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.config.unknown_types import types_told
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
+from mmdet_lcp.engine.data_check import check_data
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
@@ -83,6 +85,7 @@ class MimicRunner(PlainCheckpoints, Runner):
             return self._train()
 
     def _train(self) -> nn.Module:
+        check_data(self)
         student = plain_detector(self.model)
         setup, size = self._setup(student)
         model = setup.attach(student, size, self.seed)
@@ -149,8 +152,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def _hand_out(self, student: nn.Module) -> None:
         folder = Path(self.work_dir)
-        metainfo = self.train_dataloader.dataset.metainfo
-        meta = {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}
+        meta = label_meta(self.train_dataloader.dataset)
         write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
         write_text(folder / STUDENT_CONFIG, self._student_config().pretty_text)
         self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')

@@ -4,19 +4,22 @@ The detector that is measured last is read back from the files that are handed o
 files are, and what a report tells of the way there, is for subclasses to say.
 """
 
-import io
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.engine.command_line import command_line
+from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.settings import run_settings
 from mmdet_lcp.engine.state import RunState
-from mmdet_lcp.measure.cost import backbone_macs, detector_cost, paired_latency_ms
+from mmdet_lcp.measure.cost import backbone_macs, detector_cost
+from mmdet_lcp.measure.file_size import weight_bytes
+from mmdet_lcp.measure.pair_timing import PairTiming, time_pair
 from mmdet_lcp.report.pictures import detections_side_by_side
 from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
 from mmdet_lcp.report.report_pages import summary_text, write_report
@@ -28,12 +31,16 @@ class FinishingRunner(Protocol):
     work_dir: str
     seed: int
     state: RunState
+    before: str
+    phases: list[Phase]
     logger: Any
     train_dataloader: Any
     val_loop: Any
     test_loop: Any
 
-    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
+    def evaluate(
+        self, detector: nn.Module, loop_name: str, table: bool = False
+    ) -> dict[str, float]:
         """See `PhasedRunner.evaluate`."""
 
     def record(self, step: str, detector: nn.Module, name: str | None = None) -> None:
@@ -60,6 +67,7 @@ class Finish(ABC):
         self.image_size = image_size
         self.dense_detector = dense
         self.dense = DetectorFacts()
+        self.timing: PairTiming | None = None
 
     @abstractmethod
     def deliver(self, meta: dict[str, Any]) -> None:
@@ -81,6 +89,19 @@ class Finish(ABC):
     @abstractmethod
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """The fields of a `Report` that only this kind of run has."""
+
+    def phases(self) -> list[tuple[str, Phase]]:
+        """The trainings of the run, each with what it was for, in words."""
+        return [('training', phase) for phase in self.runner.phases]
+
+    def notes(self) -> list[str]:
+        """What has to be known of how figures were measured; for the report."""
+        busy = '' if self.timing is None else self.timing.busy
+        return [f'{busy}.'] if busy else []
+
+    def settings(self) -> dict[str, str]:
+        """What decided the result, by name, in words; for the report."""
+        return run_settings(self.runner, self.phases())
 
     @property
     def done(self) -> bool:
@@ -107,15 +128,17 @@ class Finish(ABC):
             progress: the run's record; the final measurement is added to it.
         """
         runner = self.runner
-        meta = {'dataset_meta': _plain(runner.train_dataloader.dataset.metainfo)}
-        on_main(lambda: self.deliver(meta))
+        on_main(lambda: self.deliver(self._meta()))
         detector = self.read_back()
         runner.record('final', detector)
-        compressed = self._measure(detector)
+        compressed = self._measure(detector, table=True)  # once a run is enough
         compressed.file_bytes = self.file.stat().st_size
-        self.dense.latency_ms, compressed.latency_ms = paired_latency_ms(
-            self.dense_detector, detector, self.image_size
-        )
+        self.timing = time_pair(self.dense_detector, detector, self.image_size)
+        for facts, rounds in ((self.dense, self.timing.first), (compressed, self.timing.second)):
+            facts.latency_ms = min(rounds)
+            facts.latency_range_ms = [min(rounds), max(rounds)]
+        if self.timing.busy:
+            runner.logger.warning(self.timing.busy)
         report = Report(
             seed=runner.seed,
             command=command_line(),
@@ -123,6 +146,9 @@ class Finish(ABC):
             dense=self.dense,
             compressed=compressed,
             steps=progress.steps,
+            before=runner.before,
+            settings=self.settings(),
+            notes=self.notes(),
             **self.told(compressed),
         )
         on_main(lambda: self._write(report, detector))
@@ -134,38 +160,34 @@ class Finish(ABC):
         self.runner.logger.info('\n' + summary_text(report))
         return self.read_back()
 
-    def metrics(self, detector: nn.Module) -> dict[str, float]:
+    def metrics(self, detector: nn.Module, table: bool = False) -> dict[str, float]:
         """Metrics on the test set, or on the validation set where there is no other."""
         loop = 'test' if self.runner.test_loop is not None else 'val'
-        return self.runner.evaluate(detector, loop)
+        return self.runner.evaluate(detector, loop, table)
 
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
         loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
         detections_side_by_side(
-            self.dense_detector, detector, loop.dataloader.dataset, self.work_dir / DETECTIONS_PNG
+            self.dense_detector,
+            detector,
+            loop.dataloader.dataset,
+            self.work_dir / DETECTIONS_PNG,
+            runner.before,
         )
         write_report(report, self.work_dir)
         runner.state.save_stage(runner.stage_data(finished=True))
         runner.logger.info('\n' + summary_text(report))
         runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
 
-    def _measure(self, detector: nn.Module) -> DetectorFacts:
+    def _meta(self) -> dict[str, Any]:
+        """What goes into checkpoints beside weights."""
+        return {'dataset_meta': label_meta(self.runner.train_dataloader.dataset)}
+
+    def _measure(self, detector: nn.Module, table: bool = False) -> DetectorFacts:
         return DetectorFacts(
-            metrics=self.metrics(detector),
+            metrics=self.metrics(detector, table),
             backbone_macs=backbone_macs(detector, self.image_size),
-            file_bytes=_weight_bytes(detector),
+            file_bytes=weight_bytes(detector, self._meta()),
             **detector_cost(detector, self.image_size),
         )
-
-
-def _weight_bytes(detector: nn.Module) -> int:
-    """Size of a checkpoint that holds the weights alone."""
-    buffer = io.BytesIO()
-    torch.save({'state_dict': detector.state_dict()}, buffer)
-    return buffer.tell()
-
-
-def _plain(metainfo: dict[str, Any]) -> dict[str, Any]:
-    """Class names and colours, without what the safe loader would refuse."""
-    return {key: metainfo[key] for key in ('classes', 'palette') if key in metainfo}

@@ -1,8 +1,11 @@
 """How long the rest of a run will take, from its pace so far."""
 
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_MUCH = 2  # times as long as the others: then the first stage is no measure for them
 
 
 class Pace:
@@ -18,8 +21,9 @@ class Pace:
     def __init__(self, stages: int = 0, iterations: int = 0) -> None:
         self.stages = stages
         self.iterations = iterations
-        self._training = self._other = 0.0
-        self._iterations_timed = self._stages_timed = 0
+        self._training = 0.0
+        self._iterations_timed = 0
+        self._stages: list[float] = []  # seconds of each without its training
 
     @contextmanager
     def training(self, iterations: int) -> Iterator[None]:
@@ -34,8 +38,7 @@ class Pace:
         """Time a stage; training inside it is counted on its own."""
         start, training = time.monotonic(), self._training
         yield
-        self._other += time.monotonic() - start - (self._training - training)
-        self._stages_timed += 1
+        self._stages.append(time.monotonic() - start - (self._training - training))
 
     def seconds_left(self, stages_done: int, iterations_done: int) -> float | None:
         """Remaining seconds, or ``None`` while nothing that is left has been timed.
@@ -48,12 +51,19 @@ class Pace:
         """
         stages_left = max(0, self.stages - stages_done)
         left = []
-        if stages_left and self._stages_timed:
-            left.append(stages_left * self._other / self._stages_timed)
+        if stages_left and self._stages:
+            left.append(stages_left * self._stage_seconds())
         if self._iterations_timed and (not stages_left or left):
             iterations_left = self.iterations - iterations_done
             left.append(iterations_left * self._training / self._iterations_timed)
         return sum(left) if left else None
+
+    def _stage_seconds(self) -> float:
+        """Of a stage to come; the first may have done something for all of them."""
+        first, *others = self._stages
+        if others and first > _MUCH * statistics.fmean(others):
+            return statistics.fmean(others)
+        return statistics.fmean(self._stages)
 
     @property
     def knows_training(self) -> bool:

@@ -12,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmdet_lcp.engine.phase_config import PhaseConfig
+from mmdet_lcp.engine.quiet import without_tables
 from mmdet_lcp.seeds import derive, set_all
 
 
@@ -92,7 +93,8 @@ class PhaseTrainLoop(EpochBasedTrainLoop):
             local = self._epoch - phase.first_epoch
             interval = phase.config.val_interval
             if interval and local % interval == 0 and runner.val_loop is not None:
-                runner.val_loop.run()
+                with without_tables(runner.logger):
+                    runner.val_loop.run()
         runner.call_hook('after_train')
         self._epoch, self._iter = phase.end_epoch, phase.end_iter
         self.stop_training = False

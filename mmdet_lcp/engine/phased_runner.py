@@ -21,6 +21,7 @@ from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
+from mmdet_lcp.engine.data_check import check_data
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.mode_switches import switch_warnings
 from mmdet_lcp.engine.pace import Pace
@@ -28,6 +29,7 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.engine.preflight import check_runner_keys, readable
+from mmdet_lcp.engine.quiet import without_tables
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
@@ -99,13 +101,14 @@ class PhasedRunner(PlainCheckpoints, Runner):
         return super().from_cfg(named_config(cfg))
 
     def load_dense(self) -> tuple[nn.Module, nn.Module]:
-        """The trained detector, and a frozen copy of it."""
+        """The trained detector, and a frozen copy of it; all data of the run are checked."""
         detector = unwrap(self.model)
         if self.state.exists:
             with self.state.reading('dense.pth') as checkpoint:
-                load_detector(detector, checkpoint)
+                meta = load_detector(detector, checkpoint)
         else:
-            load_detector(detector, self._load_from)
+            meta = load_detector(detector, self._load_from)
+        check_data(self, (meta.get('dataset_meta') or {}).get('classes'))
         return detector, frozen(copy.deepcopy(detector))
 
     def build_phase_loop(self) -> None:
@@ -294,11 +297,20 @@ class PhasedRunner(PlainCheckpoints, Runner):
         finally:
             self._hooks = hooks
 
-    def evaluate(self, detector: nn.Module, loop_name: str) -> dict[str, float]:
-        """Metrics of a detector on the ``'val'`` or the ``'test'`` set."""
+    def evaluate(
+        self, detector: nn.Module, loop_name: str, table: bool = False
+    ) -> dict[str, float]:
+        """Metrics of a detector on the ``'val'`` or the ``'test'`` set.
+
+        Args:
+            detector: it.
+            loop_name: which set.
+            table: show what the evaluator prints besides.
+        """
         self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
         loop = self.test_loop if loop_name == 'test' else self.val_loop
-        return {key: float(value) for key, value in loop.run().items()}
+        with contextlib.nullcontext() if table else without_tables(self.logger):
+            return {key: float(value) for key, value in loop.run().items()}
 
 
 def on_cpu(weights: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector
+from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.wrappers import unwrap
 
 ATTACHED = 'attached_state_dict'
@@ -18,10 +19,13 @@ _OWN = 'detector.'
 class PlainCheckpoints:
     """For runners: what they save holds the detector's own weights; what they load may.
 
+    Class names in a checkpoint have the order of the labels.
+
     Hooks that change a checkpoint (an average of weights, say) see the whole model's weights.
     """
 
     model: nn.Module
+    train_dataloader: Any
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """As mmengine's."""
@@ -29,6 +33,9 @@ class PlainCheckpoints:
             join_attached(self.model, kwargs['checkpoint'])
         super().call_hook(fn_name, **kwargs)
         if fn_name == 'before_save_checkpoint':
+            meta = kwargs['checkpoint'].get('meta') or {}
+            if 'dataset_meta' in meta:
+                meta['dataset_meta'].update(label_meta(self.train_dataloader.dataset))
             part_attached(self.model, kwargs['checkpoint'])
 
 

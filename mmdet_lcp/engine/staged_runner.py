@@ -42,10 +42,17 @@ class StagedRunner(PhasedRunner):
 
     Attributes:
         progress: how far the run is.
+        before: what the run begins with, in a word for its report; a chain says what its link
+            before has made.
     """
+
+    before: str
 
     def __init__(self, **kwargs: Any) -> None:
         self.progress = Progress()
+        kind = ((kwargs.get('cfg') or {}).get('model') or {}).get('type')
+        pruned = getattr(kind, '__name__', str(kind)).endswith('PrunedDetector')
+        self.before = 'pruned' if pruned else 'dense'
         super().__init__(**kwargs)
 
     @cached_property

@@ -43,6 +43,7 @@ from mmdet_lcp.export.onnx_detector import onnx_detector, open_session, session_
 from mmdet_lcp.export.onnx_file import export_onnx
 from mmdet_lcp.export.photos import first_photos
 from mmdet_lcp.measure.cost import paired_latency_ms
+from mmdet_lcp.measure.file_size import weight_bytes
 from mmdet_lcp.report.tables import format_bytes, text_table
 
 
@@ -169,7 +170,7 @@ def measure_int8(
             files['ONNX Runtime, int8'] = target
             print(f'written: {target} ({format_bytes(target.stat().st_size)})')
         if args.evaluate:
-            print(measured(cfg, detector, args.checkpoint, files, size))
+            print(measured(cfg, detector, files, size))
 
 
 def metrics(cfg: Config, detectors: Sequence[nn.Module]) -> list[dict[str, float]]:
@@ -195,7 +196,6 @@ def metrics(cfg: Config, detectors: Sequence[nn.Module]) -> list[dict[str, float
 def measured(
     cfg: Config,
     detector: nn.Module,
-    checkpoint: str,
     files: dict[str, Path],
     size: tuple[int, int],
 ) -> str:
@@ -206,7 +206,8 @@ def measured(
     keys = [key for key in found[0] if key.endswith(('mAP', 'mAP_50', 'mAP_75', 'AP50'))]
     latencies = [paired_latency_ms(detector, detector, size)[0]]
     latencies += session_latency_ms(sessions, size)
-    sizes = [path.stat().st_size for path in (Path(checkpoint), *files.values())]
+    # without an optimizer, which a checkpoint of a training holds too
+    sizes = [weight_bytes(detector), *(path.stat().st_size for path in files.values())]
     rows = [
         [name, *(f'{row[key]:.3f}' for key in keys), f'{latency:.1f} ms', format_bytes(size)]
         for name, row, latency, size in zip(

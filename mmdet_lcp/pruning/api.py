@@ -33,6 +33,7 @@ from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.given import Images, given_images, labelled
 from mmdet_lcp.selection.norm_statistics import settle_statistics
+from mmdet_lcp.selection.soundness import check_sound
 
 RATIO = 0.5
 
@@ -122,6 +123,7 @@ def prune(
     cache = int(selection.cache_gb * 2**30)
     norms = following_norms(dense, size)
     job.see(SelectionSet(batches, cache, selection.positions, norms))
+    check_sound(dense, batches, tell)
     if config.target is not None:
         with tempfile.TemporaryDirectory() as folder:  # for a table of latencies
             job.share_out(share_out(job, config, Path(folder), tell))

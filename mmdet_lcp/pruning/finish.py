@@ -10,10 +10,14 @@ from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
+from mmdet_lcp.engine.phase_loop import Phase
+from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
+
+_MOVED = 1.15  # times as long: then the machine was not the same
 
 
 class PruningFinish(Finish):
@@ -33,7 +37,7 @@ class PruningFinish(Finish):
 
     def measure_pruned(self, detector: nn.Module) -> None:
         """Measure the detector after the last stage, before it is retrained."""
-        self.pruned_metrics = self.metrics(detector)
+        self.pruned_metrics = with_zeros(self.metrics(detector), [self.dense.metrics])
 
     def data(self) -> dict[str, Any]:
         """See `Finish.data`."""
@@ -48,6 +52,33 @@ class PruningFinish(Finish):
     def file(self) -> Path:
         """The pruned weights."""
         return self.work_dir / PRUNED_WEIGHTS
+
+    def phases(self) -> list[tuple[str, Phase]]:
+        """See `Finish.phases`."""
+        *before, last = self.runner.phases
+        named = [('fine-tuning before each group', phase) for phase in before]
+        return [*named, ('retraining', last)]
+
+    def settings(self) -> dict[str, str]:
+        """Criterion, update, how much went, the teacher, and those of any run."""
+        config = self.runner.pruning
+        found = {
+            'criterion': type(config.criterion).__name__,
+            'update': type(config.update).__name__,
+        }
+        if config.target is not None:
+            found['target'] = f'{config.target.cost} {config.target.share:g}'
+        else:
+            found['ratio'] = str(config.ratio)
+        found['selection images'] = str(config.selection.num_images)
+        mimic = config.retrain.mimic
+        if mimic is not None:
+            teacher = mimic.teacher
+            named = getattr(teacher, 'config', None), getattr(teacher, 'checkpoint', None)
+            own = f'the {self.runner.before} detector'
+            found['teacher'] = own if named[0] is None else f'{named[0]}, {named[1]}'
+            found['mimic'] = f'weight {mimic.weight:g}, regions {mimic.regions}'
+        return {**found, **super().settings()}
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """See `delivery.deliver`."""
@@ -77,6 +108,28 @@ class PruningFinish(Finish):
             return None
         key = 'latency_ms' if allocation.cost == 'latency' else allocation.cost
         reached = getattr(compressed, key) / getattr(self.dense, key)
+        latency = allocation.cost == 'latency' and self.timing is not None
         return TargetFacts(
-            allocation.cost, allocation.asked, allocation.predicted, reached, allocation.floor
+            allocation.cost,
+            allocation.asked,
+            allocation.predicted,
+            reached,
+            allocation.floor,
+            allocation.measured,
+            list(self.timing.shares) if latency else None,
         )
+
+    def notes(self) -> list[str]:
+        """See `Finish.notes`; and where the machine was another one when channels were chosen."""
+        found = super().notes()
+        allocation, now = self.job.allocation, self.dense.latency_ms
+        if allocation is None or allocation.measured is None or now is None:
+            return found
+        then = allocation.dense
+        if max(then, now) > _MOVED * min(then, now):
+            found.append(
+                f'The {self.runner.before} detector took {then:.1f} ms when the channels were '
+                f'chosen and {now:.1f} ms at the end: something else ran beside one of them, so '
+                'shares of the latency are not sure.'
+            )
+        return found

@@ -11,6 +11,7 @@ from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.selection.soundness import check_sound
 
 
 def prepare_job(
@@ -52,6 +53,7 @@ def prepare_job(
             following_norms(dense, size),
         )
     job.see(images)
+    check_sound(dense, images.batches, runner.logger.warning)
     return job
 
 

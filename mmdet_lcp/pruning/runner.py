@@ -81,6 +81,8 @@ class PruningRunner(StagedRunner):
     def finish(self) -> PruningFinish:
         """See `StagedRunner.finish`."""
         method = self.pruning.method or type(self.pruning.criterion).__name__
+        if self.pruning.retrain.mimic is not None:
+            method = f'{method} with mimic'
         return PruningFinish(self, self.job, self.cfg, method)
 
     @cached_property

@@ -8,6 +8,7 @@ from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.targets.planner import Allocation, TargetPlanner
 from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
+from mmdet_lcp.pruning.wider import wider
 
 
 def share_out(
@@ -29,7 +30,13 @@ def share_out(
     def prepare() -> None:
         nonlocal planner
         planner = TargetPlanner(
-            config.target, job.stages, job.dense, job.image_size, work_dir, tell
+            config.target,
+            job.stages,
+            job.dense,
+            job.image_size,
+            work_dir,
+            tell,
+            wider=lambda: wider(job.dense, job.groups, config),
         )
 
     on_main(prepare)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmdet_lcp.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -42,7 +43,16 @@ def write_names(axes: Axes, names: Sequence[str]) -> None:
         label.set_rotation_mode('anchor')
 
 
+def as_written(artist: Artist) -> None:
+    """Take every text below an artist as it stands: in a name, ``$`` begins no formula."""
+    from matplotlib.text import Text
+
+    for text in artist.findobj(Text):
+        text.set_parse_math(False)
+
+
 def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, whole or not at all; names in it are no formulas."""
+    as_written(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, bbox_inches='tight')

@@ -1,6 +1,9 @@
 """Ground truth, dense and compressed detector side by side on test images: losses one can see."""
 
+from __future__ import annotations
+
 import copy
+import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,17 +19,27 @@ from mmdet.structures.bbox import get_box_tensor
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
+from PIL import Image
 from torch import Tensor, nn
 
+from mmdet_lcp.datasets.label_names import label_meta
+from mmdet_lcp.datasets.object_labels import object_labels
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path
 from mmdet_lcp.measure.cost import evaluating
+from mmdet_lcp.report.figures import as_written
 
 _LONG_SIDE = 640
 _SHORT_SIDE = 300
 _LETTERS = 11  # font size; mmdet shrinks the labels of small boxes below what can be read
 _CAPTION = 34
+_MOST_BYTES = 1_000_000
+_COLOURS = 256
+_LEAST_SCALE = 0.5  # cells that are smaller can hardly be read: rows go first
+_LOOKED_AT = 200  # images of each part of the set, for one with objects
 _GAP = 6
+# An RGB image (H, W, 3), and captions with what is drawn on it.
+_Row = tuple[np.ndarray, list[tuple[str, InstanceData]]]
 
 
 def detections_side_by_side(
@@ -34,15 +47,18 @@ def detections_side_by_side(
     compressed: nn.Module,
     dataset: Sequence,
     out_file: str | os.PathLike,
+    before: str = 'dense',
     score_thr: float = 0.3,
     num_images: int = 4,
     dataset_meta: dict[str, Any] | None = None,
 ) -> None:
-    """Draw what both detectors find on the first images of a test set.
+    """Draw what both detectors find on images of a test set.
 
-    One row an image; the columns are the ground truth, the dense and the compressed detector.
-    Each cell is the image scaled to a long side of about 640 pixels, the short side never below
-    300. The PNG is written whole or not at all. The detectors' modes are left as they were.
+    The images lie evenly over the set, and have objects if there are such. One row an image; the
+    columns are the ground truth, the dense and the compressed detector. Each cell is the image
+    scaled to a long side of about 640 pixels, the short side never below 300; where the file
+    would have more than 1 MB, it gets 256 colours and smaller cells, then fewer rows. The PNG is
+    written whole or not at all. The detectors' modes are left as they were.
 
     Args:
         dense: An mmdet detector.
@@ -52,9 +68,10 @@ def detections_side_by_side(
             (inputs, data_sample) pairs. As in mmdet's test pipelines, ground-truth boxes are in
             pixels of the original image.
         out_file: The picture.
+        before: What the first detector is called.
         score_thr: Detections scoring less are not drawn, 0 to 1.
         num_images: How many rows at most, at least 1.
-        dataset_meta: ``classes`` and ``palette``; those of ``dataset.metainfo`` or else of the
+        dataset_meta: ``classes`` and ``palette`` by label; those of the data set or else of the
             dense detector unless given.
 
     Raises:
@@ -67,29 +84,64 @@ def detections_side_by_side(
             'the test data set is empty, so there is nothing to draw; check ann_file and '
             'data_prefix of test_dataloader.dataset.'
         )
-    meta = dataset_meta or getattr(dataset, 'metainfo', None)
+    meta = dataset_meta or label_meta(dataset)
     painter = _Painter(meta or getattr(dense, 'dataset_meta', None) or {})
-    rows = []
+    rows: list[_Row] = []
     with evaluating(dense, compressed):
         for inputs, sample in _items(dataset, num_images):
-            image = _original_image(inputs, sample)
             truth = sample.gt_instances if 'gt_instances' in sample else InstanceData()
-            cells = [painter.draw(image, truth, 'ground truth')]
-            for name, detector in (('dense', dense), ('compressed', compressed)):
+            cells = [('ground truth', truth)]
+            for name, detector in ((before, dense), ('compressed', compressed)):
                 found = _detect(detector, inputs, sample)
-                cells.append(painter.draw(image, found[found.scores >= score_thr], name))
-            rows.append(np.concatenate(_with_gaps(cells, axis=1), axis=1))
-    width = max(row.shape[1] for row in rows)
-    rows = [
+                caption = f'{name}, score >= {score_thr:g}'
+                cells.append((caption, found[found.scores >= score_thr]))
+            rows.append((_original_image(inputs, sample), cells))
+    encoded = _small_enough(painter, rows)
+    with atomic_path(out_file) as temporary:
+        temporary.write_bytes(encoded)
+
+
+def _small_enough(painter: _Painter, rows: list[_Row]) -> bytes:
+    """A PNG of the rows that has at most 1 MB."""
+    scale, colours = 1.0, None
+    while True:
+        encoded = _png(_picture(painter, rows, scale), colours)
+        size = len(encoded)
+        if size <= _MOST_BYTES:
+            return encoded
+        if colours is None:
+            colours = _COLOURS
+        elif scale > _LEAST_SCALE or len(rows) == 1:
+            scale *= 0.95 * min(0.95, (_MOST_BYTES / size) ** 0.5)
+            scale = scale if len(rows) == 1 else max(_LEAST_SCALE, scale)
+        else:
+            rows = rows[:-1]
+
+
+def _picture(painter: _Painter, rows: list[_Row], scale: float) -> np.ndarray:
+    """All rows, RGB; cells scaled by ``scale`` from the size that they have if there is room."""
+    drawn = []
+    for image, cells in rows:
+        parts = [painter.draw(image, found, caption, scale) for caption, found in cells]
+        drawn.append(np.concatenate(_with_gaps(parts, axis=1), axis=1))
+    width = max(row.shape[1] for row in drawn)
+    drawn = [
         cv2.copyMakeBorder(
             row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)
         )
-        for row in rows
+        for row in drawn
     ]
-    picture = np.concatenate(_with_gaps(rows, axis=0), axis=0)
-    encoded = cv2.imencode('.png', picture[..., ::-1])[1]
-    with atomic_path(out_file) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    return np.concatenate(_with_gaps(drawn, axis=0), axis=0)
+
+
+def _png(picture: np.ndarray, colours: int | None) -> bytes:
+    """Encode an RGB picture, in all of its colours or in so many."""
+    if colours is None:
+        return cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+    file = io.BytesIO()
+    few = Image.fromarray(picture).quantize(colours, dither=Image.Dither.NONE)
+    few.save(file, 'PNG')
+    return file.getvalue()
 
 
 class _Painter(DetLocalVisualizer):
@@ -103,10 +155,12 @@ class _Painter(DetLocalVisualizer):
         self.palette = [tuple(color) for color in meta.get('palette') or []]
         self.labels: list[tuple[float, float, float, float]] = []  # x, y, width, height
 
-    def draw(self, image: np.ndarray, instances: InstanceData, caption: str) -> np.ndarray:
+    def draw(
+        self, image: np.ndarray, instances: InstanceData, caption: str, smaller: float = 1.0
+    ) -> np.ndarray:
         """Draw instances given in pixels of an RGB image of shape (H, W, 3), and a caption."""
         height, width = image.shape[:2]
-        scale = max(_LONG_SIDE / max(height, width), _SHORT_SIDE / min(height, width))
+        scale = max(_LONG_SIDE / max(height, width), _SHORT_SIDE / min(height, width)) * smaller
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         cell = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         shown = _scaled(instances, scale, size)
@@ -118,7 +172,11 @@ class _Painter(DetLocalVisualizer):
             cell = self._draw_instances(cell, shown, classes, palette)
         bar = np.full((_CAPTION, cell.shape[1], 3), 255, np.uint8)
         text = f'{caption}: {len(shown)} box{"" if len(shown) == 1 else "es"}'
-        cv2.putText(bar, text, (4, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (0, 0, 0), 2, cv2.LINE_AA)
+        font, large, thick = cv2.FONT_HERSHEY_SIMPLEX, 0.75, 2
+        needed = cv2.getTextSize(text, font, large, thick)[0][0]
+        if needed > bar.shape[1] - 8:
+            large, thick = large * max(0.3, (bar.shape[1] - 8) / needed), 1
+        cv2.putText(bar, text, (4, 25), font, large, (0, 0, 0), thick, cv2.LINE_AA)
         return np.concatenate([bar, cell])
 
     def draw_texts(self, texts: Any, positions: Any, font_sizes: Any = None, **kwargs: Any) -> Any:
@@ -132,7 +190,9 @@ class _Painter(DetLocalVisualizer):
         free = [place for place in places if not self._hides(x, place, width, height)]
         y = (free or places)[0]
         self.labels.append((x, y, width, height))
-        return super().draw_texts(texts, np.array([x, y]), font_sizes=_LETTERS, **kwargs)
+        drawn = super().draw_texts(texts, np.array([x, y]), font_sizes=_LETTERS, **kwargs)
+        as_written(self.ax_save)
+        return drawn
 
     def _hides(self, x: float, y: float, width: float, height: float) -> bool:
         return any(
@@ -142,10 +202,24 @@ class _Painter(DetLocalVisualizer):
 
 
 def _items(dataset: Sequence, number: int) -> Iterator[tuple[Tensor, DetDataSample]]:
-    for index in range(min(number, len(dataset))):
+    for index in _over_the_set(dataset, number):
         item = dataset[index]
         inputs, sample = (item['inputs'], item['data_samples']) if isinstance(item, dict) else item
         yield inputs, sample
+
+
+def _over_the_set(dataset: Sequence, number: int) -> list[int]:
+    """One image of each of so many equal parts of a data set: its middle one with objects."""
+    count = len(dataset)
+    if count <= number:
+        return list(range(count))
+    chosen = []
+    for part in range(number):
+        first, end = part * count // number, (part + 1) * count // number
+        middle = (first + end) // 2
+        around = sorted(range(first, end), key=lambda index: abs(index - middle))[:_LOOKED_AT]
+        chosen.append(next((i for i in around if object_labels(dataset, i)), middle))
+    return chosen
 
 
 def _detect(detector: nn.Module, inputs: Tensor, sample: DetDataSample) -> InstanceData:

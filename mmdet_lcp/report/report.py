@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.hardware import hardware, versions
+from mmdet_lcp.measure.metrics import found_nothing, with_zeros
 
 REPORT_JSON = 'report.json'
 REPORT_MD = 'report.md'
@@ -34,8 +35,9 @@ class DetectorFacts:
         params: Number of parameters.
         macs: Multiply-accumulates of one image.
         backbone_macs: Those of the backbone's convolutions and linear layers.
-        latency_ms: Wall time of one image in milliseconds.
+        latency_ms: Time of one image in milliseconds, see `measure.pair_timing`.
         file_bytes: Size of the checkpoint that holds its weights alone.
+        latency_range_ms: Least and largest latency of the rounds in which it was measured.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class DetectorFacts:
     backbone_macs: int | None = None
     latency_ms: float | None = None
     file_bytes: int | None = None
+    latency_range_ms: list[float] | None = None
 
 
 @dataclass
@@ -113,6 +116,9 @@ class TargetFacts:
         predicted: Share that was predicted before anything was trained.
         reached: Share that the compressed detector has, as it was counted or measured.
         floor: The smallest share that could have been asked for.
+        measured: Share that was measured when the channels were chosen, before any training;
+            None where nothing was, or it is no latency.
+        reached_range: Smallest and largest share that single rounds of the measurement gave.
     """
 
     cost: str
@@ -120,6 +126,8 @@ class TargetFacts:
     predicted: float
     reached: float | None = None
     floor: float | None = None
+    measured: float | None = None
+    reached_range: list[float] | None = None
 
 
 @dataclass
@@ -162,6 +170,7 @@ class Report:
 
     Attributes:
         method: Short name of the method (``'LCP'``).
+        before: What the run began with, in a word: ``'dense'``, or what an earlier link made.
         seed: Random seed of the run.
         command: The command line that repeats it.
         seconds: Wall time of the whole run.
@@ -173,6 +182,8 @@ class Report:
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
         weights: One entry a tensor of the packed file, in its order; empty without such a file.
         target: What was asked for instead of a ratio, None where a ratio was given.
+        notes: What has to be known of how figures were measured: a busy machine.
+        settings: What else decided the result, by name, in words: training, teacher, ranks ...
         versions: Package -> version; those of this process unless given.
         hardware: See :func:`hardware`; those of this machine unless given.
     """
@@ -189,8 +200,35 @@ class Report:
     pruned_metrics: dict[str, float] = field(default_factory=dict)
     weights: list[WeightFacts] = field(default_factory=list)
     target: TargetFacts | None = None
+    before: str = 'dense'
+    settings: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
     hardware: dict[str, Any] = field(default_factory=lambda: hardware())
+
+    def __post_init__(self) -> None:
+        """What an evaluator does not tell of a detector that has found nothing is 0."""
+        dense, compressed = self.dense.metrics, self.compressed.metrics
+        self.dense.metrics = with_zeros(dense, [compressed])
+        self.compressed.metrics = with_zeros(compressed, [dense])
+        told = [step.metrics for step in self.steps]
+        for step in self.steps:
+            step.metrics = with_zeros(step.metrics, told)
+
+    def remarks(self) -> list[str]:
+        """Sentences on figures that need a reason: how they were measured, and why they are 0."""
+        return [
+            *self.notes,
+            *(
+                f'Every metric of the {name} detector is 0: it finds nothing above its own score '
+                'threshold, or nothing that is right. The log says where nothing was found.'
+                for name, metrics in (
+                    (self.before, self.dense.metrics),
+                    ('compressed', self.compressed.metrics),
+                )
+                if found_nothing(metrics)
+            ),
+        ]
 
     def file_steps(self) -> list[tuple[str, int]]:
         """Bytes of the weights after each kind of compression, and of the file at the end.
@@ -201,7 +239,7 @@ class Report:
         """
         if not self.weights or self.compressed.file_bytes is None:
             return []
-        steps = [('dense', sum(facts.bytes_before for facts in self.weights))]
+        steps = [(self.before, sum(facts.bytes_before for facts in self.weights))]
         for words, key in (
             ('zeros left out, values as they are', 'bytes_sparse'),
             ('shared values as indices', 'bytes_shared'),
@@ -210,6 +248,10 @@ class Report:
             if None not in sizes and sum(sizes) < steps[-1][1]:
                 steps.append((words, sum(sizes)))
         return [*steps, ('coded: the file, with config', self.compressed.file_bytes)]
+
+    def label_of(self, step: StepFacts) -> str:
+        """A step in words, as :attr:`StepFacts.label`."""
+        return self.before if step.step == 'dense' else step.label
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: dicts, lists and numbers."""

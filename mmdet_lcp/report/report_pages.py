@@ -11,8 +11,8 @@ from mmdet_lcp.report.report import (
     REPORT_MD,
     SHARES_PNG,
     STEPS_PNG,
+    DetectorFacts,
     Report,
-    TargetFacts,
     WeightFacts,
 )
 from mmdet_lcp.report.share_picture import draw_shares
@@ -50,8 +50,9 @@ def summary_text(report: Report) -> str:
     if report.skipped:
         parts.append(f'{len(report.skipped)} left alone; the reasons are in {REPORT_MD}.')
     if report.target is not None:
-        parts.append(text_table(*_target_table(report.target)))
+        parts.append(text_table(*_target_table(report)))
     title = f'{report.method}, {format_seconds(report.seconds)}'
+    parts += report.remarks()
     parts.append(text_table(*_summary_table(report), title=title))
     return '\n\n'.join(parts)
 
@@ -83,14 +84,15 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         Markdown.
     """
     folder = Path(folder)
-    parts = [f'# {report.method}', markdown_table(*_summary_table(report))]
+    parts = [f'# {report.method}', markdown_table(*_summary_table(report)), *report.remarks()]
     if (folder / DETECTIONS_PNG).exists():
         parts += [
             '## Detections',
-            f'![Ground truth, dense and compressed detector on test images]({DETECTIONS_PNG})',
+            f'![Ground truth, {report.before} and compressed detector on test images]'
+            f'({DETECTIONS_PNG})',
         ]
     if report.target is not None:
-        parts += ['## Target', markdown_table(*_target_table(report.target))]
+        parts += ['## Target', markdown_table(*_target_table(report))]
     if report.groups:
         parts += ['## Channels', markdown_table(*_group_table(report))]
     if report.weights:
@@ -108,6 +110,9 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
     if report.skipped:
         rows = [[layer.name, layer.reason] for layer in report.skipped]
         parts += ['## Left alone', markdown_table(['layer', 'reason'], rows, words=2)]
+    if report.settings:
+        rows = [[name, text] for name, text in report.settings.items()]
+        parts += ['## Settings', markdown_table(['setting', 'value'], rows, words=2)]
     parts += ['## To repeat it', f'```\n{report.command}\n```', _circumstances(report)]
     return '\n\n'.join(parts) + '\n'
 
@@ -126,14 +131,18 @@ def _summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
         ('parameters', 'params', format_count),
         ('MACs', 'macs', format_count),
         ('backbone MACs', 'backbone_macs', format_count),
-        ('latency', 'latency_ms', format_ms),
         ('file size', 'file_bytes', format_bytes),
     ):
         values = [getattr(facts, attribute) for facts in (dense, compressed)]
         if values != [None, None]:
             row = [name, *map(show, values), format_change(*values)]
             rows.append([*row[:2], '', *row[2:]])
-    header = ['', 'dense', 'before retraining', 'compressed', 'change']
+    latencies = [_latency(facts) for facts in (dense, compressed)]
+    if latencies != [MISSING, MISSING]:
+        row = ['latency', *latencies, format_change(dense.latency_ms, compressed.latency_ms)]
+        size = rows[-1:] if rows and rows[-1][0] == 'file size' else []
+        rows = [*rows[: len(rows) - len(size)], [*row[:2], '', *row[2:]], *size]
+    header = ['', report.before, 'before retraining', 'compressed', 'change']
     if not pruned:
         header, *rows = [row[:2] + row[3:] for row in (header, *rows)]
     return header, rows
@@ -193,10 +202,25 @@ def _weight_sums(chosen: list[WeightFacts]) -> list[str]:
     return [format_count(elements), share, format_bytes(before), format_bytes(after), bits]
 
 
-def _target_table(target: TargetFacts) -> tuple[list[str], list[list[str]]]:
-    shares = (target.asked, target.predicted, target.reached, target.floor)
-    row = [f'{target.cost}, share of dense', *map(format_metric, shares)]
-    return ['target', 'asked', 'predicted', 'reached', 'smallest possible'], [row]
+def _target_table(report: Report) -> tuple[list[str], list[list[str]]]:
+    target = report.target
+    named = [('asked', target.asked), ('predicted', target.predicted)]
+    if target.measured is not None:
+        named.append(('measured then', target.measured))
+    named += [('reached', target.reached), ('smallest possible', target.floor)]
+    shown = {name: format_metric(share) for name, share in named}
+    if target.reached_range is not None:
+        shown['reached'] += ' ({:.3f} to {:.3f})'.format(*target.reached_range)
+    row = [f'{target.cost}, share of {report.before}', *shown.values()]
+    return ['target', *shown], [row]
+
+
+def _latency(facts: DetectorFacts) -> str:
+    """Milliseconds, and between which the rounds lay."""
+    text = format_ms(facts.latency_ms)
+    if facts.latency_range_ms is None:
+        return text
+    return f'{text} ({facts.latency_range_ms[0]:.1f} to {facts.latency_range_ms[1]:.1f})'
 
 
 def _share_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -212,7 +236,7 @@ def _step_table(report: Report) -> tuple[list[str], list[list[str]]]:
     rows = []
     for step in report.steps:
         value = step.metrics.get(key)
-        rows.append([step.label, format_metric(value), format_difference(first, value)])
+        rows.append([report.label_of(step), format_metric(value), format_difference(first, value)])
     return ['step', key or 'metric', 'change'], rows
 
 

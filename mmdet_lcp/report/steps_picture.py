@@ -63,7 +63,7 @@ def steps_figure(report: Report) -> Figure | None:
                 facecolor=face,
                 edgecolor=edge,
                 linewidth=1.5,
-                label=kind,
+                label=report.before if kind == 'dense' else kind,
                 zorder=2,
             )
     dense = next(
@@ -71,7 +71,7 @@ def steps_figure(report: Report) -> Figure | None:
     )
     if math.isfinite(dense):
         axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
-    write_names(axes, [step.group or step.step for step in report.steps])
+    write_names(axes, [step.group or report.label_of(step) for step in report.steps])
     axes.set_xlabel('step, in order')
     axes.set_ylabel(key)
     axes.grid(axis='y', alpha=0.3)

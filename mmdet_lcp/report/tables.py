@@ -44,7 +44,7 @@ def markdown_table(
     Args:
         headers: One heading a column.
         rows: One sequence of cells a row, as long as ``headers``; cells are shown with ``str``,
-            None as ``n/a``; bars and line breaks are escaped.
+            None as ``n/a``; bars, line breaks and dollars (formulas, to some) are escaped.
         words: So many columns from the left hold words and are aligned left, the others right.
 
     Returns:
@@ -54,7 +54,7 @@ def markdown_table(
         ValueError: A row has not as many cells as there are headings.
     """
     lines = [
-        [cell.replace('|', '\\|').replace('\n', '<br>') for cell in row]
+        [_escaped(cell) for cell in row]
         for row in [list(map(str, headers)), *_cells(headers, rows)]
     ]
     widths = [max(4, *(len(line[column]) for line in lines)) for column in range(len(headers))]
@@ -136,6 +136,10 @@ def _scaled(value: float | None, units: Sequence[str], decimals: int) -> str:
         index += 1
     number = f'{value:.{decimals}f}' if index else f'{value:.0f}'
     return f'{number} {units[index]}'.rstrip()
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace('|', '\\|').replace('$', '\\$').replace('\n', '<br>')
 
 
 def _is_missing(value: float | None) -> bool:

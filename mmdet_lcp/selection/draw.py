@@ -1,9 +1,12 @@
 """Draw the selection images from the training set, through its own pipeline."""
 
+import logging
+
 import numpy as np
 import torch
 from mmengine import dist
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
 from torch import nn
 
 from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
@@ -11,6 +14,7 @@ from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.objects import objects_first, objects_text
 from mmdet_lcp.selection.proposals import proposed_regions
 
 
@@ -25,7 +29,8 @@ def draw_images(
 ) -> list[SelectionImages]:
     """Draw this rank's share of the selection images, in batches.
 
-    The same seed gives the same images and augmentations, whatever was drawn before.
+    The same seed gives the same images and augmentations, whatever was drawn before. Images with
+    objects come first; how many there are, and of which classes, is told in the log.
 
     Args:
         dataset: the training set.
@@ -35,7 +40,7 @@ def draw_images(
         seed: the run's seed.
         sampler: chooses regions, or ``None`` without an auxiliary network.
         skip: so many images are passed over first, for a second set that shares none with the
-            first one, as far as there are enough.
+            first one, as far as there are enough with objects.
     """
     size = config.batch_size or batch_size
     order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
@@ -43,7 +48,14 @@ def draw_images(
     count = min(config.num_images, len(order))
     # Every rank gets the same number of images, at least one.
     count = max(world, count - count % world)
-    mine = np.resize(np.roll(order, -skip), count)[dist.get_rank() :: world]
+    order = objects_first(dataset, order, skip + count)
+    if skip:  # there may be no further ones with objects: then some of the first set
+        order = objects_first(dataset, np.roll(order, -skip), count)
+    chosen = np.resize(order, count)
+    text, little = objects_text(dataset, chosen, 'further images' if skip else 'selection images')
+    if text:
+        print_log(text, logger='current', level=logging.WARNING if little else logging.INFO)
+    mine = chosen[dist.get_rank() :: world]
     items = []
     for index in mine:
         with seeded(derive(seed, 'augmentation', int(index))):

@@ -12,6 +12,7 @@ from mmdet_lcp.codec.storage import storage
 from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
+from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import write_text
 from mmdet_lcp.models.binary_input_detector import binary_input_model_cfg
@@ -66,6 +67,13 @@ class WeightCompressionFinish(Finish):
     def file(self) -> Path:
         """The packed file."""
         return self.work_dir / PACKED
+
+    def phases(self) -> list[tuple[str, Phase]]:
+        """See `Finish.phases`."""
+        stages = self.job.stages
+        return [
+            (f'training of {s.name}', p) for s, p in zip(stages, self.runner.phases, strict=True)
+        ]
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """Write checkpoint, config and packed file, each atomically."""

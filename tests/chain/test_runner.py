@@ -158,6 +158,7 @@ class TestThreeLinks:
         packed = (folder / '3_sharing' / 'compressed.lcp').stat().st_size
         assert shared.file_bytes == packed
         assert report.factor == pytest.approx(dense.file_bytes / packed)
+        assert (first.before, last.before) == ('dense', 'after 2_mimic')
         page = (folder / 'chain_report.md').read_text()
         assert f'{report.factor:.1f}x' in page and '(3_sharing)' in page
 
@@ -225,6 +226,9 @@ def test_two_ranks(write_config, tmp_path):
     assert 200 < len(after.unique()) <= 256 < len(before.unique())
     # 256 values of normal weights: what is lost is far below a thousandth
     assert float((after - before).square().sum() / before.square().sum()) < 1e-3
+    report = read_report(folder)
+    assert report.command.startswith('torchrun --nproc-per-node=2 ')
+    assert report.settings['ranks'] == '2' and 'each of 2 ranks' in report.settings['batch']
     links = read_chain_report(tmp_path / 'out' / 'chain_report.json').links
     assert [link.name for link in links] == ['dense', '1_pruning', '2_weight_compression']
 

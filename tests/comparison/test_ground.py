@@ -43,6 +43,13 @@ def test_a_share_of_the_multiply_accumulates(ground, cfg):
         ground.check_target(Target(macs=0.01), stages)
 
 
+def test_an_epoch_without_a_batch(cfg):
+    changed = Config(cfg.to_dict())
+    changed.train_dataloader.update(batch_size=32, drop_last=True)
+    with pytest.raises(CompressionError, match=r'train_dataloader yields no batch: .*6 images'):
+        prepare_ground(changed)
+
+
 @pytest.mark.parametrize('missing', ['train_dataloader', 'test_dataloader val_dataloader'])
 def test_without_data(cfg, missing):
     left = {key: value for key, value in cfg.to_dict().items() if key not in missing.split()}

@@ -48,6 +48,12 @@ def log_of(work_dir: Path) -> str:
 
 
 class TestResult:
+    def test_the_report_says_so(self, whole):
+        report = whole.report
+        assert report['method'] == 'L1Norm with mimic'
+        assert report['settings']['teacher'] == 'the dense detector'
+        assert report['settings']['mimic'] == 'weight 2, regions proposals'
+
     def test_the_dense_detector_teaches(self, whole):
         teacher = whole.runner.mimic.detector
         assert teacher is whole.runner.job.dense

@@ -252,6 +252,11 @@ class TestBadInput:
         with pytest.raises(CompressionError, match=r"checkpoint='nowhere.pth'.*no such file"):
             run_student(write_student('missing', extra))
 
+    def test_a_loader_without_a_batch(self, write_student, run_student):
+        extra = 'train_dataloader = dict(batch_size=32, drop_last=True)\n'
+        with pytest.raises(CompressionError, match='train_dataloader yields no batch'):
+            run_student(write_student('no_batch', extra))
+
     def test_strides_that_do_not_fit(self, write_student, run_student):
         extra = "mimic['taps'] = [dict(student='backbone.stage3', teacher='backbone.stage4')]\n"
         with pytest.raises(CompressionError) as caught:

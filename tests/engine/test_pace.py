@@ -47,3 +47,11 @@ def test_training_that_nobody_has_timed_is_not_counted(clock):
         clock[0] += 5.0
     assert pace.knows_training
     assert pace.seconds_left(3, 10) == pytest.approx(20.0)
+
+
+def test_what_the_first_stage_does_for_all_is_not_expected_again(clock):
+    pace = Pace(stages=10)
+    for seconds, expected in ((33.0, 9 * 33.0), (3.0, 8 * 3.0), (5.0, 7 * 4.0)):
+        with pace.stage():
+            clock[0] += seconds
+        assert pace.seconds_left(len(pace._stages), 0) == pytest.approx(expected)

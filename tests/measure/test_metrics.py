@@ -3,7 +3,14 @@ import math
 import pytest
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.measure.metrics import is_number, main_metric, metric_at_half, number
+from mmdet_lcp.measure.metrics import (
+    found_nothing,
+    is_number,
+    main_metric,
+    metric_at_half,
+    number,
+    with_zeros,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +51,26 @@ def test_metric_at_half(keys, expected):
 def test_numbers():
     assert is_number(1) and is_number(0.5) and not is_number(True) and not is_number('1')
     assert number(1) == 1.0 and math.isnan(number('1')) and number(None, None) is None
+
+
+class TestNothingFound:
+    def test_is_zero_in_every_metric_of_another(self):
+        others = [{}, {'x/mAP': 0.4, 'x/mAP_s': -1, 'x/name': 'a'}]
+        assert with_zeros({}, others) == {'x/mAP': 0.0, 'x/mAP_s': -1.0}
+        assert with_zeros({'x/name': 'b'}, others)['x/mAP'] == 0
+
+    def test_what_was_told_stays(self):
+        assert with_zeros({'x/mAP': 0.1}, [{'x/mAP': 0.4, 'x/AP50': 0.6}]) == {'x/mAP': 0.1}
+        assert with_zeros({}, [{}, {'a': 'b'}]) == {}
+
+    @pytest.mark.parametrize(
+        ('metrics', 'nothing'),
+        [
+            ({'x/mAP': 0.0, 'x/mAP_s': -1}, True),
+            ({'x/mAP': 0.0, 'x/AP50': 0.001}, False),
+            ({}, False),
+            ({'x': 'a'}, False),
+        ],
+    )
+    def test_is_known_by_its_zeros(self, metrics, nothing):
+        assert found_nothing(metrics) is nothing

@@ -224,6 +224,12 @@ class TestFoundBeforeTraining:
         fails(r'CocoDataset has no images: ann_file=.*empty\.json', **changes)
 
     @pytest.mark.parametrize('name', ['train', 'val'])
+    def test_a_loader_without_a_batch(self, fails, name):
+        """6 training and 2 validation images."""
+        changes = {f'{name}_dataloader.batch_size': 8, f'{name}_dataloader.drop_last': True}
+        fails(f'{name}_dataloader yields no batch: .*batch_size=8 and drop_last=True', **changes)
+
+    @pytest.mark.parametrize('name', ['train', 'val'])
     def test_missing_annotations(self, fails, name):
         message = fails(
             f'`{name}_dataloader`.* cannot be read.*absent.json',
@@ -237,6 +243,12 @@ class TestFoundBeforeTraining:
             f'`{name}_dataloader`.* cannot be read.*absent',
             **{f'{name}_dataloader.dataset.data_prefix.img': 'absent/'},
         )
+
+    def test_a_class_that_no_annotation_has(self, fails):
+        """mmdet has an IndexError for it, when the first detection of the last class is judged."""
+        names = [*'01234567', '9', 'ten']
+        keys = [f'{name}_dataloader.dataset.metainfo.classes' for name in ('train', 'val')]
+        fails("train.json has no class 'ten'", **dict.fromkeys(keys, names))
 
     def test_missing_annotations_of_the_evaluator(self, fails):
         fails('`val_evaluator` .*absent', **{'val_evaluator.ann_file': 'absent.json'})

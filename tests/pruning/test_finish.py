@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_lcp.graph.stage import Skipped
+from mmdet_lcp.measure.pair_timing import PairTiming
 from mmdet_lcp.pruning.finish import PruningFinish
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.report.report import DetectorFacts
@@ -38,6 +39,26 @@ def test_a_target_is_held_against_what_was_reached(tmp_path, cost, reached):
     target = finish(tmp_path, allocation).told(compressed)['target']
     assert (target.cost, target.asked, target.predicted, target.floor) == (cost, 0.5, 0.45, 0.1)
     assert target.reached == pytest.approx(reached)
+
+
+def test_a_latency_is_told_with_what_was_measured_before_and_its_spread(tmp_path):
+    allocation = Allocation('latency', 0.5, 0.45, 0.1, dense=8.2, counts={}, measured=0.52)
+    found = finish(tmp_path, allocation)
+    found.timing = PairTiming([8.0, 10.0], [6.0, 7.0])
+    target = found.told(DetectorFacts(latency_ms=6.0))['target']
+    assert target.measured == 0.52 and target.reached == pytest.approx(0.75)
+    assert target.reached_range == pytest.approx([0.7, 0.75])
+    assert found.notes() == []  # 8.2 ms then and 8.0 ms now
+
+
+def test_a_machine_that_has_changed_is_told(tmp_path):
+    allocation = Allocation('latency', 0.5, 0.45, 0.1, dense=10.0, counts={}, measured=0.52)
+    found = finish(tmp_path, allocation)
+    found.runner.before = 'dense'
+    (line,) = found.notes()
+    assert 'The dense detector took 10.0 ms when the channels were chosen and 8.0 ms at' in line
+    found.timing = PairTiming([8.0, 16.0], [6.0, 6.0])
+    assert 'rounds of one detector differ by 100 %' in found.notes()[0]
 
 
 def test_measurements_of_an_earlier_process(tmp_path):

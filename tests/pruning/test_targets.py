@@ -205,9 +205,21 @@ def test_mistakes(write_config, build, tmp_path, mistake):
 def test_out_of_reach(write_config, build, tmp_path):
     config = write_config('target_mistakes', EXACT)
     options = {'pruning.target.macs': 0.02, 'work_dir': str(tmp_path / 'out')}
-    with pytest.raises(CompressionError, match=r'macs=0\.02 cannot be reached: .* is left'):
+    with pytest.raises(
+        CompressionError, match=r'macs=0\.02 cannot be reached: .* is left'
+    ) as error:
         build(config, **options).train()
     assert not (tmp_path / 'out' / 'pruning_state').exists()
+    # what a line is said to give is what a run with it has
+    found = re.findall(r'pruning = dict\((.*)\)  # smallest: (0\.\d{3})', str(error.value))
+    assert found[0][0] == "layers='.'" and found[-1][0].endswith('target=dict(max_ratio=0.95)')
+    for number, (line, floor) in enumerate((found[0], found[-1])):
+        share = 0.9 * float(floor)
+        line = line.replace('max_ratio', f'macs={share}, max_ratio')
+        config = write_config(f'helped{number}', f'{EXACT}pruning.update({line})\n')
+        options = {'pruning.target.macs': share, 'work_dir': str(tmp_path / f'out{number}')}
+        with pytest.raises(CompressionError, match=f'smallest, {floor} of the dense'):
+            build(config, **options).train()
 
 
 def test_a_criterion_that_cannot_rank(write_config, build, tmp_path, monkeypatch):

@@ -150,6 +150,7 @@ class TestFile:
                 backbone_macs=None,
                 latency_ms=None,
                 file_bytes=4_000_000,
+                latency_range_ms=None,
             ),
             folder=None,
             method=None,

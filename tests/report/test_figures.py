@@ -26,3 +26,29 @@ def test_names_stand_at_their_places():
 @pytest.mark.parametrize(('names', 'width'), [(0, 6), (5, 6), (20, 11.5), (1000, 30)])
 def test_width(names, width):
     assert width_for(names) == width
+
+
+NAMES = ['$_{$', 'a$^{2}$', 'x_1']  # no formula, a formula, neither
+
+
+def test_names_are_no_formulas(tmp_path):
+    """Wherever they stand; matplotlib refuses the first name, and draws the second without $."""
+    figure = new_figure(6, 4)
+    axes = figure.add_subplot()
+    for name in NAMES:
+        axes.plot([0, 2], [1, 2], label=name)
+    write_names(axes, NAMES)
+    axes.set_ylabel(NAMES[0])
+    axes.set_title(NAMES[0])
+    axes.legend()
+    with pytest.raises(ValueError, match=r'Parse\w*Exception'):
+        figure.savefig(tmp_path / 'refused.png')
+    save_figure(figure, tmp_path / 'a.png')
+    renderer = figure.canvas.get_renderer()
+    for label in axes.get_xticklabels():
+        label.set_rotation(0)
+        width = label.get_window_extent(renderer).width
+        letters = renderer.get_text_width_height_descent(
+            label.get_text(), label.get_fontproperties(), ismath=False
+        )
+        assert width == pytest.approx(letters[0])

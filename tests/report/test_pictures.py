@@ -10,6 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.report import pictures
 from mmdet_lcp.report.pictures import _original_image, detections_side_by_side
 
 META = dict(classes=('cell', 'spot'), palette=[(220, 20, 60), (0, 82, 200)])
@@ -116,6 +117,83 @@ def test_image_comes_from_its_file_or_without_the_padding(tmp_path):
     cv2.imwrite(str(path), np.full((60, 80, 3), (1, 2, 3), np.uint8))
     data['data_samples'].set_metainfo(dict(img_path=str(path)))
     assert (_original_image(data['inputs'], data['data_samples']) == (3, 2, 1)).all()
+
+
+class Photos(Items):
+    """Noise as large as photos, the worst for a PNG; only some have objects."""
+
+    def __init__(self, count, with_objects):
+        super().__init__([item(300, 400, 1.0) for _ in range(count)])
+        generator = torch.Generator().manual_seed(0)
+        for number, one in enumerate(self):
+            noise = torch.randint(0, 256, (3, 300, 400), generator=generator, dtype=torch.uint8)
+            noise[:, 0, 0] = number
+            one['inputs'] = noise
+        self.with_objects = with_objects
+        self.asked = []
+
+    def get_data_info(self, index):
+        found = [dict(bbox_label=0, ignore_flag=0)] * (index in self.with_objects)
+        return dict(instances=found)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(
+    ('most', 'rows', 'width'),
+    [(500_000, 2, (960, 1800)), (110_000, 1, (600, 980))],
+)
+def test_the_file_stays_small(detector, tmp_path, monkeypatch, most, rows, width):
+    """Smaller cells first, and not below what can be read; then fewer rows."""
+    assert pictures._MOST_BYTES == 1_000_000
+    monkeypatch.setattr(pictures, '_MOST_BYTES', most)
+    path = tmp_path / 'x.png'
+    detections_side_by_side(detector, detector, Photos(2, range(2)), path)
+    assert path.stat().st_size <= most
+    shape = read(path).shape
+    assert width[0] <= shape[1] <= width[1]
+    assert round(shape[0] / (shape[1] / 4 + 40)) == rows
+
+
+@pytest.mark.parametrize(
+    ('count', 'with_objects', 'shown'),
+    [
+        (3, range(3), [0, 1, 2]),
+        (40, range(40), [5, 15, 25, 35]),
+        (40, (0, 12, 19, 36), [0, 12, 25, 36]),
+    ],
+)
+def test_images_lie_over_the_set(detector, tmp_path, monkeypatch, count, with_objects, shown):
+    """One of each quarter: the one with objects that is nearest to its middle."""
+    data = Photos(count, with_objects)
+    monkeypatch.setattr('mmdet_lcp.report.pictures._small_enough', lambda *_: b'picture')
+    detections_side_by_side(detector, detector, data, tmp_path / 'x.png')
+    assert data.asked == shown
+
+
+def test_captions_name_the_detectors_and_the_threshold(detector, tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(
+        'mmdet_lcp.report.pictures._small_enough',
+        lambda _, rows: captions.extend(c for _, cells in rows for c, _ in cells) or b'picture',
+    )
+    detections_side_by_side(
+        detector, detector, Items([item()]), tmp_path / 'x.png', 'pruned', score_thr=0.25
+    )
+    assert captions == ['ground truth', 'pruned, score >= 0.25', 'compressed, score >= 0.25']
+
+
+def test_class_names_are_no_formulas(detector, tmp_path):
+    """matplotlib refuses the first name, and draws the second one without its dollars."""
+    drawn = []
+    for number, name in enumerate(('$_{$', '$a$', 'a', '{a}')):
+        path = tmp_path / f'{number}.png'
+        meta = dict(META, classes=(name, name))
+        detections_side_by_side(detector, detector, [item()], path, dataset_meta=meta)
+        drawn.append(read(path))
+    assert not np.array_equal(drawn[1], drawn[2])
 
 
 def test_empty_data_set(detector, tmp_path):

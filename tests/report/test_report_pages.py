@@ -57,6 +57,59 @@ def test_what_was_measured_before_retraining_has_a_column():
     assert [cell.strip() for cell in macs[1:4]] == ['30.50 G', '', '7.65 G']
 
 
+def test_a_detector_that_finds_nothing_has_zeros_with_the_reason():
+    """Before and after are told, even if the evaluator has told nothing of one of them."""
+    keys = ('pascal_voc/mAP', 'pascal_voc/AP50')
+    for found in ({}, dict.fromkeys(keys, 0.0)):
+        blind = report(compressed=DetectorFacts(dict(found), 100))
+        for text in (report_markdown(blind), summary_text(blind)):
+            rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
+            cells = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+            assert cells['pascal_voc/AP50'] == ['0.836', '0.000', '-0.836']
+            assert 'Every metric of the compressed detector is 0: it finds nothing' in text
+            assert 'metric of the dense' not in text
+    blind = report(dense=DetectorFacts({}, 100))
+    assert 'Every metric of the dense detector is 0' in report_markdown(blind)
+    assert 'Every metric' not in report_markdown(report())
+
+
+def test_steps_that_find_nothing_are_zero():
+    steps = [StepFacts('dense', None, {'x/mAP': 0.5}), StepFacts('selected', 'a', {})]
+    assert [step.metrics for step in report(steps=steps).steps] == [{'x/mAP': 0.5}, {'x/mAP': 0.0}]
+
+
+def test_what_the_run_began_with_has_its_name():
+    """A link of a chain does not call what the one before has made dense."""
+    second = report(
+        before='after 1_pruning',
+        settings={'teacher': 'big.py', 'retraining': '2 epochs'},
+        target=TargetFacts('macs', 0.5, 0.48, 0.49, 0.2),
+    )
+    for text in (report_markdown(second), summary_text(second)):
+        assert 'dense' not in text and 'after 1_pruning' in text
+        assert 'macs, share of after 1_pruning' in text
+    page = report_markdown(second)
+    assert '| teacher    | big.py' in page and '| retraining | 2 epochs' in page
+    assert '## Settings' not in report_markdown(report())
+
+
+def test_a_latency_has_its_spread_and_its_reason():
+    measured = report(
+        target=TargetFacts('latency', 0.6, 0.58, 0.645, 0.2, 0.609, [0.5, 0.7]),
+        dense=DetectorFacts(latency_ms=50.0, latency_range_ms=[50.0, 65.0]),
+        compressed=DetectorFacts(latency_ms=32.25),
+        notes=['The machine was busy.'],
+    )
+    for text in (report_markdown(measured), summary_text(measured)):
+        rows = [line.split('|')[1:-1] for line in text.split('\n') if line.startswith('|')]
+        rows = [[cell.strip() for cell in row] for row in rows]
+        assert ['latency', '50.0 ms (50.0 to 65.0)', '32.2 ms', '-35.5 %'] in rows
+        head = ['target', 'asked', 'predicted', 'measured then', 'reached', 'smallest possible']
+        figures = ['0.600', '0.580', '0.609', '0.645 (0.500 to 0.700)', '0.200']
+        assert head in rows and ['latency, share of dense', *figures] in rows
+        assert 'The machine was busy.' in text
+
+
 def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
     shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
     groups = [

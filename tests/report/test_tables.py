@@ -26,11 +26,14 @@ def test_text_table_is_aligned_and_ascii():
 
 
 def test_markdown_table():
-    assert markdown_table(['a|b', 'number'], [['x\ny', 5], [None, 'long cell']]).split('\n') == [
+    assert markdown_table(['a|b', 'number'], [['x\ny', 5], [None, 'long cell'], ['$', 1]]).split(
+        '\n'
+    ) == [
         '| a\\|b   |    number |',
         '| :----- | --------: |',
         '| x<br>y |         5 |',
         '| n/a    | long cell |',
+        '| \\$     |         1 |',
     ]
 
 

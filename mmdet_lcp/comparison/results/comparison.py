@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdet_lcp.comparison.results.removal_amount import amount_order
+from mmdet_lcp.comparison.results.removal_amount import amount_name, amount_order
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.measure.metrics import is_number
+from mmdet_lcp.measure.metrics import found_nothing, is_number, with_zeros
 from mmdet_lcp.report.report import REPORT_JSON, Report, read_report
 
 COMPARISON_JSON = 'comparison.json'
@@ -93,6 +93,13 @@ class Comparison:
     command: str = ''
     config: str = ''
 
+    def __post_init__(self) -> None:
+        """What an evaluator does not tell of a detector that has found nothing is 0."""
+        told = [*(cell.final for cell in self.cells), *(cell.dense for cell in self.cells)]
+        for cell in self.cells:
+            if cell.state == FINISHED:
+                cell.final = with_zeros(cell.final, told)
+
     @property
     def ratios(self) -> list[float | str]:
         """All amounts, as `amount_order` sorts them."""
@@ -105,6 +112,15 @@ class Comparison:
     def metric_keys(self) -> list[str]:
         """The metrics to show; see `shown_metrics`."""
         return shown_metrics(cell.final for cell in self.cells)
+
+    def remarks(self) -> list[str]:
+        """One line for each run that found nothing: its zeros count in the means."""
+        return [
+            f'{cell.method} at {amount_name(cell.ratio)} with seed {cell.seed} finds nothing: '
+            'its metrics are 0, and count in the mean'
+            for cell in self.cells
+            if cell.same_as is None and found_nothing(cell.final)
+        ]
 
     def dense(self) -> CellResult | None:
         """The dense detector: metrics and cost, as the first report has them."""

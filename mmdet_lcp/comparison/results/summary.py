@@ -53,7 +53,8 @@ def comparison_summary(comparison: Comparison) -> str:
     if dense is not None:
         top.insert(0, ['', 'dense', '1', '', *(format_metric(dense.dense.get(k)) for k in keys)])
     headers = ['ratio', 'method', 'seeds', f'{names[0]} before retraining', *names]
-    return markdown_table(headers, [*top, *lines], words=2) + '\n'
+    notes = [f'{line}.' for line in comparison.remarks()]
+    return '\n\n'.join([markdown_table(headers, [*top, *lines], words=2), *notes]) + '\n'
 
 
 def _rows(comparison: Comparison, ratio: float | str, keys: Sequence[str]) -> list[_Row]:

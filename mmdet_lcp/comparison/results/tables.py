@@ -55,6 +55,7 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
         'column is bold.'
     )
     parts += [f'**Warning:** {line}' for line in comparison.disagreements()]
+    parts += [f'**Note:** {line}.' for line in comparison.remarks()]
     for ratio in comparison.ratios:
         if _prunes(comparison):
             title = amount_title(ratio)

@@ -7,6 +7,7 @@ was measured of three whole detectors: the dense one, the smallest one that is a
 between.
 """
 
+import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from scipy.optimize import nnls
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
-from mmdet_lcp.measure.cost import paired_latency_ms, undisturbed_clock
 from mmdet_lcp.measure.latency_table import (
     LatencyTable,
     LayerCall,
@@ -30,6 +31,7 @@ from mmdet_lcp.measure.latency_table import (
     time_layer,
     widths,
 )
+from mmdet_lcp.measure.pair_timing import time_pair
 from mmdet_lcp.pruning.targets.cost_model import (
     ONE,
     CostModel,
@@ -45,9 +47,11 @@ Measure = Callable[[nn.Module, nn.Module, tuple[int, int]], tuple[float, float]]
 def least_pair_ms(
     first: nn.Module, second: nn.Module, image_size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Milliseconds of two detectors, in turn: the least, since what else runs only adds."""
-    clock = undisturbed_clock(next(first.parameters()).device)
-    return paired_latency_ms(first, second, image_size, rounds=6, pick=min, clock=clock)
+    """Milliseconds of two detectors, in turn, as the report tells them at the end."""
+    timing = time_pair(first, second, image_size)
+    if timing.busy:
+        print_log(timing.busy, logger='current', level=logging.WARNING)
+    return timing.ms
 
 
 @dataclass

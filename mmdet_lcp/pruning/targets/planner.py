@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.measure.latency_table import LATENCY_TABLE
 from mmdet_lcp.pruning.targets.allocation import allocate, steps
@@ -22,6 +23,9 @@ from mmdet_lcp.report.tables import format_count, format_ms
 # often it is tried to come nearer.
 NEAR = 0.02
 ATTEMPTS = 4
+
+# Lines of a config, each with what it lets go.
+Wider = Callable[[], Sequence[tuple[str, Sequence[Stage]]]]
 
 
 @dataclass
@@ -76,6 +80,8 @@ class TargetPlanner:
         tell: takes lines for the user.
         deeper: what lets more of a group go, for the message that a target cannot be reached.
         stopwatch: takes the times for a latency.
+        wider: gives lines of `pruning` that let more go, each with its stages at their smallest;
+            for the message that a target cannot be reached.
 
     Raises:
         CompressionError: the target cannot be reached; the floor is named.
@@ -91,7 +97,9 @@ class TargetPlanner:
         tell: Callable[[str], None],
         deeper: str = f'raise {KEY}.max_ratio',
         stopwatch: Stopwatch | None = None,
+        wider: Wider | None = None,
     ) -> None:
+        self._dense_detector, self._image_size, self._wider = dense, image_size, wider
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
         groups = [stage.group for stage in stages]
@@ -112,11 +120,7 @@ class TargetPlanner:
             )
             self._model, self._dense = self._latency.model, self._latency.dense_ms
         else:
-            self._model = (
-                macs_model(dense, groups, image_size)
-                if target.cost == 'macs'
-                else params_model(dense, groups)
-            )
+            self._model = self._counted(groups)
             self._dense = self._model.total([group.channels for group in groups])
         self.floor = self._model.total(self._least) / self._dense
         if self.floor > target.share:
@@ -162,6 +166,29 @@ class TargetPlanner:
         cost, share = self.target.cost, self.target.share
         return Allocation(cost, share, predicted, self.floor, self._dense, by_name, measured)
 
+    def _counted(self, groups: Sequence[ChannelGroup]) -> CostModel:
+        if self.target.cost == 'params':
+            return params_model(self._dense_detector, groups)
+        return macs_model(self._dense_detector, groups, self._image_size)
+
+    def _what_helps(self) -> str:
+        """Lines to write, each with the floor that it gives; '' if none is known."""
+        lines = []
+        for text, stages in () if self._wider is None else self._wider():
+            groups = [stage.group for stage in stages]
+            model = self._counted(groups)
+            floor = model.total([stage.keep for stage in stages])
+            floor /= model.total([group.channels for group in groups])
+            what = f'{floor:.3f}'
+            if self.target.cost == 'latency':  # counted, where milliseconds would be measured
+                what += f' of the {WORDS["macs"]}'
+            else:
+                what += ', which is enough' if floor <= self.target.share else ''
+            lines.append(f'  pruning = dict({text})  # smallest: {what}')
+        if not lines:
+            return ''
+        return '\nWhat would help, and what is left then:\n' + '\n'.join(lines)
+
     def _unreachable(self) -> str:
         stage = self.stages[0]
         names = ', '.join(
@@ -174,5 +201,5 @@ class TargetPlanner:
             f"dense detector's {WORDS[self.target.cost]} is left. Ask for more than that, "
             f'{self._deeper} ({self.target.max_ratio}), lower pruning.min_channels or '
             f'pruning.channel_divisor ({stage.divisor}), or let pruning.layers and pruning.stages '
-            f'take in more groups. The groups at their smallest: {names}'
+            f'take in more groups. The groups at their smallest: {names}{self._what_helps()}'
         )

@@ -13,6 +13,7 @@ from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.seeds import derive
+from mmdet_lcp.selection.soundness import described
 
 
 def group_removal_costs(
@@ -45,7 +46,12 @@ def group_removal_costs(
     """
     alone = objective.alone()
     found = []
-    began = time.monotonic()
+    images = sum(len(batch.inputs) for batch in selection_set.batches)
+    tell(
+        f'Scoring {len(stages)} groups on {images} images; the first takes longest, since passes '
+        'over the images for all groups come with it'
+    )
+    began = after_first = time.monotonic()
     for number, stage in enumerate(stages):
         problem = selection_set.problem(
             stage.group,
@@ -59,14 +65,17 @@ def group_removal_costs(
         costs = criterion.removal_costs(problem, stage.keep)
         if not costs.isfinite().all():
             raise CompressionError(
-                f'{stage.group.name}: what its channels cost is not finite. Look for nan or inf '
-                'in the weights of load_from.'
+                f'{stage.group.name}: what its channels cost is not finite. '
+                f'{described(dense, selection_set.batches)}'
             )
         found.append(costs.tolist())
-        seconds = time.monotonic() - began
-        left = seconds / (number + 1) * (len(stages) - number - 1)
-        tell(
-            f'Scored {number + 1}/{len(stages)} groups, {stage.group.name}, '
-            f'{format_seconds(seconds)} elapsed, about {format_seconds(left)} left'
-        )
+        now = time.monotonic()
+        text = f'Scored {number + 1}/{len(stages)} groups, {stage.group.name}, '
+        text += f'{format_seconds(now - began)} elapsed'
+        if number == 0:
+            after_first = now
+        else:  # at the pace of the groups after the first
+            left = (now - after_first) / number * (len(stages) - number - 1)
+            text += f', about {format_seconds(left)} left'
+        tell(text)
     return found

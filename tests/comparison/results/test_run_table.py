@@ -74,3 +74,14 @@ def test_where_reports_are_found(tmp_path):
     assert list(found) == ['alone', 'a_s0', 'b_s0']
     with pytest.raises(CompressionError, match='have ended'):
         find_reports([tmp_path / 'all' / 'not_ended'])
+
+
+def test_runs_that_find_nothing_count_as_zero():
+    """An evaluator may tell nothing of them: the columns stay, and the mean is over all."""
+    blind = DetectorFacts({}, 1000, 5000, 4000, 8.0, 400)
+    reports = {'a_s0': run(0.4), 'a_s1': report(dense=DENSE, compressed=blind)}
+    headers, rows = run_table(reports)
+    assert headers[2:4] == ['mAP', 'AP50']
+    assert rows[0][2:4] == ['0.500', '0.800'] and rows[1][1:3] == ['2', '0.200 ± 0.283']
+    headers, rows = run_table({'b': report(dense=DENSE, compressed=DetectorFacts({}))})
+    assert rows[1][2:4] == ['0.000', '0.000']

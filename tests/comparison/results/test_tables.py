@@ -1,7 +1,7 @@
 """The tables of a comparison, cell by cell, against values found by hand."""
 
 import pytest
-from made_comparisons import COCO, control, metrics, of, pruned, three_methods
+from made_comparisons import AP50, AP75, COCO, MAP, control, metrics, of, pruned, three_methods
 
 from mmdet_lcp.comparison.results.comparison import CellResult, Comparison
 from mmdet_lcp.comparison.results.tables import comparison_markdown, write_tables
@@ -20,6 +20,9 @@ def table_of(text: str) -> dict[str, list[str]]:
 
 def rows_of(markdown: str, ratio: str) -> dict[str, list[str]]:
     return table_of(markdown.split(f'## Ratio {ratio}\n')[1].split('\n##')[0])
+
+
+EMPTY = {MAP: 0.0, AP50: 0.0, AP75: 0.0}
 
 
 class TestMarkdown:
@@ -109,6 +112,16 @@ class TestMarkdown:
         low, high = rows_of(text, '0.3'), rows_of(text, '0.7')
         assert (low['a'][0], low['b'][0]) == ('**0.500** (1)', '0.400 (1)')
         assert (high['a'][0], high['b'][0]) == ('0.200 (1)', '**0.300** (1)')
+
+    def test_runs_that_find_nothing_count_as_zero(self):
+        """Two of four seeds: the mean of 0.4, 0.2, 0 and 0, whatever their files hold."""
+        runs = [pruned('lcp', seed, value) for seed, value in enumerate((0.4, 0.2))]
+        runs += [pruned('lcp', 2, 0.0, final={}), pruned('lcp', 3, 0.0, final=dict(EMPTY))]
+        text = comparison_markdown(of(*runs))
+        assert rows_of(text, '0.5')['lcp'][0] == '0.150 ± 0.191 (4)'
+        for seed in (2, 3):
+            assert f'**Note:** lcp at 0.5 with seed {seed} finds nothing: its metrics' in text
+        assert 'seed 1 finds' not in text
 
     def test_what_coco_could_not_measure_is_not_bold(self):
         """It says -1 where there are no objects to find."""

@@ -10,6 +10,8 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.latency_table import LatencyTable, layer_calls
+from mmdet_lcp.measure.pair_timing import PairTiming
+from mmdet_lcp.pruning.targets import latency_model
 from mmdet_lcp.pruning.targets.cost_model import first_channels
 from mmdet_lcp.pruning.targets.latency_model import Latency, Stopwatch
 
@@ -158,3 +160,13 @@ class TestGiven:
         table.write()
         with pytest.raises(CompressionError, match='has no times of whole detectors'):
             measure(net, tmp_path, Clock(), foreign, least=[1, 1])
+
+
+def test_channels_are_chosen_by_the_times_that_are_reported(monkeypatch):
+    """The least of the rounds; a busy machine is told."""
+    busy, told = PairTiming([4.0, 8.0], [3.0, 3.0]), []
+    monkeypatch.setattr(latency_model, 'print_log', lambda text, **_: told.append(text))
+    monkeypatch.setattr(latency_model, 'time_pair', lambda *_: busy)
+    one = nn.Linear(1, 1)
+    assert Stopwatch().detectors(one, one, (8, 8)) == (4.0, 3.0)
+    assert told == [busy.busy] != ['']
