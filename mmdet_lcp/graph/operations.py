@@ -23,11 +23,12 @@ SAME = {
 }  # fmt: skip
 # The operation itself, run on the labels, says where they go.
 MOVES = {
-    'permute', 'transpose', 't', 'slice', 'select', 'unsqueeze', 'squeeze', 'expand', 'split',
-    'split_with_sizes', 'unbind', 'unfold', 'flip', 'roll', 'repeat', 'index', 'index_select',
-    'gather', 'stack', 'pixel_shuffle', 'pixel_unshuffle', 'channel_shuffle', 'diagonal',
-    'movedim',
+    'permute', 'transpose', 't', 'slice', 'select', 'unsqueeze', 'squeeze', 'expand', 'unbind',
+    'unfold', 'flip', 'roll', 'repeat', 'index', 'index_select', 'gather', 'stack',
+    'pixel_shuffle', 'pixel_unshuffle', 'diagonal', 'movedim',
 }  # fmt: skip
+# What `chunk` and `split` arrive as.
+SPLITS = {'split', 'split_with_sizes'}
 RESHAPES = {'view', '_unsafe_view', 'reshape', '_reshape_alias'}
 # Mix the last dimensions of a map, channel by channel; how many dimensions.
 WINDOWS = {
@@ -72,7 +73,10 @@ def apply_rule(
         trace.label(out, _split(trace, before, after))
     elif name == 'channel_shuffle':
         full = trace.labels[args[0]].expand(args[0].shape)
-        _tie_parts(trace, full.movedim(1, 0).flatten(1).amax(1).view(args[1], -1))
+        _tie_parts(trace, full.movedim(1, 0).flatten(1).amax(1).view(args[1], -1), 'a shuffle')
+        _move(trace, func, args, kwargs, out)
+    elif name in SPLITS:
+        _tie_equal(trace, args[0], out, _argument(func, args, kwargs, 'dim') or 0)
         _move(trace, func, args, kwargs, out)
     elif name in MOVES:
         _move(trace, func, args, kwargs, out)
@@ -137,16 +141,30 @@ def _split(trace: TraceState, before: Tensor, after: Tensor) -> Tensor:
     known = trace.group_counts
     if first not in known and (second in known or second < first):
         parts = parts.T
-    _tie_parts(trace, parts)
+    _tie_parts(trace, parts, 'a reshape')
     return trace.ties.roots(after)
 
 
-def _tie_parts(trace: TraceState, parts: Tensor) -> None:
+def _tie_equal(trace: TraceState, whole: Tensor, parts: Sequence[Tensor], dim: int) -> None:
+    """Equal parts of a map: ``x.chunk(2, 1)`` cuts in the middle of what is left of it.
+
+    Single channels are cut out by their size, not by a number of parts. Whether the size of larger
+    parts is written down, no operation tells; then no channel may go, which is found out by
+    trying. So it is where the parts are not equal.
+    """
+    labels = trace.labels[whole]
+    size = parts[0].shape[dim]
+    if labels.shape[dim] > 1 and size > 1 and all(part.shape[dim] == size for part in parts):
+        _tie_parts(trace, labels.movedim(dim, 0).reshape(len(parts), -1), 'a split')
+
+
+def _tie_parts(trace: TraceState, parts: Tensor, operation: str) -> None:
     """Of parts of equal size, (parts, channels of each), all lose the same places."""
     strongest = parts.amax(0, keepdim=True).expand_as(parts)
     trace.ties.tie(strongest.flatten(), parts.flatten())
     partly = (parts > 0).any(0) & (parts == 0).any(0)
-    trace.ties.fix(parts[:, partly].flatten(), 'a reshape puts them beside what no layer writes')
+    reason = f'{operation} puts them beside what no layer writes'
+    trace.ties.fix(parts[:, partly].flatten(), reason)
 
 
 def _write(

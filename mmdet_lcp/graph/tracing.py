@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmdet_lcp.graph.balance import settle
 from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
 from mmdet_lcp.graph.operations import apply_rule
+from mmdet_lcp.graph.shared_tensors import sharing_one_tensor
 from mmdet_lcp.graph.trace_state import TraceState, tensors_in
 from mmdet_lcp.modes import in_eval
 
@@ -83,6 +84,10 @@ class ChannelTrace(TorchDispatchMode, TraceState):
             with self:
                 outputs = forward()
         self.stay(tensors_in(outputs), "its channels are the detector's outputs")
+        for path, reason in sharing_one_tensor(detector).items():
+            for channels in (self.writes, self.scales, self.reads):
+                if path in channels:
+                    self.ties.fix(channels[path], reason)
         settle(self)
 
     def _before(self, path: str, module: nn.Module, args: tuple) -> None:

@@ -7,7 +7,9 @@ mean over what had to be a sum.
 
 import copy
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +33,9 @@ def tried(
 ) -> list[ChannelGroup]:
     """The same groups, with an obstacle for each that cannot be pruned as the trace says.
 
-    Half of the channels of all groups are removed at once, in copies of the detector, on one
-    image of noise; only if that goes wrong, groups are tried in halves, and so on.
+    Channels of all groups are removed at once, in copies of the detector, on one image of noise:
+    half of each group first, then a share of its own of each, as a ratio by layer does. Only if
+    that goes wrong, groups are tried in halves, and so on.
 
     Args:
         detector: a plain mmdet detector; it is left as it is.
@@ -65,13 +68,45 @@ def _wrong(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -
 
 
 def _problem(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -> str | None:
-    """What is wrong with removing half of these groups, or ``None``."""
+    """What is wrong with removing channels of these groups, or ``None``."""
+    halves = [group.channels // 2 for group in groups]
+    problem = _difference(detector, groups, halves, image)
+    if problem is not None:
+        return f'without half of its channels the detector {problem}'
+    shares = _unequal([group.channels for group in groups])
+    problem = _difference(detector, groups, shares, image) if shares != halves else None
+    if problem is not None and len(groups) > 1:
+        return f'where it loses another share of its channels than others, the detector {problem}'
+    return problem and f'without some of its channels the detector {problem}'
+
+
+def _unequal(sizes: Sequence[int]) -> list[int]:
+    """How many channels of each group go, from none to all but one.
+
+    Groups that a forward pass takes for equal parts of one map have as many channels. So among
+    those with n channels, any n in a row lose different numbers of them.
+    """
+    turns: Counter[int] = Counter()
+    counts = []
+    for size in sizes:
+        turns[size] += 1
+        # Near the golden ratio, so that neighbours lie far apart; prime to the size, so that
+        # every number has its turn.
+        step = next(s for s in range(round(0.618 * size) or 1, size + 1) if gcd(s, size) == 1)
+        counts.append(turns[size] * step % size)
+    return counts
+
+
+def _difference(
+    detector: nn.Module, groups: Sequence[ChannelGroup], counts: Sequence[int], image: Tensor
+) -> str | None:
+    """What the detector does without so many channels of each group, if it is wrong."""
     totals, plan = axis_sizes(detector, groups), Plan()
     # At random: what is evenly spread may be right by luck, where a forward pass halves its maps.
     draw = torch.Generator().manual_seed(0)
-    for group in groups:
+    for group, count in zip(groups, counts, strict=True):
         order = torch.randperm(group.channels, generator=draw)
-        plan = plan.remove(group, order[: group.channels // 2].tolist(), totals)
+        plan = plan.remove(group, order[:count].tolist(), totals)
     regions = default_regions(image)
     masked = mask_plan(copy.deepcopy(detector), plan)
     with noted_rois(masked) as rois:
@@ -80,14 +115,12 @@ def _problem(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor)
         pruned = apply_plan(copy.deepcopy(detector), plan)
         found = _outputs(pruned, image, Regions(regions.proposals, rois))
     except Exception as error:  # a forward pass of someone else's may fail in any way
-        return f'without half of its channels the detector fails: {error}'
+        return f'fails: {error}'
     for one, two in zip(expected, found, strict=True):
         scale = one.abs().max().clamp(min=torch.finfo(one.dtype).tiny)
         # A comparison with nan is false: an untrained detector may overflow, which shows nothing.
         if one.shape != two.shape or (one - two).abs().max() > TOLERANCE * scale:
-            return (
-                'without half of its channels the detector computes something else than zeros do'
-            )
+            return 'computes something else than zeros do'
     return None
 
 

@@ -31,7 +31,8 @@ MAPS = {
     'flatten': lambda m, x: x.flatten(1),
     'channels last': lambda m, x: x.permute(0, 2, 3, 1).flatten(1),
     'tokens': lambda m, x: x.flatten(2).transpose(1, 2),
-    'halves': lambda m, x: x.chunk(2, 1)[1],
+    'halves': lambda m, x: x.tensor_split(2, 1)[1],
+    'channels one by one': lambda m, x: sum(x.split(1, 1)),
     'unequal parts': lambda m, x: torch.cat(x.split([3, 5], 1)[::-1], 1),
     'every other': lambda m, x: x[:, 1::2],
     'picked': lambda m, x: x[:, [5, 1, 6]],
@@ -129,11 +130,20 @@ SHUFFLES = {
     "PyTorch's": (
         lambda m, x: F.channel_shuffle(x, 2), [{0, 4}, {1, 5}, {2, 6}, {3, 7}],
     ),
+    'two halves': (
+        lambda m, x: torch.cat(x.chunk(2, 1)[::-1], 1), [{0, 4}, {1, 5}, {2, 6}, {3, 7}],
+    ),
+    'the second half': (lambda m, x: x.chunk(2, -3)[1], [{0, 4}, {1, 5}, {2, 6}, {3, 7}]),
+    'quarters': (lambda m, x: torch.cat(x.chunk(4, 1), 1), [{0, 2, 4, 6}, {1, 3, 5, 7}]),
+    'halves by their sizes': (
+        lambda m, x: torch.stack(x.split([x.shape[1] // 2] * 2, dim=1)).sum(0),
+        [{0, 4}, {1, 5}, {2, 6}, {3, 7}],
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(('operations', 'together'), SHUFFLES.values(), ids=SHUFFLES)
-def test_a_shuffle_by_a_number_of_its_own(operations, together):
+def test_parts_by_a_number_of_their_own(operations, together):
     """Each part has to lose its channel at the same place: 7 channels cannot be shuffled by 2."""
     torch.manual_seed(0)
     model = Between(operations)
@@ -150,6 +160,20 @@ def test_a_reshape_into_parts_of_parts():
     model = Between(lambda m, x: x.unflatten(1, (2, 2, 2)).transpose(1, 3).flatten(1, 3))
     group = next(g for g in find_groups(model, (SIDE, SIDE)) if g.name == 'a')
     assert group.obstacle == 'a reshape cuts them into parts of parts'
+
+
+def test_halves_of_which_a_part_is_the_image():
+    model = Toy(
+        lambda m, x: m.out(torch.stack(torch.cat([x, m.a(x)], 1).chunk(2, 1), 1).flatten(1, 2)),
+        a=nn.Conv2d(3, 5, 1),
+        out=nn.Conv2d(8, 2, 1),
+    )
+    # Places 0 to 7 are the image's 3 and the layer's 5; place i lies beside i + 4.
+    found = [(g.producers[0].index, g.obstacle) for g in find_groups(model, (SIDE, SIDE))[:2]]
+    assert found == [
+        ((0, 4), 'its 2 channels can only go all together'),
+        ((1, 2, 3), 'a split puts them beside what no layer writes'),
+    ]
 
 
 def overwritten(m, x):
