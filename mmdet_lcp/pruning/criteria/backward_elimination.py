@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
+from mmdet_lcp.least_squares.elimination import Elimination
 from mmdet_lcp.least_squares.fit import check_ridge, fit
 from mmdet_lcp.least_squares.moments import Moments
 from mmdet_lcp.pruning.criteria.base import Criterion, Selection
@@ -126,7 +127,7 @@ class BackwardElimination(Criterion):
             )
             kind = 'variance'
         parts = [
-            _Elimination(
+            _Solved(
                 part.layer,
                 problem.channels,
                 moments[name],
@@ -144,15 +145,16 @@ class BackwardElimination(Criterion):
         alive = torch.ones(problem.channels, dtype=torch.bool)
         order: list[int] = []
         paid = torch.zeros(problem.channels - keep, len(parts), dtype=torch.float64)
-        costs = torch.stack([part.costs(alive) for part in parts], 1)
+        states = [part.state() for part in parts]
+        costs = torch.stack([state.costs().cpu() for state in states], 1)
         for rank in range(problem.channels - keep):
             drop = int(costs.sum(1).masked_fill(~alive, torch.inf).argmin())
             paid[rank] = costs[drop]
             order.append(drop)
             alive[drop] = False
-            for part in parts:
-                part.drop(drop)
-            costs = torch.stack([part.costs(alive) for part in parts], 1)
+            for state in states:
+                state.drop(drop)
+            costs = torch.stack([state.costs().cpu() for state in states], 1)
         return _Course(order, paid, alive, costs.sum(1))
 
     def _reached(self, problem: SelectionProblem) -> bool:
@@ -185,8 +187,8 @@ class _Course:
     left: Tensor
 
 
-class _Elimination:
-    """The state of one consumer, or of a group of it: H^-1 and W of what is left."""
+class _Solved:
+    """The least squares of one consumer, or of a group of it, with all channels: H^-1 and W."""
 
     def __init__(
         self,
@@ -200,7 +202,7 @@ class _Elimination:
         start = consumer.module.weight.flatten(1).double()
         rows = torch.arange(start.shape[1], device=start.device)
         found = fit(moments, rows, start, ridge, consumer.intercept)
-        self.inverse = torch.cholesky_inverse(found.factor)
+        self.inverse = torch.cholesky_inverse(found.factor, out=found.factor).mT  # symmetric
         self.variance = float(found.variance.sum())
         if metric is None:  # relative to the outputs' variance
             variance = found.variance.clamp(min=1e-12 * float(found.variance.max()) or 1.0)
@@ -208,7 +210,7 @@ class _Elimination:
             self.kernel = found.kernel.T * root
         else:
             values, vectors = torch.linalg.eigh(metric)
-            root = vectors * values.clamp(min=0).sqrt()
+            root = (vectors * values.clamp(min=0).sqrt())[:, values > 0]
             self.kernel = found.kernel.T @ root.to(found.kernel)
         self.rows = channel_rows(consumer, channels)  # (channels, rows of each)
 
@@ -217,22 +219,13 @@ class _Elimination:
         if total > self.variance:
             self.kernel *= (self.variance / total) ** 0.5
 
-    def costs(self, alive: Tensor) -> Tensor:
-        """What dropping each channel would cost, (channels,) on the CPU; dropped ones too."""
-        blocks = self.inverse[self.rows[:, :, None], self.rows[:, None, :]]
-        gone = ~alive.to(blocks.device)
-        blocks[gone] = torch.eye(blocks.shape[1]).to(blocks)
-        kernels = self.kernel[self.rows]  # channels, rows, out
-        return (kernels * torch.linalg.solve(blocks, kernels)).sum((1, 2)).cpu()
-
-    def drop(self, channel: int) -> None:
-        """Solve W anew and downdate H^-1, without one channel."""
-        rows = self.rows[channel]
-        columns = self.inverse[:, rows]
-        block = columns[rows]
-        # In place: these matrices are large (4608 x 4608 for 512 channels under a 3x3 kernel).
-        self.kernel.addmm_(columns, torch.linalg.solve(block, self.kernel[rows]), alpha=-1)
-        self.inverse.addmm_(columns, torch.linalg.solve(block, columns.T), alpha=-1)
+    def state(self) -> Elimination:
+        """To drop channels from; may overwrite what is here."""
+        rows = self.rows.flatten()
+        if not torch.equal(rows, torch.arange(len(self.kernel), device=rows.device)):
+            self.inverse = self.inverse[rows[:, None], rows]
+            self.kernel = self.kernel[rows]
+        return Elimination(self.inverse, self.kernel.contiguous(), self.rows.shape[1])
 
 
 def outputs_per_image(problem: SelectionProblem) -> dict[str, float]:
