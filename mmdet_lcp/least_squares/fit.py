@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -60,8 +61,6 @@ def fit(
     error on the second: the first from the middle that no neighbour betters. The solution is
     then taken on both together.
 
-    Beside the moments this takes one matrix of their size, which becomes `Fit.factor`.
-
     Args:
         moments: to fit on, and held out.
         rows: columns of the flattened kernel that may change.
@@ -69,29 +68,77 @@ def fit(
         ridge: r over the mean variance of the rows, or ``'auto'``.
         intercept: whether b is free, or zero.
     """
-    sets = list(moments[:1] if moments[0] is moments[1] else moments)
+    return fit_together([moments], rows, [start], ridge, intercept)[0]
+
+
+def fit_together(
+    moments: Sequence[tuple[Moments, Moments]],
+    rows: Tensor,
+    starts: Sequence[Tensor],
+    ridge: float | str,
+    intercept: bool,
+) -> list[Fit]:
+    """`fit` for several layers that read the same rows: their ``xx`` are the same tensors.
+
+    Each gets the solution, and the ridge, that it would get on its own; those of the same ridge
+    have their `Fit.factor` in common. Beside the moments this takes one matrix of their size for
+    each of the ridges.
+    """
+    kernel = torch.cat(list(starts))
+    sets = [reduce(Moments.beside, some) for some in zip(*moments, strict=True)]
+    if moments[0][0] is moments[0][1]:
+        del sets[1]
     if not torch.equal(rows, torch.arange(len(sets[0].x), device=rows.device)):
         sets = [some.rows(rows) for some in sets]
-    products = [some.xx @ start.T for some in sets]
+    products = [some.xx @ kernel.T for some in sets]
+    total = LeastSquares(sets, products, kernel, intercept)
     factor = torch.empty_like(sets[0].xx).mT  # as LAPACK has them: it works in place
+    sizes = [len(start) for start in starts]
+    chosen = [float(ridge)] * len(starts) if ridge != 'auto' else []
     if ridge == 'auto':
-        first = LeastSquares(sets[:1], products[:1], start, intercept)
-        last = LeastSquares(sets[-1:], products[-1:], start, intercept)
-        ridge = _best_ridge(first, last, factor)
-    total = LeastSquares(sets, products, start, intercept)
-    ridge, damping = damped_factor(total, ridge, factor)
-    change = total.solve(factor)
-    after = total.before - (change * (total.residual + damping * change)).sum(0)
-    kernel = start + change.T
-    return Fit(
-        kernel,
-        total.mean_y - kernel @ total.mean_x,
-        ridge,
-        float(total.before.mean()),
-        float(after.mean()),
-        factor,
-        total.variance,
-    )
+        first = LeastSquares(sets[:1], products[:1], kernel, intercept)
+        last = LeastSquares(sets[-1:], products[-1:], kernel, intercept)
+        chosen = _best_ridges(first, last, factor, sizes)
+    solved: dict[float, _Solution] = {}
+    for strength in chosen:
+        if strength not in solved:
+            solved[strength] = _solution(total, strength, factor)
+            factor = torch.empty_like(factor) if len(solved) < len(set(chosen)) else None
+    fits = []
+    for number, strength in enumerate(chosen):
+        own = slice(sum(sizes[:number]), sum(sizes[: number + 1]))
+        found = solved[strength]
+        new = kernel[own] + found.change[:, own].T
+        fits.append(
+            Fit(
+                new,
+                total.mean_y[own] - new @ total.mean_x,
+                found.ridge,
+                float(total.before[own].mean()),
+                float(found.after[own].mean()),
+                found.factor,
+                total.variance[own],
+            )
+        )
+    return fits
+
+
+@dataclass
+class _Solution:
+    """What all outputs get with one ridge: change (n, out), error after, ridge and factor."""
+
+    change: Tensor
+    after: Tensor
+    ridge: float
+    factor: Tensor
+
+
+def _solution(problem: 'LeastSquares', ridge: float, factor: Tensor) -> _Solution:
+    """Solve with a ridge; the factor is written into ``factor``."""
+    ridge, damping = damped_factor(problem, ridge, factor)
+    change = problem.solve(factor)
+    after = problem.before - (change * (problem.residual + damping * change)).sum(0)
+    return _Solution(change, after, ridge, factor)
 
 
 class LeastSquares:
@@ -170,22 +217,28 @@ def damped_factor(problem: LeastSquares, ridge: float, factor: Tensor) -> tuple[
         ridge *= 10
 
 
-def _best_ridge(first: LeastSquares, held: LeastSquares, factor: Tensor) -> float:
-    """The ridge of `RIDGES` whose fit on the first has the smallest error on the held out.
+def _best_ridges(
+    first: LeastSquares, held: LeastSquares, factor: Tensor, sizes: Sequence[int]
+) -> list[float]:
+    """For so many outputs each, the ridge that fits on the first and errs least on the held out.
 
-    Goes from the middle to the better neighbour until there is none.
+    Goes from the middle of `RIDGES` to the better neighbour until there is none.
     """
-    tried: dict[int, tuple[float, float]] = {}
+    tried: dict[int, tuple[list[float], float]] = {}
 
-    def error(number: int) -> float:
+    def error(number: int, layer: int) -> float:
         if number not in tried:
             used, _ = damped_factor(first, RIDGES[number], factor)
-            tried[number] = float(held.errors(first.solve(factor)).sum()), used
-        return tried[number][0]
+            errors = held.errors(first.solve(factor)).split(list(sizes))
+            tried[number] = [float(own.sum()) for own in errors], used
+        return tried[number][0][layer]
 
-    best = len(RIDGES) // 2
-    while best and error(best - 1) <= error(best):
-        best -= 1
-    while best + 1 < len(RIDGES) and error(best + 1) < error(best):
-        best += 1
-    return tried[best][1]
+    chosen = []
+    for layer in range(len(sizes)):
+        best = len(RIDGES) // 2
+        while best + 1 < len(RIDGES) and error(best + 1, layer) < error(best, layer):
+            best += 1
+        while best and error(best - 1, layer) <= error(best, layer):
+            best -= 1
+        chosen.append(tried[best][1])
+    return chosen

@@ -56,8 +56,8 @@ class Moments:
         root = weights.sqrt().to(x.dtype).unsqueeze(1)
         scaled_x, scaled_y = x * root, y * root
         self.weight += weights.sum()
-        self.x += (x * weights.to(x.dtype).unsqueeze(1)).double().sum(0)
-        self.y += (y * weights.to(y.dtype).unsqueeze(1)).double().sum(0)
+        self.x += (scaled_x * root).sum(0, dtype=torch.float64)
+        self.y += (scaled_y * root).sum(0, dtype=torch.float64)
         self._add_squares(scaled_x)
         self.xy += scaled_x.T @ scaled_y
         self.yy += scaled_y.double().square().sum(0)
@@ -76,6 +76,12 @@ class Moments:
         """Those of some inputs alone."""
         xx = self.xx[rows[:, None], rows]
         return Moments(self.weight, self.x[rows], self.y, xx, self.xy[rows], self.yy)
+
+    def beside(self, other: 'Moments') -> 'Moments':
+        """Those of the same rows with the outputs of both."""
+        both = (torch.cat([getattr(self, f), getattr(other, f)], -1) for f in ('y', 'xy', 'yy'))
+        y, xy, yy = both
+        return Moments(self.weight, self.x, y, self.xx, xy, yy)
 
     def all_reduce(self) -> None:
         """Add up over all ranks, in place."""
