@@ -13,35 +13,7 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 
-
-@dataclass
-class Covariances:
-    """Moments over the rows' weight, about the means where there is an intercept.
-
-    Attributes:
-        mean_x: (n,) mean row; zeros without an intercept.
-        mean_y: (out,) mean output; zeros without an intercept.
-        xx: (n, n).
-        xy: (n, out).
-        yy: (out,).
-    """
-
-    mean_x: Tensor
-    mean_y: Tensor
-    xx: Tensor
-    xy: Tensor
-    yy: Tensor
-
-    def rows(self, rows: Tensor) -> 'Covariances':
-        """Those of some inputs alone."""
-        return Covariances(
-            self.mean_x[rows], self.mean_y, self.xx[rows][:, rows], self.xy[rows], self.yy
-        )
-
-    def errors(self, kernel: Tensor) -> Tensor:
-        """Mean squared error of each output with a kernel (out, n): (out,)."""
-        fitted = (kernel @ self.xx * kernel).sum(1) - 2 * (kernel * self.xy.T).sum(1)
-        return self.yy + fitted
+TILE = 512  # columns; products of two tiles stay in a processor's cache
 
 
 @dataclass
@@ -89,11 +61,32 @@ class Moments:
         root = weights.sqrt().to(x.dtype).unsqueeze(1)
         scaled_x, scaled_y = x * root, y * root
         self.weight += weights.sum()
-        self.x += (x * weights.to(x.dtype).unsqueeze(1)).double().sum(0)
-        self.y += (y * weights.to(y.dtype).unsqueeze(1)).double().sum(0)
-        self.xx += (scaled_x.T @ scaled_x).double()
-        self.xy += (scaled_x.T @ scaled_y).double()
+        self.x += (scaled_x * root).sum(0, dtype=torch.float64)
+        self.y += (scaled_y * root).sum(0, dtype=torch.float64)
+        self._add_squares(scaled_x)
+        self.xy += scaled_x.T @ scaled_y
         self.yy += scaled_y.double().square().sum(0)
+
+    def _add_squares(self, rows: Tensor) -> None:
+        """Add X'X, tile by tile: half of the products, and no second matrix of its size."""
+        starts = range(0, rows.shape[1], TILE)
+        for i in starts:
+            for j in range(0, i + 1, TILE):
+                tile = rows[:, i : i + TILE].T @ rows[:, j : j + TILE]
+                self.xx[i : i + TILE, j : j + TILE] += tile
+                if j < i:
+                    self.xx[j : j + TILE, i : i + TILE] += tile.T
+
+    def rows(self, rows: Tensor) -> 'Moments':
+        """Those of some inputs alone."""
+        xx = self.xx[rows[:, None], rows]
+        return Moments(self.weight, self.x[rows], self.y, xx, self.xy[rows], self.yy)
+
+    def beside(self, other: 'Moments') -> 'Moments':
+        """Those of the same rows with the outputs of both."""
+        both = (torch.cat([getattr(self, f), getattr(other, f)], -1) for f in ('y', 'xy', 'yy'))
+        y, xy, yy = both
+        return Moments(self.weight, self.x, y, self.xx, xy, yy)
 
     def all_reduce(self) -> None:
         """Add up over all ranks, in place."""
@@ -103,18 +96,6 @@ class Moments:
     def __add__(self, other: 'Moments') -> 'Moments':
         """The moments of both sets of rows."""
         return Moments(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def covariances(self, intercept: bool) -> Covariances:
-        """Divide by the weight.
-
-        Args:
-            intercept: whether something can take up the means: a bias, or a batch norm behind.
-        """
-        x, y = self.x / self.weight, self.y / self.weight
-        xx, xy, yy = self.xx / self.weight, self.xy / self.weight, self.yy / self.weight
-        if not intercept:
-            return Covariances(torch.zeros_like(x), torch.zeros_like(y), xx, xy, yy)
-        return Covariances(x, y, xx - torch.outer(x, x), xy - torch.outer(x, y), yy - y.square())
 
 
 def patches(module: nn.Conv2d, inputs: Tensor, chosen: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_lcp.least_squares.fit import RIDGES, damped_factor, fit
-from mmdet_lcp.least_squares.moments import Covariances, Moments
+from mmdet_lcp.least_squares.fit import RIDGES, LeastSquares, damped_factor, fit
+from mmdet_lcp.least_squares.moments import Moments
 
 
 def moments_of(x, y):
@@ -65,7 +65,62 @@ def test_moments_too_inexact_for_their_ridge_get_a_larger_one():
     x = torch.eye(3, dtype=torch.float64)
     x[0, 1] = x[1, 0] = 1.02
     zeros = torch.zeros(3, dtype=torch.float64)
-    found = Covariances(zeros, zeros[:1], x, torch.zeros(3, 1), zeros[:1])
-    factor, ridge = damped_factor(found, 1e-4)
-    assert ridge == pytest.approx(1e-1)  # 0.01 is not enough
+    moments = Moments(zeros[0] + 1, zeros, zeros[:1], x, torch.zeros(3, 1).double(), zeros[:1])
+    problem = LeastSquares([moments], [torch.zeros(3, 1)], torch.zeros(1, 3).double(), True)
+    factor = torch.empty(3, 3, dtype=torch.float64).mT
+    ridge, damping = damped_factor(problem, 1e-4, factor)
+    assert ridge == damping == pytest.approx(1e-1)  # 0.01 is not enough
     torch.testing.assert_close(factor @ factor.T, x + 0.1 * torch.eye(3, dtype=torch.float64))
+
+
+def weighted(random, count):
+    return (
+        random.normal(size=(count, 4)) + 2,
+        random.normal(size=(count, 3)),
+        random.uniform(0, 2, count),
+    )
+
+
+@pytest.mark.parametrize('intercept', [True, False])
+def test_covariances_and_errors_of_two_sets_equal_numpy(intercept):
+    random = np.random.default_rng(3)
+    sets = [weighted(random, 30), weighted(random, 20)]
+    moments = []
+    for some in sets:
+        moments.append(Moments.zeros(4, 3, torch.device('cpu')))
+        moments[-1].add(*(torch.tensor(value) for value in some))
+    x, y, w = (np.concatenate(values) for values in zip(*sets, strict=True))
+    start, change = random.normal(size=(3, 4)), random.normal(size=(4, 3))
+    products = [some.xx @ torch.tensor(start.T) for some in moments]
+    found = LeastSquares(moments, products, torch.tensor(start), intercept)
+    both = np.hstack([x, y])
+    expected = (both * w[:, None]).T @ both / w.sum()
+    if intercept:
+        expected = np.cov(both.T, aweights=w, ddof=0)
+    covariances = found.covariances(torch.empty(4, 4, dtype=torch.float64))
+    np.testing.assert_allclose(covariances, expected[:4, :4], atol=1e-12)
+    np.testing.assert_allclose(found.variance, expected[4:, 4:].diagonal(), atol=1e-12)
+    residual = expected[:4, 4:] - expected[:4, :4] @ start.T
+    np.testing.assert_allclose(found.residual, residual, atol=1e-12)
+    for errors, kernel in (
+        (found.before, start),
+        (found.errors(torch.tensor(change)), start + change.T),
+    ):
+        rest = y - x @ kernel.T
+        if intercept:
+            rest -= np.average(rest, axis=0, weights=w)
+        np.testing.assert_allclose(errors, np.average(rest**2, axis=0, weights=w), atol=1e-12)
+
+
+@pytest.mark.parametrize('intercept', [True, False])
+def test_some_rows_alone(intercept):
+    x, y = data(40, 0.3)
+    start = torch.randn(2, 3, dtype=torch.float64)
+    kept = [1, 2, 5]
+    moments, alone = moments_of(x, y), moments_of(x[:, kept], y)
+    found = fit((moments, moments), torch.tensor(kept), start, 'auto', intercept)
+    expected = fit((alone, alone), torch.arange(3), start, 'auto', intercept)
+    torch.testing.assert_close(found.kernel, expected.kernel)
+    assert found.ridge == expected.ridge
+    rest = y - x[:, kept] @ found.kernel.numpy().T - found.intercept.numpy()
+    assert found.after == pytest.approx((rest**2).mean())

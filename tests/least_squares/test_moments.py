@@ -42,30 +42,31 @@ def moments_of(x, y, w, parts=3):
     return moments
 
 
-def test_weighted_covariances_equal_numpy():
+def test_weighted_sums_equal_numpy():
     x, y, w = rows()
-    found = moments_of(x, y, w).covariances(intercept=True)
-    both = np.cov(np.hstack([x, y]).T, aweights=w, ddof=0)
-    np.testing.assert_allclose(found.xx, both[:4, :4], atol=1e-12)
-    np.testing.assert_allclose(found.xy, both[:4, 4:], atol=1e-12)
-    np.testing.assert_allclose(found.yy, both[4:, 4:].diagonal(), atol=1e-12)
-    np.testing.assert_allclose(found.mean_x, np.average(x, axis=0, weights=w))
-    plain = moments_of(x, y, w).covariances(intercept=False)
-    np.testing.assert_allclose(plain.xx, (x * w[:, None]).T @ x / w.sum(), atol=1e-12)
-    assert plain.mean_x.abs().max() == 0
+    found = moments_of(x, y, w)
+    np.testing.assert_allclose(found.xx, (x * w[:, None]).T @ x, atol=1e-12)
+    np.testing.assert_allclose(found.xy, (x * w[:, None]).T @ y, atol=1e-12)
+    np.testing.assert_allclose(found.yy, w @ y**2, atol=1e-12)
+    np.testing.assert_allclose(found.x, w @ x)
+    np.testing.assert_allclose(found.y, w @ y)
+    kept = found.rows(torch.tensor([3, 1]))
+    np.testing.assert_allclose(kept.xx, found.xx.numpy()[np.ix_([3, 1], [3, 1])])
+    np.testing.assert_allclose(kept.xy, found.xy[[3, 1]])
 
 
-@pytest.mark.parametrize('intercept', [True, False])
-def test_errors_of_a_kernel(intercept):
-    x, y, w = rows()
-    kernel = np.random.default_rng(5).normal(size=(3, 2))
-    kept = torch.tensor([3, 1])
-    found = moments_of(x, y, w).covariances(intercept).rows(kept)
-    fitted = x[:, [3, 1]] @ kernel.T
-    if intercept:
-        fitted = fitted + np.average(y - fitted, axis=0, weights=w)
-    expected = np.average((y - fitted) ** 2, axis=0, weights=w)
-    np.testing.assert_allclose(found.errors(torch.tensor(kernel)), expected, atol=1e-12)
+def test_products_in_tiles_of_single_precision(monkeypatch):
+    """Tiles that do not divide the rows; the error is that of sums of float32 products."""
+    monkeypatch.setattr('mmdet_lcp.least_squares.moments.TILE', 3)
+    random = np.random.default_rng(2)
+    x = (random.normal(size=(200, 8)) + 1).astype('f4')
+    found = Moments.zeros(8, 1, torch.device('cpu'))
+    for part in np.array_split(x, 3):
+        found.add(torch.tensor(part), torch.zeros(len(part), 1), torch.ones(len(part)).double())
+    exact = x.T.astype('f8') @ x.astype('f8')
+    bound = 200 * 2.0**-24 * np.abs(x).T.astype('f8') @ np.abs(x)
+    assert (np.abs(found.xx.numpy() - exact) <= bound).all()
+    assert torch.equal(found.xx, found.xx.T)
 
 
 def test_sums_of_two_sets():

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
-from mmdet_lcp.least_squares.fit import check_ridge, fit
-from mmdet_lcp.least_squares.moments import Moments
+from mmdet_lcp.least_squares.elimination import Elimination
+from mmdet_lcp.least_squares.fit import Fit, check_ridge, fit_together
 from mmdet_lcp.pruning.criteria.base import Criterion, Selection
 from mmdet_lcp.pruning.problem.consumers import check_moments
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.parts import Part
+from mmdet_lcp.pruning.problem.parts import Part, reading_together
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.registry import CRITERIA
 
@@ -125,35 +125,43 @@ class BackwardElimination(Criterion):
                 level=logging.WARNING,
             )
             kind = 'variance'
-        parts = [
-            _Elimination(
-                part.layer,
-                problem.channels,
-                moments[name],
-                self.ridge,
-                self._metric(problem, part) if kind == 'gradient' else None,
-                apart=kind == 'variance',
-            )
-            for name, part in named.items()
-        ]
+        parts = {}
+        for names in reading_together(named, moments):
+            layers = [named[name].layer for name in names]
+            starts = [layer.module.weight.flatten(1).double() for layer in layers]
+            rows = torch.arange(starts[0].shape[1], device=starts[0].device)
+            pairs = [moments[name] for name in names]
+            fits = fit_together(pairs, rows, starts, self.ridge, layers[0].intercept)
+            for name, layer, found in zip(names, layers, fits, strict=True):
+                parts[name] = _Solved(
+                    channel_rows(layer, problem.channels),
+                    found,
+                    self._metric(problem, named[name]) if kind == 'gradient' else None,
+                    apart=kind == 'variance',
+                )
         if kind == 'identity':  # of a consumer, not of each of its groups
             for path in problem.consumers:
-                own = [e for e, p in zip(parts, named.values(), strict=True) if p.path == path]
-                for elimination in own:
-                    elimination.share(sum(e.variance for e in own))
+                own = [parts[name] for name, part in named.items() if part.path == path]
+                for solved in own:
+                    solved.share(sum(some.variance for some in own))
+        states = _states(list(parts.values()))
+        numbers = {name: number for number, name in enumerate(parts)}
+        columns = [numbers[name] for name in named]
         alive = torch.ones(problem.channels, dtype=torch.bool)
         order: list[int] = []
         paid = torch.zeros(problem.channels - keep, len(parts), dtype=torch.float64)
-        costs = torch.stack([part.costs(alive) for part in parts], 1)
+        none = torch.zeros(problem.channels, dtype=torch.float64)
+        costs = sum((state.costs().cpu() for state, _ in states), none)
         for rank in range(problem.channels - keep):
-            drop = int(costs.sum(1).masked_fill(~alive, torch.inf).argmin())
-            paid[rank] = costs[drop]
+            drop = int(costs.masked_fill(~alive, torch.inf).argmin())
             order.append(drop)
             alive[drop] = False
-            for part in parts:
-                part.drop(drop)
-            costs = torch.stack([part.costs(alive) for part in parts], 1)
-        return _Course(order, paid, alive, costs.sum(1))
+            for state, outputs in states:
+                shares = state.drop(drop).split([count for _, count in outputs])
+                for (number, _), share in zip(outputs, shares, strict=True):
+                    paid[rank, number] = share.sum()
+            costs = sum((state.costs().cpu() for state, _ in states), none)
+        return _Course(order, paid[:, columns], alive, costs)
 
     def _reached(self, problem: SelectionProblem) -> bool:
         """Whether the detector's loss depends on any consumer."""
@@ -185,22 +193,12 @@ class _Course:
     left: Tensor
 
 
-class _Elimination:
-    """The state of one consumer, or of a group of it: H^-1 and W of what is left."""
+class _Solved:
+    """The least squares of one consumer, or of a group of it, with all channels."""
 
-    def __init__(
-        self,
-        consumer: Layer,
-        channels: int,
-        moments: tuple[Moments, Moments],
-        ridge: float | str,
-        metric: Tensor | None,
-        apart: bool,
-    ) -> None:
-        start = consumer.module.weight.flatten(1).double()
-        rows = torch.arange(start.shape[1], device=start.device)
-        found = fit(moments, rows, start, ridge, consumer.intercept)
-        self.inverse = torch.cholesky_inverse(found.factor)
+    def __init__(self, rows: Tensor, found: Fit, metric: Tensor | None, apart: bool) -> None:
+        self.rows = rows  # (channels, rows of each)
+        self.factor = found.factor
         self.variance = float(found.variance.sum())
         if metric is None:  # relative to the outputs' variance
             variance = found.variance.clamp(min=1e-12 * float(found.variance.max()) or 1.0)
@@ -208,31 +206,40 @@ class _Elimination:
             self.kernel = found.kernel.T * root
         else:
             values, vectors = torch.linalg.eigh(metric)
-            root = vectors * values.clamp(min=0).sqrt()
+            root = (vectors * values.clamp(min=0).sqrt())[:, values > 0]
             self.kernel = found.kernel.T @ root.to(found.kernel)
-        self.rows = channel_rows(consumer, channels)  # (channels, rows of each)
 
     def share(self, total: float) -> None:
         """Make costs relative to the variance of more outputs than these."""
         if total > self.variance:
             self.kernel *= (self.variance / total) ** 0.5
 
-    def costs(self, alive: Tensor) -> Tensor:
-        """What dropping each channel would cost, (channels,) on the CPU; dropped ones too."""
-        blocks = self.inverse[self.rows[:, :, None], self.rows[:, None, :]]
-        gone = ~alive.to(blocks.device)
-        blocks[gone] = torch.eye(blocks.shape[1]).to(blocks)
-        kernels = self.kernel[self.rows]  # channels, rows, out
-        return (kernels * torch.linalg.solve(blocks, kernels)).sum((1, 2)).cpu()
 
-    def drop(self, channel: int) -> None:
-        """Solve W anew and downdate H^-1, without one channel."""
-        rows = self.rows[channel]
-        columns = self.inverse[:, rows]
-        block = columns[rows]
-        # In place: these matrices are large (4608 x 4608 for 512 channels under a 3x3 kernel).
-        self.kernel.addmm_(columns, torch.linalg.solve(block, self.kernel[rows]), alpha=-1)
-        self.inverse.addmm_(columns, torch.linalg.solve(block, columns.T), alpha=-1)
+def _states(parts: list[_Solved]) -> list[tuple[Elimination, list[tuple[int, int]]]]:
+    """The eliminations of all parts, one for those that have their factor in common.
+
+    Takes the parts' factors and kernels apart.
+
+    Returns:
+        With each, the numbers of its parts and how many columns each has there.
+    """
+    together: dict[int, list[int]] = {}
+    for number, part in enumerate(parts):
+        if part.kernel.shape[1]:  # else it costs nothing
+            together.setdefault(id(part.factor), []).append(number)
+    states = []
+    for numbers in together.values():
+        rows, factor = parts[numbers[0]].rows, parts[numbers[0]].factor
+        inverse = torch.cholesky_inverse(factor, out=factor).mT  # in place, and symmetric
+        kernel = torch.cat([parts[number].kernel for number in numbers], 1)
+        flat = rows.flatten()
+        if not torch.equal(flat, torch.arange(len(kernel), device=flat.device)):
+            inverse, kernel = inverse[flat[:, None], flat], kernel[flat]
+        outputs = [(number, parts[number].kernel.shape[1]) for number in numbers]
+        states.append((Elimination(inverse, kernel.contiguous(), rows.shape[1]), outputs))
+    for part in parts:
+        del part.factor, part.kernel
+    return states
 
 
 def outputs_per_image(problem: SelectionProblem) -> dict[str, float]:

@@ -10,7 +10,7 @@ from mmdet_lcp.graph import ChannelGroup
 
 # Matrices of second moments, float64, that are there at once: of every consumer, and while one of
 # them is worked on.
-HELD, WORKING = 3, 3
+HELD, WORKING = 3, 1
 
 
 def check_rows(detector: nn.Module, group: ChannelGroup, who: str) -> None:

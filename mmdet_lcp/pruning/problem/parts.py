@@ -3,11 +3,13 @@
 What is solved for one kernel at a time, such as least squares, is solved for each group's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from mmdet_lcp.least_squares.moments import Moments
 from mmdet_lcp.pruning.problem.layer import Layer
 
 
@@ -48,6 +50,32 @@ def parts_of(path: str, layer: Layer) -> dict[str, Part]:
         )
         parts[f'{path}[{number}]'] = Part(path, part, inputs, outputs)
     return parts
+
+
+def reading_together(
+    parts: Mapping[str, Part], moments: Mapping[str, tuple[Moments, Moments]]
+) -> list[list[str]]:
+    """Names of the parts, in order, those together whose least squares have one matrix.
+
+    They have their rows in common (see `second_moments`), the same of them belong to the same
+    channels, and all have an intercept or none.
+    """
+    found: list[list[str]] = []
+    for name, part in parts.items():
+        for names in found:
+            other = parts[names[0]].layer
+            if (
+                all(a.xx is b.xx for a, b in zip(moments[name], moments[names[0]], strict=True))
+                and torch.equal(part.layer.index, other.index)
+                and torch.equal(part.layer.root, other.root)
+                and part.layer.module.weight.shape[1:] == other.module.weight.shape[1:]
+                and part.layer.intercept == other.intercept
+            ):
+                names.append(name)
+                break
+        else:
+            found.append([name])
+    return found
 
 
 def _group(module: nn.Conv2d, inputs: int, outputs: slice) -> nn.Conv2d:

@@ -57,7 +57,26 @@ def second_moments(
         held[name].all_reduce()
         if float(held[name].weight) == 0:
             held[name] = fit[name]
-    return {name: (fit[name], held[name]) for name in parts}
+    moments = {name: (fit[name], held[name]) for name in parts}
+    _share(moments)
+    return moments
+
+
+def _share(moments: Mapping[str, tuple[Moments, Moments]]) -> None:
+    """Let parts that turned out to read the same rows have one matrix of them.
+
+    Two heads on a map with no more positions than are drawn do.
+    """
+    known: list[tuple[Moments, Moments]] = []
+    for pair in moments.values():
+        for other in known:
+            both = list(zip(pair, other, strict=True))
+            if all(torch.equal(a.x, b.x) and torch.equal(a.xx, b.xx) for a, b in both):
+                for own, others in both:
+                    own.weight, own.x, own.xx = others.weight, others.x, others.xx
+                break
+        else:
+            known.append(pair)
 
 
 def _number(batch: SelectionBatch, path: str, run: int, numbers: Tensor, items: int) -> Tensor:

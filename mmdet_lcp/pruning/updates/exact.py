@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.graph import ChannelGroup
-from mmdet_lcp.least_squares.fit import check_ridge, fit
+from mmdet_lcp.least_squares.fit import check_ridge, fit_together
 from mmdet_lcp.pruning.problem.consumers import check_moments
 from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.parts import reading_together
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.updates.base import Update
 from mmdet_lcp.registry import UPDATES
@@ -58,21 +59,34 @@ class ExactUpdate(Update):
         problem.write(problem.masked(problem.weights(), keep))
         log = {'error_before': 0.0, 'error_after': 0.0}
         parts = problem.parts()
-        for name, moments in problem.moments().items():
-            consumer = parts[name].layer
-            rows = kept_rows(consumer, problem.channels, keep)
-            kernel = consumer.module.weight.flatten(1)
-            found = fit(moments, rows, kernel[:, rows].double(), self.ridge, consumer.intercept)
-            kernel[:, rows] = found.kernel.to(kernel.dtype)
-            consumer.module.weight.copy_(kernel.view_as(consumer.module.weight))
-            if consumer.module.bias is not None:
-                consumer.module.bias.copy_(found.intercept)
-            elif consumer.norm is not None:
-                consumer.norm.running_mean.sub_(found.intercept.to(consumer.norm.running_mean))
-            log['error_before'] += found.before
-            log['error_after'] += found.after
-            log['ridge'] = found.ridge
+        moments = problem.moments()
+        for names in reading_together(parts, moments):
+            layers = [parts[name].layer for name in names]
+            rows = kept_rows(layers[0], problem.channels, keep)
+            kernels = [layer.module.weight.flatten(1) for layer in layers]
+            fits = fit_together(
+                [moments[name] for name in names],
+                rows,
+                [kernel[:, rows].double() for kernel in kernels],
+                self.ridge,
+                layers[0].intercept,
+            )
+            for layer, kernel, found in zip(layers, kernels, fits, strict=True):
+                kernel[:, rows] = found.kernel.to(kernel.dtype)
+                _write(layer, kernel, found.intercept)
+                log['error_before'] += found.before
+                log['error_after'] += found.after
+                log['ridge'] = found.ridge
         return log
+
+
+def _write(layer: Layer, kernel: Tensor, intercept: Tensor) -> None:
+    """Put a flattened kernel and an intercept where they belong."""
+    layer.module.weight.copy_(kernel.view_as(layer.module.weight))
+    if layer.module.bias is not None:
+        layer.module.bias.copy_(intercept)
+    elif layer.norm is not None:
+        layer.norm.running_mean.sub_(intercept.to(layer.norm.running_mean))
 
 
 def kept_rows(consumer: Layer, channels: int, keep: list[int]) -> Tensor:

@@ -57,7 +57,7 @@ def test_kinds_of_layers(who, module, right):
 
 def test_too_large_for_the_memory(monkeypatch):
     detector, group = group_of(nn.Conv2d(4, 2, 5))  # 100 numbers under the kernel
-    needed = 6 * 8 * 100**2
+    needed = 4 * 8 * 100**2
     for there, fits in ((needed, True), (needed - 1, False)):
         monkeypatch.setattr(consumers, '_memory', lambda device, there=there: there)
         for who in (BackwardElimination(), ExactUpdate()):
