@@ -1,5 +1,6 @@
 """Least squares with a ridge whose strength is chosen on held-out images."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -205,11 +206,19 @@ def damped_factor(problem: LeastSquares, ridge: float, factor: Tensor) -> tuple[
             (products in single precision leave eigenvalues a little below zero), ten times as
             much, and so on.
         factor: where it is written, (n, n), lower.
+
+    Raises:
+        CompressionError: the moments are not finite, so that no ridge is enough.
     """
     failed = torch.empty((), dtype=torch.int32, device=factor.device)
     while True:
         diagonal = problem.covariances(factor).diagonal()
         scale = max(float(diagonal.mean()), torch.finfo(torch.float64).tiny)
+        if not math.isfinite(ridge * scale):
+            raise CompressionError(
+                'the second moments of a layer are not finite: look for nan or inf in the '
+                'images and in the weights'
+            )
         diagonal.add_(ridge * scale)
         torch.linalg.cholesky_ex(factor, out=(factor, failed))
         if not int(failed):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.fit import RIDGES, LeastSquares, damped_factor, fit
 from mmdet_lcp.least_squares.moments import Moments
 
@@ -124,3 +125,14 @@ def test_some_rows_alone(intercept):
     assert found.ridge == expected.ridge
     rest = y - x[:, kept] @ found.kernel.numpy().T - found.intercept.numpy()
     assert found.after == pytest.approx((rest**2).mean())
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('ridge', [1e-3, 'auto'])
+def test_moments_that_are_no_numbers_end_in_words(bad, ridge):
+    x, y = data(40, 0.3)
+    moments = moments_of(x, y)
+    moments.xx[1, 1] = bad
+    start = torch.zeros(2, 6, dtype=torch.float64)
+    with pytest.raises(CompressionError, match='second moments of a layer are not finite'):
+        fit((moments, moments), torch.arange(6), start, ridge, True)
