@@ -61,8 +61,8 @@ class Moments:
         root = weights.sqrt().to(x.dtype).unsqueeze(1)
         scaled_x, scaled_y = x * root, y * root
         self.weight += weights.sum()
-        self.x += (scaled_x * root).sum(0, dtype=torch.float64)
-        self.y += (scaled_y * root).sum(0, dtype=torch.float64)
+        self.x += (x * weights.to(x.dtype).unsqueeze(1)).sum(0, dtype=torch.float64)
+        self.y += (y * weights.to(y.dtype).unsqueeze(1)).sum(0, dtype=torch.float64)
         self._add_squares(scaled_x)
         self.xy += scaled_x.T @ scaled_y
         self.yy += scaled_y.double().square().sum(0)

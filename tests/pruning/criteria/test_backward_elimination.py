@@ -14,6 +14,7 @@ from mmdet_lcp.pruning.criteria.backward_elimination import channel_rows
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
+from mmdet_lcp.pruning.updates import ExactUpdate
 from mmdet_lcp.selection.positions import Positions
 
 RIDGE = 1e-3
@@ -172,3 +173,65 @@ def test_every_size_is_nested():
         for keep in (1, 2, 3)
     ]
     assert all(a < b for a, b in itertools.pairwise(sets))
+
+
+def heads(seed, names='ab'):
+    """Two layers that read the same six channels everywhere, as the heads of a detector do."""
+    torch.manual_seed(seed)
+    x = torch.einsum('nchw,dc->ndhw', torch.randn(8, 6, 5, 5), torch.randn(6, 6)).double()
+    layers = {'a': nn.Conv2d(6, 3, 3, padding=1).double(), 'b': nn.Conv2d(6, 7, 3, padding=1)}
+    layers['b'].double()
+    noise = {'a': 0.1, 'b': 30.0}  # far apart: they choose other ridges
+    targets = {
+        name: [layer(x).detach() + noise[name] * torch.randn(8, len(layer.weight), 5, 5)]
+        for name, layer in layers.items()
+    }
+    shapes = {name: torch.randn(len(layer.weight), 4).double() for name, layer in layers.items()}
+    return SelectionProblem(
+        'group',
+        6,
+        {name: Layer(layers[name], torch.arange(6), torch.arange(6)) for name in names},
+        {},
+        BatchCache(lambda: [SelectionBatch({name: [x] for name in names}, targets, None)]),
+        positions=Positions(objects=0.0),
+        metrics={name: shape @ shape.T for name, shape in shapes.items()},
+    )
+
+
+@pytest.mark.parametrize('ridge', ['auto', 1e-2])
+@pytest.mark.parametrize('metric', ['identity', 'variance', 'gradient'])
+def test_consumers_of_the_same_rows_cost_what_they_cost_apart(metric, ridge):
+    criterion = BackwardElimination(ridge=ridge, metric=metric)
+    for seed in range(3):
+        together, apart = heads(seed), heads(seed)
+        assert len({id(pair[0].xx) for pair in together.moments().values()}) == 1
+        for pair in apart.moments().values():
+            for moments in pair:
+                moments.xx = moments.xx.clone()  # nothing in common
+        found, expected = criterion.select(together, 2), criterion.select(apart, 2)
+        assert found.keep == expected.keep
+        assert found.scores == pytest.approx(expected.scores)
+        costs = [criterion.removal_costs(problem, 2) for problem in (together, apart)]
+        torch.testing.assert_close(*costs)
+
+
+def test_updates_of_the_same_rows_are_those_of_each_alone():
+    together = heads(0)
+    log = ExactUpdate().apply(together, [0, 2, 5])
+    after = 0.0
+    for name in 'ab':
+        alone = heads(0, name)
+        after += ExactUpdate().apply(alone, [0, 2, 5])['error_after']
+        own, other = (problem.consumers[name].module for problem in (alone, together))
+        torch.testing.assert_close(own.weight, other.weight)
+        torch.testing.assert_close(own.bias, other.bias)
+    assert log['error_after'] == pytest.approx(after)
+
+
+def test_metrics_of_zeros_alone_drop_the_first():
+    """The loss reaches both, but no gradient is left: all cost nothing."""
+    problem = heads(0)
+    problem.metrics = {name: torch.zeros_like(m) for name, m in problem.metrics.items()}
+    found = BackwardElimination().select(problem, 2)
+    assert found.keep == [4, 5]
+    assert found.log['cost'] == 0

@@ -74,7 +74,7 @@ def test_several_consumers_are_held_at_once(monkeypatch):
     detector.append(nn.Linear(4, 2))
     second = Member('2', 'in_channels', (0, 1, 2, 3), (0, 1, 2, 3))
     group = dataclasses.replace(group, consumers=(second, *group.consumers))
-    needed = 8 * (3 * (100**2 + 4**2) + 3 * 100**2)
+    needed = 8 * (3 * (100**2 + 4**2) + 100**2)
     monkeypatch.setattr(consumers, '_memory', lambda device: needed)
     ExactUpdate().check(detector, group)
     monkeypatch.setattr(consumers, '_memory', lambda device: needed - 1)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.parts import reading_together
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.selection.positions import Positions
@@ -124,3 +125,21 @@ def test_tokens():
     assert fit is held
     expected = np.einsum('npi,npj->ij', x.numpy(), x.numpy()) / 7
     np.testing.assert_allclose(fit.xx.numpy(), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(('per_image', 'shared'), [(12, True), (11, False)])
+def test_heads_that_read_the_same_rows_have_one_matrix(per_image, shared):
+    """All 12 positions are the same for both; fewer are drawn for each on its own."""
+    heads = {name: nn.Conv2d(3, 2, 3, stride=2, padding=1).double() for name in 'ab'}
+    x = randn(4, 3, 6, 8)
+    written = {name: [randn(4, 2, 3, 4, seed=seed)] for seed, name in enumerate('ab', 1)}
+    batch = SelectionBatch({name: [x] for name in 'ab'}, written, None)
+    problem = problem_of(heads, [batch], Positions(objects=0.0, per_image=per_image))
+    moments = problem.moments()
+    together = reading_together(problem.parts(), moments)
+    assert together == ([['a', 'b']] if shared else [['a'], ['b']])
+    for a, b in zip(moments['a'], moments['b'], strict=True):
+        assert (a.xx is b.xx) == shared
+        assert not torch.equal(a.xy, b.xy)
+    problem.consumers['b'].root = torch.tensor([0, 2, 1])  # reads other channels in these rows
+    assert reading_together(problem.parts(), moments) == [['a'], ['b']]
