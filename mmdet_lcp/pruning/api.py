@@ -4,7 +4,6 @@ What a run does with the config's `pruning` key between its trainings: find the 
 criterion select, update the consuming layers, remove. Nothing is trained and nothing written.
 """
 
-import copy
 import dataclasses
 import tempfile
 import time
@@ -12,15 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdet.models.detectors import BaseDetector
 from torch import nn
 
-from mmdet_lcp.config.keys import build, parse
+from mmdet_lcp.config.checks import check_integer
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.modes import frozen
-from mmdet_lcp.pruning.config import KEY, RemovalConfig
+from mmdet_lcp.pruning.call_words import in_call_words, in_its_words
+from mmdet_lcp.pruning.components import criterion_of, settings, update_of
+from mmdet_lcp.pruning.config import RemovalConfig, is_ratio_file, read_ratios
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
 from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.network import check_network, copied
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
@@ -28,7 +32,6 @@ from mmdet_lcp.pruning.result import PruningResult
 from mmdet_lcp.pruning.share_out import share_out
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.pruning.updates import ExactUpdate, Update
-from mmdet_lcp.registry import CRITERIA, UPDATES
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.given import Images, given_images, labelled
@@ -38,14 +41,15 @@ from mmdet_lcp.selection.soundness import check_sound
 RATIO = 0.5
 
 
+@in_its_words
 def prune(
     detector: nn.Module,
     images: Images,
     *,
-    ratio: float | Mapping[str, float] | None = None,
+    ratio: float | Mapping[str, float] | str | None = None,
     target: Target | Mapping[str, Any] | None = None,
-    criterion: Criterion | Mapping[str, Any] | str | None = None,
-    update: Update | Mapping[str, Any] | str | None = None,
+    criterion: Criterion | type[Criterion] | Mapping[str, Any] | str | None = None,
+    update: Update | type[Update] | Mapping[str, Any] | str | None = None,
     layers: str | Sequence[str] | None = None,
     kinds: Sequence[str] = ('single',),
     channel_divisor: int = 1,
@@ -54,26 +58,29 @@ def prune(
     selection: SelectionConfig | Mapping[str, Any] | None = None,
     norm_statistics: str | None = None,
     seed: int = 0,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] | None = None,
 ) -> PruningResult:
     """Remove channels of a trained network; the one that is given stays as it is.
 
     Args:
         detector: a plain mmdet detector, or any `nn.Module` with a forward on one tensor
             (N, C, H, W); for the latter, criteria and settings that need no boxes and no loss.
-        images: a few dozen images of the training set: a tensor (N, C, H, W) of preprocessed
-            images, several such tensors, batches of an mmdet data loader, or an mmdet data set.
-            With ground truth, localization decides as well.
+        images: a few dozen images of the training set: a tensor or array (N, C, H, W) of
+            preprocessed images, several such or single ones (C, H, W), the batches of a data
+            loader (of images and labels the images are taken), or a data set. With mmdet's
+            ground truth, localization decides as well.
         ratio: fraction of each group's channels that is removed, in (0, 1), or by regular
-            expression; 0.5 by default.
+            expression, also by the name of a JSON file that holds such a mapping; 0.5 by default.
         target: share of the dense cost that may remain, instead of a ratio, such as
             ``dict(macs=0.5)``.
-        criterion: picks the channels: an object, a config dict, or a registered name
-            (``'L1Norm'``); exact backward elimination by default.
+        criterion: picks the channels: an object, a class, a config dict, or a registered name
+            (``'L1Norm'``); exact backward elimination by default. LCP and DCP have no auxiliary
+            network here, which only runs from a config train: a warning says so.
         update: what happens to the weights of the consuming layers: likewise; the exact
-            least-squares update by default.
+            least-squares update by default. With the default of both, groups that these cannot
+            work on are left alone.
         layers: regular expression, or several, of the layers whose outputs may go; the backbone
-            of a detector by default, everything of another network.
+            of an mmdet detector by default, everything of another network.
         kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``.
         channel_divisor: the number of channels that stay is a multiple of this, >= 1.
         min_channels: at least so many channels of a group stay, >= 1.
@@ -86,11 +93,13 @@ def prune(
         tell: takes lines about the progress, e.g. ``print``.
 
     Returns:
-        The pruned network, the plan, and what became of each group.
+        The pruned network, the plan, and what became of each group. The pruned network is in
+        train or eval mode and has ``requires_grad`` as the given one.
 
     Raises:
-        CompressionError: nothing can be removed (with the reason for each group), the network
-            cannot be traced, or a value is out of range.
+        CompressionError: nothing can be removed (with the reason for each group), criterion or
+            update cannot work on a group, the network cannot be traced, images do not fit it, or
+            a value is out of range.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
@@ -99,27 +108,34 @@ def prune(
         4
     """
     began = time.monotonic()
-    dense = frozen(copy.deepcopy(detector))
-    selection = _parsed(SelectionConfig, selection or {}, f'{KEY}.selection')
+    check_network(detector)
+    check_integer('seed', seed, least=0)
+    tell = _teller(tell)
+    defaults = criterion is None and update is None
+    criterion, update = criterion_of(criterion), update_of(update)
+    layers, ratio = _layers(detector, layers), _ratio(ratio, target)
+    target = None if target is None else settings(Target, target, 'target')
+    objective = settings(Objective, objective, 'objective')
+    selection = settings(SelectionConfig, selection, 'selection')
+    dense = frozen(copied(detector))
     batches = given_images(dense, images, selection, seed)
-    known = labelled(batches)
+    known = labelled(batches) and hasattr(dense, 'parse_losses')
     config = RemovalConfig(
-        criterion=_component(CRITERIA, criterion, 'criterion')
-        or BackwardElimination(metric='gradient' if known else 'variance'),
-        update=_component(UPDATES, update, 'update') or ExactUpdate(),
-        layers=layers or _layers(detector),
+        criterion=criterion or BackwardElimination(metric='gradient' if known else 'variance'),
+        update=update or ExactUpdate(),
+        layers=layers,
         kinds=kinds,
-        ratio=RATIO if ratio is None and target is None else ratio,
-        target=None if target is None else _parsed(Target, target, f'{KEY}.target'),
+        ratio=ratio,
+        target=target,
         channel_divisor=channel_divisor,
         min_channels=min_channels,
-        objective=_parsed(Objective, objective or {}, f'{KEY}.objective'),
+        objective=objective,
         selection=selection,
         norm_statistics=norm_statistics or ('best' if known else 'recalibrate'),
     )
     config.check()
     size = tuple(batches[0].inputs.shape[-2:])
-    job = PruningJob.lay_out(copy.deepcopy(detector), dense, size, config, seed)
+    job = PruningJob.lay_out(copied(detector), dense, size, config, seed, spare=defaults)
     cache = int(selection.cache_gb * 2**30)
     norms = following_norms(dense, size)
     job.see(SelectionSet(batches, cache, selection.positions, norms))
@@ -141,7 +157,11 @@ def prune(
         detector=job.detector,
         plan=job.plan,
         groups=job.facts,
-        skipped=job.skipped,
+        members={stage.group.name: stage.group.members for stage in job.stages},
+        skipped=[
+            dataclasses.replace(item, reason=in_call_words(item.reason, detector))
+            for item in job.skipped
+        ],
         image_size=size,
         macs=(before['macs'], after['macs']),
         params=(before['params'], after['params']),
@@ -150,20 +170,33 @@ def prune(
     )
 
 
-def _layers(detector: nn.Module) -> str:
-    return r'^backbone\.' if isinstance(getattr(detector, 'backbone', None), nn.Module) else '.'
+def _layers(detector: nn.Module, layers: str | Sequence[str] | None) -> str | Sequence[str]:
+    """What was given, or the default."""
+    if layers is None:
+        return r'^backbone\.' if isinstance(detector, BaseDetector) else '.'
+    if layers in ('', [], ()) or (isinstance(layers, (list, tuple)) and '' in layers):
+        raise CompressionError(
+            f"layers={layers!r} names no layer: leave it out for the default, or take '.' for all"
+        )
+    return layers
 
 
-def _component(registry, given: Any, key: str) -> Any:
-    """An object as it is, a dict or a name built."""
-    if given is None or dataclasses.is_dataclass(given) or isinstance(given, (Criterion, Update)):
-        return given
-    return build(registry, {'type': given} if isinstance(given, str) else given, f'{KEY}.{key}')
+def _ratio(ratio: Any, target: Any) -> float | Mapping[str, float] | None:
+    """What was given, read from a file, or the default."""
+    if ratio is not None and target is not None:
+        raise CompressionError(
+            f'ratio={ratio!r} and target={target!r} both say how many channels go: give one'
+        )
+    if is_ratio_file(ratio):
+        return read_ratios(ratio)
+    if isinstance(ratio, Mapping):
+        return dict(ratio)
+    return RATIO if ratio is None and target is None else ratio
 
 
-def _parsed(kind: type, given: Any, where: str) -> Any:
-    """A settings object as it is, a dict parsed; both are checked."""
-    found = given if isinstance(given, kind) else parse(kind, given, where)
-    if hasattr(found, 'check'):
-        found.check(where)
-    return found
+def _teller(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+    if tell is None:
+        return lambda line: None
+    if not callable(tell):
+        raise CompressionError(f'tell={tell!r} must take lines, as print does, or be None')
+    return tell

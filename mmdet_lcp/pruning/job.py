@@ -11,7 +11,9 @@ from mmdet_lcp.graph.plan import Totals
 from mmdet_lcp.graph.stage import Skipped, Stage
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
-from mmdet_lcp.pruning.stages import choose_stages, with_counts
+from mmdet_lcp.pruning.shared_weights import with_ties
+from mmdet_lcp.pruning.stages import choose_stages, nothing_to_prune, with_counts
+from mmdet_lcp.pruning.suited import suited_stages
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.report.report import GroupFacts
 
@@ -58,6 +60,7 @@ class PruningJob:
         image_size: tuple[int, int],
         config: RemovalConfig,
         seed: int,
+        spare: bool = False,
     ) -> 'PruningJob':
         """Find the groups, and choose those that lose channels.
 
@@ -67,17 +70,20 @@ class PruningJob:
             image_size: (height, width) in pixels.
             config: which groups lose how many channels, and by what.
             seed: of all that is drawn.
+            spare: groups that criterion or update cannot work on are left alone, instead of an
+                error.
 
         Raises:
             CompressionError: the detector cannot be traced, nothing can be removed (with the
                 reason for each group), or criterion or update cannot work on a group.
         """
-        groups = find_groups(detector, image_size)
+        groups = with_ties(detector, find_groups(detector, image_size))
         stages, skipped = choose_stages(detector, groups, config)
+        stages, unsuited = suited_stages(dense, stages, config, spare)
+        skipped += unsuited
+        if not stages:
+            raise nothing_to_prune(skipped)
         totals = axis_sizes(detector, [stage.group for stage in stages])
-        for stage in stages:
-            config.criterion.check(dense, stage.group)
-            config.update.check(dense, stage.group)
         return cls(dense, detector, image_size, groups, stages, skipped, totals, seed)
 
     @property

@@ -42,7 +42,7 @@ def choose_stages(
         stage = stage_of(detector, group.name) if numbers is not None else None
         seen_stages.add(stage)
         ratio = _ratio(config, group.name)
-        if not any(re.search(pattern, group.name) for pattern in config.layer_patterns):
+        if not any(_found(pattern, group.name) for pattern in config.layer_patterns):
             reason = f'{KEY}.layers does not match it'
         elif numbers is not None and stage not in numbers:
             reason = f'{KEY}.stages does not list its stage'
@@ -83,9 +83,14 @@ def choose_stages(
                 f'stages {there}'
             )
     if not stages:
-        reasons = '\n'.join(f'  {item.name}: {item.reason}' for item in skipped)
-        raise CompressionError(f'there is nothing to prune; group by group:\n{reasons}')
+        raise nothing_to_prune(skipped)
     return stages, skipped
+
+
+def nothing_to_prune(skipped: Sequence[Skipped]) -> CompressionError:
+    """The error where every group is left alone."""
+    reasons = '\n'.join(f'  {item.name or "the layer itself"}: {item.reason}' for item in skipped)
+    return CompressionError(f'there is nothing to prune; group by group:\n{reasons}')
 
 
 def with_counts(
@@ -125,7 +130,7 @@ def to_divisor(channels: int, divisor: int) -> int:
 def _ratio(config: PruningConfig, name: str) -> float | None:
     if not isinstance(config.ratio, dict):
         return config.ratio
-    return next((r for pattern, r in config.ratio.items() if re.search(pattern, name)), None)
+    return next((r for pattern, r in config.ratio.items() if _found(pattern, name)), None)
 
 
 def _other_kind(group: ChannelGroup, config: PruningConfig) -> str:
@@ -142,12 +147,18 @@ def _other_kind(group: ChannelGroup, config: PruningConfig) -> str:
     return f'{found} (to prune it, add {missing} to {KEY}.kinds)'
 
 
+def _found(pattern: str, name: str) -> bool:
+    """Whether a pattern takes a group; one without a path, a layer by itself, always."""
+    return not name or re.search(pattern, name) is not None
+
+
 def _must_match(pattern: str, groups: Sequence[ChannelGroup], where: str) -> None:
-    if not any(re.search(pattern, group.name) for group in groups):
+    if not any(_found(pattern, group.name) for group in groups):
         names = ', '.join(group.name for group in groups[:6])
+        there = 'is 1 group' if len(groups) == 1 else f'are {len(groups)} groups'
         raise CompressionError(
-            f'{where}: {pattern!r} matches no layer. There are {len(groups)} groups, the first '
-            f'ones are {names}{_prefix_hint(pattern, groups, where)}'
+            f'{where}: {pattern!r} matches no layer. There {there}, first of all {names}'
+            f'{_prefix_hint(pattern, groups, where)}'
         )
 
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.config import SelectionConfig
@@ -41,7 +42,15 @@ def draw_images(
         sampler: chooses regions, or ``None`` without an auxiliary network.
         skip: so many images are passed over first, for a second set that shares none with the
             first one, as far as there are enough with objects.
+
+    Raises:
+        CompressionError: the data set is empty.
     """
+    if not len(dataset):
+        raise CompressionError(
+            f'the {type(dataset).__name__} that selection images are drawn from has no images; '
+            'channels are scored on at least one'
+        )
     size = config.batch_size or batch_size
     order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
     world = dist.get_world_size()

@@ -1,24 +1,33 @@
 """Images that a Python caller has at hand, as selection images."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.models.detectors import BaseDetector
+from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import is_two_stage, plain_samples
+from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
+from mmdet_lcp.selection.fitting import check_runs, check_type
+from mmdet_lcp.selection.forms import (
+    FORMS,
+    TOGETHER,
+    Batch,
+    Images,
+    batches_in,
+    described,
+    is_data_set,
+)
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.proposals import proposed_regions
 
-FORMS = (
-    'a tensor (N, C, H, W) of preprocessed images, tensors like it, batches as a data loader of '
-    'mmdet gives them (dicts with `inputs` and `data_samples`), or a data set of mmdet'
-)
-Images = Tensor | Sequence[Any] | Iterable[Tensor | Mapping[str, Any]]
+NONE = 'images: there is none; channels are scored on at least one image'
 
 
 def given_images(
@@ -35,52 +44,95 @@ def given_images(
         seed: of the drawing.
 
     Raises:
-        CompressionError: there is no image, or something else than images.
+        CompressionError: there is no image, something else than images, or images that the
+            network does not run on.
     """
-    if _is_data_set(images):
-        return draw_images(images, dense, config, config.batch_size or 8, seed)
-    if isinstance(images, Tensor):
-        size = config.batch_size or len(images)
-        images = images.split(size) if size else []
-    if isinstance(images, (str, bytes)) or not isinstance(images, Iterable):
-        raise CompressionError(f'images: {type(images).__name__} is not {FORMS}')
+    if is_data_set(images):
+        if not len(images):
+            raise CompressionError(NONE)
+        with seeded(derive(seed, 'first image')):
+            first = images[0]
+        if _is_mmdets(dense, first):
+            # Whether such images fit is seen on one, before the others are read.
+            _batch(dense, pseudo_collate([first]), config, set())
+            return draw_images(images, dense, config, config.batch_size or TOGETHER, seed)
+        images = _drawn(images, config.num_images, seed)
     found: list[SelectionImages] = []
     left = config.num_images
-    for item in images:
+    run_on: set[torch.Size] = set()
+    for item in batches_in(images, config.batch_size):
         if left < 1:
             break
-        batch = _batch(dense, item, config)
-        batch = _first(batch, left)
+        batch = _first(_batch(dense, item, config, run_on), left)
         left -= len(batch.inputs)
         found.append(batch)
     if not found:
-        raise CompressionError('images: there is none; channels are scored on at least one image')
+        raise CompressionError(NONE)
     return found
 
 
-def _is_data_set(images: Any) -> bool:
-    """Whether these are single images by number, mmdet's data sets and wrappers of them."""
-    listed = isinstance(images, (Tensor, list, tuple, str, bytes, Mapping))
-    return not listed and hasattr(images, '__len__') and hasattr(images, '__getitem__')
+def _is_mmdets(dense: nn.Module, item: Any) -> bool:
+    """Whether an item of a data set is what mmdet's training takes."""
+    return (
+        hasattr(dense, 'data_preprocessor')
+        and isinstance(item, Mapping)
+        and isinstance(item.get('inputs'), Tensor)
+        and item.get('data_samples') is not None
+    )
+
+
+def _drawn(dataset: Any, count: int, seed: int) -> list[Any]:
+    """Items of a data set, drawn and augmented with the seed."""
+    order = np.random.default_rng(derive(seed, 'selection images')).permutation(len(dataset))
+    items = []
+    for index in order[:count].tolist():
+        with seeded(derive(seed, 'augmentation', index)):
+            items.append(dataset[index])
+    return items
 
 
 @torch.no_grad()
-def _batch(dense: nn.Module, item: Any, config: SelectionConfig) -> SelectionImages:
-    device = next(dense.parameters()).device
-    if isinstance(item, Mapping) and 'inputs' in item:
-        preprocess = getattr(dense, 'data_preprocessor', None)
-        data = dict(item) if preprocess is None else preprocess(dict(item), False)
-        inputs, samples = data['inputs'], list(data.get('data_samples') or [])
-    else:
-        inputs, samples = item, []
-    if not isinstance(inputs, Tensor) or inputs.dim() != 4 or not len(inputs):
-        shape = f' of shape {tuple(inputs.shape)}' if isinstance(inputs, Tensor) else ''
-        raise CompressionError(f'images: a {type(inputs).__name__}{shape} is not {FORMS}')
-    inputs = inputs.to(device)
+def _batch(
+    dense: nn.Module, item: Batch, config: SelectionConfig, run_on: set[torch.Size]
+) -> SelectionImages:
+    """One batch, preprocessed; the network runs on one image of each shape that is new."""
+    inputs, samples = _preprocessed(dense, item)
+    check_type(dense, inputs)
+    inputs = inputs.to(next(dense.parameters()).device)
+    if inputs.shape[1:] not in run_on:
+        check_runs(dense, inputs)
+        run_on.add(inputs.shape[1:])
     regions = None
     if isinstance(dense, BaseDetector) and is_two_stage(dense):
         regions = proposed_regions(dense, inputs, samples or plain_samples(inputs), config.regions)
     return SelectionImages(inputs, None, samples, regions)
+
+
+def _preprocessed(dense: nn.Module, item: Batch) -> tuple[Tensor, list]:
+    """The images of a batch, (N, C, H, W), and their mmdet samples, if there are any."""
+    inputs, samples = item, []
+    if isinstance(item, Mapping):
+        inputs, samples = item['inputs'], item.get('data_samples')
+        if preprocess := getattr(dense, 'data_preprocessor', None):
+            try:
+                data = preprocess(dict(item), False)
+            except Exception as error:  # its own, of any kind
+                raise CompressionError(
+                    f'images: the {type(preprocess).__name__} of the {type(dense).__name__} does '
+                    f'not take {described(item)}: {str(error) or type(error).__name__}'
+                ) from error
+            inputs, samples = data['inputs'], data.get('data_samples')
+        elif not isinstance(inputs, Tensor):
+            shapes = {tuple(image.shape) for image in inputs}
+            if len(shapes) > 1:
+                raise CompressionError(
+                    f'images: a batch has images of {len(shapes)} shapes, and the '
+                    f'{type(dense).__name__} has no data_preprocessor that pads them'
+                )
+            inputs = torch.stack(list(inputs))
+    if not isinstance(inputs, Tensor) or inputs.dim() != 4 or not len(inputs):
+        raise CompressionError(f'images: {described(inputs)} is not {FORMS}')
+    return inputs, list(samples or [])
 
 
 def _first(batch: SelectionImages, count: int) -> SelectionImages:

@@ -170,11 +170,38 @@ def test_a_two_stage_detector_on_bare_images():
     ('given', 'words'),
     [
         (dict(images='photo.jpg'), r'images: str is not a tensor \(N, C, H, W\)'),
+        (dict(images=torch.randn(2, 3, 8, 8).double()), 'images: they are torch.float64'),
+        (dict(images=torch.randn(2, 1, 16, 16)), 'images: they have 1 channels'),
         (dict(images=[]), 'images: there is none'),
         (dict(images=torch.randn(3, 8, 8)), r'a Tensor of shape \(3, 8, 8\) is not'),
-        (dict(ratio=1.5), r'pruning\.ratio=1\.5'),
+        (dict(ratio=1.5), r'^ratio=1\.5 is'),
+        (dict(ratio='0.5'), r"^ratio='0\.5' is"),
+        (dict(ratio='none.json'), r"^ratio='none\.json' cannot be read"),
+        (dict(ratio={'stage9': 0.5}), r"^ratio: 'stage9' matches no layer\. There are 4 groups"),
         (dict(ratio=0.5, target=dict(macs=0.5)), r'both say how many channels go'),
-        (dict(target=dict(mac=0.5)), "nearest valid one is 'macs'"),
+        (dict(target=dict(mac=0.5)), "^target has .* nearest valid one is 'macs'"),
+        (dict(target={}), r'^target: give exactly one of .* \(there is none\)$'),
+        (dict(target=0.5), '^target must be a dict'),
+        (
+            dict(target=dict(macs=0.001)),
+            '^target.macs=0.001 .* lower min_channels .* or let layers',
+        ),
+        (dict(layers=[]), r'^layers=\[\] names no layer'),
+        (dict(layers=''), "^layers='' names no layer"),
+        (dict(layers=['features', '']), '^layers=.* names no layer'),
+        (dict(layers=3), '^layers=3 must be a regular expression'),
+        (dict(kinds=None), '^kinds=None must be a list'),
+        (dict(criterion=3), "^criterion=3 must be a name such as 'L1Norm'"),
+        (dict(criterion=''), "^criterion='' must be a name"),
+        (dict(criterion='NoUpdate'), "^criterion='NoUpdate' is not registered"),
+        (dict(update=3), '^update=3 must be a name'),
+        (dict(criterion='BNScale'), r'Use another criterion, or leave this group out of layers'),
+        (dict(objective=dict(alpha='a')), '^objective.alpha='),
+        (dict(norm_statistics='x'), '^norm_statistics='),
+        (dict(channel_divisor=0), '^channel_divisor=0 must be'),
+        (dict(seed='a'), "^seed='a' must be an integer >= 0"),
+        (dict(seed=-1), '^seed=-1 must be an integer >= 0'),
+        (dict(tell=3), '^tell=3 must take lines'),
         (dict(layers='backbone'), "'backbone' matches no layer"),
         (dict(kinds=('singel',)), "the nearest is 'single'"),
         (dict(criterion='L1Nrm'), "the nearest is 'L1Norm'"),
@@ -182,12 +209,94 @@ def test_a_two_stage_detector_on_bare_images():
         (dict(criterion='Taylor'), 'the loss of the Net needs a detector of mmdet'),
         (dict(criterion=dict(type='BackwardElimination')), 'the loss of the Net needs'),
         (dict(min_channels=99), r'features\.0: all 8 channels stay with .* min_channels=99'),
-        (dict(layers=r'classifier\.2'), r"classifier\.2: its channels are the detector's outputs"),
+        (dict(layers=r'classifier\.2'), r"classifier\.2: its channels are the network's outputs"),
     ],
 )
 def test_what_is_wrong_is_said(net, images, given, words):
-    with pytest.raises(CompressionError, match=words):
+    with pytest.raises(CompressionError, match=words) as error:
         prune(net, **{'images': images, **given})
+    for foreign in ('pruning.', 'config', 'custom_imports', 'the detector', 'None to take'):
+        assert foreign not in str(error.value)
+
+
+def conv(ins, outs, **kwargs):
+    return nn.Conv2d(ins, outs, 3, padding=1, **kwargs)
+
+
+def upsampling():
+    return nn.Sequential(
+        conv(3, 8), nn.ReLU(), nn.ConvTranspose2d(8, 8, 2, 2), nn.ReLU(), conv(8, 2)
+    )
+
+
+def tied():
+    net = nn.Sequential(conv(3, 8), conv(8, 8), nn.ReLU(), conv(8, 8), conv(8, 2))
+    net[3].weight = net[1].weight
+    return net
+
+
+@pytest.mark.parametrize(
+    ('make', 'given', 'words'),
+    [
+        (lambda: 'net', {}, 'must be a torch.nn.Module, not str'),
+        (lambda: nn.DataParallel(upsampling()), {}, 'give its `module` instead'),
+        (lambda: conv(3, 4), {}, "the layer itself: its channels are the network's outputs"),
+        (lambda: conv(3, 4), dict(layers='.'), "the layer itself: its channels are the network's"),
+        (tied, {}, r'  1: without half .* the network computes .* \(1 and 3 share one tensor\)'),
+        (
+            upsampling,
+            dict(criterion='ThiNet'),
+            r'  0: criterion ThiNet knows [^\n]*\nLeave these out of layers, or take '
+            r"criterion='L1Norm', update='NoUpdate', which can",
+        ),
+        (
+            upsampling,
+            dict(layers='^0'),
+            r"  0: criterion Backward.* take criterion='L1Norm', update='NoUpdate'\)",
+        ),
+    ],
+)
+def test_networks_that_are_not_pruned(images, make, given, words):
+    with pytest.raises(CompressionError, match=words):
+        prune(make(), images, **given)
+
+
+@pytest.mark.parametrize(
+    'reader', [nn.ConvTranspose2d(8, 8, 2, 2), conv(8, 8, padding_mode='reflect')]
+)
+def test_by_default_groups_that_do_not_suit_are_left_alone(images, reader):
+    net = nn.Sequential(conv(3, 8), nn.ReLU(), reader, nn.ReLU(), conv(8, 2))
+    result = prune(net, images)
+    assert [(g.name, g.kept) for g in result.groups] == [('2', 4)]
+    (reason,) = [item.reason for item in result.skipped if item.name == '0']
+    assert f'but 2 is {type(reader).__name__}' in reason and 'pruning.' not in reason
+    result = prune(net, images, criterion='L1Norm', update='NoUpdate')  # as the reason says
+    assert [(g.name, g.kept) for g in result.groups] == [('0', 4), ('2', 4)]
+
+
+def test_a_backbone_alone_makes_no_detector(images):
+    net = nn.Sequential()
+    net.backbone, net.classifier = conv(3, 8), nn.Sequential(conv(8, 8), conv(8, 2))
+    result = prune(net, images)
+    assert [group.name for group in result.groups] == ['backbone', 'classifier.0']
+
+
+def test_lcp_warns_that_it_has_no_auxiliary_network(net, images):
+    with pytest.warns(UserWarning, match='LCP scores channels by the reconstruction') as caught:
+        prune(net, images, criterion='LCP', layers=r'features\.0')
+    assert caught[0].filename == __file__
+
+
+def test_ratios_from_a_file_and_no_lines(net, images, tmp_path):
+    (tmp_path / 'r.json').write_text('{"features": 0.25}')
+    result = prune(net, images, ratio=str(tmp_path / 'r.json'), tell=None)
+    assert [(g.name, g.kept) for g in result.groups] == [('features.0', 6), ('features.4', 9)]
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_the_mode_is_that_of_the_given_network(net, images, training):
+    result = prune(net.train(training), images, layers=r'features\.0')
+    assert result.detector.training == net.training == training
 
 
 def test_a_nan_in_an_image_ends_in_words(net, images):

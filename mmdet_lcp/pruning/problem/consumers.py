@@ -13,6 +13,23 @@ from mmdet_lcp.graph import ChannelGroup
 HELD, WORKING = 3, 1
 
 
+class UnsuitedGroupError(CompressionError):
+    """A criterion or update cannot work on a group; another one can.
+
+    Args:
+        group: its name.
+        reason: why.
+    """
+
+    def __init__(self, group: str, reason: str) -> None:
+        self.group = group
+        self.reason = reason
+        super().__init__(
+            f'{group}: {reason}. Leave the group out of pruning.layers, or use another criterion '
+            'and update.'
+        )
+
+
 def check_rows(detector: nn.Module, group: ChannelGroup, who: str) -> None:
     """Check that the inputs of all of a group's consumers can be taken apart into rows.
 
@@ -22,7 +39,7 @@ def check_rows(detector: nn.Module, group: ChannelGroup, who: str) -> None:
         who: which criterion or update asks, and its key in the config.
 
     Raises:
-        CompressionError: one is neither a linear layer nor a 2-D convolution with zero padding.
+        UnsuitedGroupError: one is neither a linear layer nor a 2-D convolution with zero padding.
     """
     for member in group.consumers:
         module = detector.get_submodule(member.path)
@@ -30,10 +47,10 @@ def check_rows(detector: nn.Module, group: ChannelGroup, who: str) -> None:
         if isinstance(module, nn.Conv2d):
             known = module.padding_mode == 'zeros' and not isinstance(module.padding, str)
         if not known:
-            raise CompressionError(
-                f'{group.name}: {who} knows linear layers and convolutions with zero padding, '
-                f'but {member.path} is {module}. Leave the group out of pruning.layers, or use '
-                'another criterion and update.'
+            raise UnsuitedGroupError(
+                group.name,
+                f'{who} knows linear layers and convolutions with zero padding, '
+                f'but {member.path} is {module}',
             )
 
 
@@ -46,7 +63,7 @@ def check_moments(detector: nn.Module, group: ChannelGroup, who: str) -> None:
         who: see `check_rows`.
 
     Raises:
-        CompressionError: see `check_rows`; or they cannot.
+        UnsuitedGroupError: see `check_rows`; or they cannot.
     """
     check_rows(detector, group, who)
     modules = {m.path: detector.get_submodule(m.path) for m in group.consumers}
@@ -55,11 +72,10 @@ def check_moments(detector: nn.Module, group: ChannelGroup, who: str) -> None:
     held = sum(getattr(modules[path], 'groups', 1) * n**2 for path, n in rows.items())
     squares = HELD * held + WORKING * rows[largest] ** 2
     if 8 * squares > (there := _memory(modules[largest].weight.device)):
-        raise CompressionError(
-            f'{group.name}: {who} would take {8 * squares / 2**30:.0f} GiB for second moments, '
-            f'since {largest} reads {rows[largest]} numbers at a time, and there are '
-            f'{there / 2**30:.0f} GiB. Leave the group out of pruning.layers, or use another '
-            'criterion and update.'
+        raise UnsuitedGroupError(
+            group.name,
+            f'{who} would take {8 * squares / 2**30:.0f} GiB for second moments, since {largest} '
+            f'reads {rows[largest]} numbers at a time, and there are {there / 2**30:.0f} GiB',
         )
 
 
