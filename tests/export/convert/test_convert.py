@@ -103,9 +103,10 @@ def test_litert_is_made_from_the_module(tmp_path):
 @pytest.mark.parametrize(
     ('about', 'target', 'message'),
     [
-        (facts(), 'ncnn', 'ncnn has neither NMS nor TopK.*--decoded --float --batch 1'),
+        (facts(), 'ncnn', 'ncnn has neither NMS nor TopK.*--decoded --preprocessed --batch 1'),
         (facts('decoded', input={**FLOAT, 'batch': None}), 'ncnn', '^ncnn takes one image'),
         (facts('decoded', input=dict(batch=1)), 'ncnn', '^ncnn takes float32 images'),
+        (facts('raw'), 'openvino', 'export it without --raw'),
         (facts(), 'litert', 'LiteRT has no NMS'),
         (facts('decoded'), 'litert', 'free batch'),
         (facts(), 'tensorrt', "'tensorrt': convert to one of openvino, ncnn, mnn, litert"),
