@@ -147,11 +147,12 @@ def _tried(source: Path, made: Path, description: dict, images: np.ndarray) -> D
         CompressionError: the new one cannot be loaded or run, or differs.
     """
     names = description['outputs']
-    step = description['input']['batch'] or 1
     found = []
     for path in (source, made):
         try:
             engine = open_engine(path, None, None)
+            # engines that can run several at once have to get all of them right
+            step = description['input']['batch'] or (len(images) if engine.batches else 1)
             missing = set(names) - set(engine.outputs(names))
             if missing:
                 raise DetectionError(f'{path}: has no output {", ".join(sorted(missing))}')

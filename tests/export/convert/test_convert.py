@@ -50,9 +50,12 @@ def test_colours_are_told_by_other_engines(target, form, tmp_path):
     told = json.loads((tmp_path / 'made' / 'x.json').read_text())
     assert told.pop('converted')[target]['score'] == found.difference.score
     assert told == described(source)
-    for each in Detector(found.path, threads=1)([painted(), painted()]):
+    boxes = {'red': [16, 8, 24, 16], 'blue': [40, 48, 48, 56]}
+    images = [painted(), painted()[..., ::-1], painted()]  # not each the same
+    for number, each in enumerate(Detector(found.path, threads=1)(images)):
         seen = {name: box for name, box in zip(each.names, each.boxes.tolist(), strict=True)}
-        assert seen == {'red': [16, 8, 24, 16], 'blue': [40, 48, 48, 56]}
+        red, blue = boxes.values()
+        assert seen == (boxes if number != 1 else {'red': blue, 'blue': red})
 
 
 @pytest.mark.parametrize('target', ['openvino', 'ncnn', 'mnn'])
