@@ -79,7 +79,8 @@ def file_images(
     ]
     if not loading:
         raise CompressionError(
-            '`test_dataloader.dataset.pipeline` has no LoadImage... step: nothing reads the images'
+            'the pipeline of test_dataloader or val_dataloader has no LoadImage... step: nothing '
+            'reads the images'
         )
     wanted = metadata.image_input(description)
     found = []

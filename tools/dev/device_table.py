@@ -95,7 +95,7 @@ def random_detector(name: str, work: Path) -> tuple[str, str]:
         for step in (*cfg.test_pipeline, *cfg.test_dataloader.dataset.pipeline):
             if step['type'] == 'Resize':
                 step['scale'] = scale
-            if step['type'] == 'Pad':
+            if step['type'] == 'Pad' and step.get('size'):
                 step['size'] = scale
         cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
         detector = calm(build(cfg), spec.size)
