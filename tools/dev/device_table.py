@@ -186,11 +186,9 @@ def agree(args: argparse.Namespace) -> None:
 
     register_all_modules()
     photos = photos_of(args.photos)
-    found = read(args.work, 'agree')
     trained = {name: (config, weights) for name, config, weights in args.trained}
     for name in args.only or (*trained, *RANDOM):
         config, weights = trained.get(name) or random_detector(name, args.work)
-        rows = found.setdefault(name, {'trained': name in trained, 'engines': {}})
         expected = by_mmdet(config, weights, photos)
         for engine in args.engines:
             folder = args.work / 'files' / name.replace(' ', '_') / engine
@@ -203,11 +201,14 @@ def agree(args: argparse.Namespace) -> None:
                     int8 = exported(config, weights, engine, folder, '--int8', '64')
                     files += [int8] if isinstance(int8, Path) else []
                 if name in trained:
-                    rows['map'], cell['map'], *more = mean_ap(config, weights, files)
+                    cell['dense_map'], cell['map'], *more = mean_ap(config, weights, files)
                     cell['int8_map'] = more[0] if more else None
             cell['version'] = importlib.metadata.version(ENGINES[engine][2])
             cell['date'] = str(datetime.date.today())
-            rows['engines'][engine] = cell
+            found = read(args.work, 'agree')  # other engines may be at work beside
+            row = found.setdefault(name, {'engines': {}})
+            row['map'] = cell.pop('dense_map', row.get('map'))
+            row['engines'][engine] = cell
             keep(args.work, 'agree', found)
             print(name, engine, cell, flush=True)
 
