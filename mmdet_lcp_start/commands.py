@@ -16,6 +16,7 @@ from mmdet_lcp_start.threads import let_waiting_threads_sleep
 PROGRAM = 'mmdet-lcp'
 PACKAGE = 'mmdet_lcp'
 TOOLS = f'{PACKAGE}.cli'
+RUNTIME = 'mmdet_lcp_runtime'  # needs neither PyTorch nor mmdet
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,25 @@ class Command:
     Attributes:
         name: as it is typed.
         summary: what it does, in a line.
-        module: the module of `mmdet_lcp.cli` whose ``main()`` it is; the name unless told.
+        module: the module of `package` whose ``main()`` it is; the name unless told.
+        package: that the module is in.
     """
 
     name: str
     summary: str
     module: str = ''
+    package: str = TOOLS
 
     @property
     def module_name(self) -> str:
-        """The module of `mmdet_lcp.cli`, and the script in `tools/`."""
+        """The module of `package`."""
         return self.module or self.name.replace('-', '_')
 
     def run(self) -> int:
         """Run it with the arguments in ``sys.argv``; returns the exit status."""
         let_waiting_threads_sleep()
         try:
-            tool = importlib.import_module(f'{TOOLS}.{self.module_name}')
+            tool = importlib.import_module(f'{self.package}.{self.module_name}')
         except ImportError as error:
             if not str(error).startswith(f'{PACKAGE} needs '):
                 raise
@@ -60,7 +63,8 @@ COMMANDS = (
     Command('compare-students', 'train several students over several seeds, and write one table'),
     Command('merge-comparisons', 'put several comparisons into one table'),
     Command('tabulate-runs', 'put the reports of several runs into one table'),
-    Command('export', 'write a detector as ONNX, in eight-bit integers too'),
+    Command('export', 'write a detector as one file from photos to boxes, in int8 too'),
+    Command('detect', 'find objects in photos with such a file', 'command', RUNTIME),
     Command('pack', 'put a detector into one small file, and take it out again'),
     Command('make-digits', 'make the built-in data: handwritten digits'),
 )
@@ -68,8 +72,10 @@ EXAMPLES = f"""\
 from a trained detector to a small one:
   {PROGRAM} support --detectors my_detector.py     # can it be pruned?
   {PROGRAM} train my_detector_pruned.py            # prune and retrain; --resume goes on
-  {PROGRAM} pack pack work_dirs/my_detector_pruned/pruned.pth \\
-      work_dirs/my_detector_pruned/pruned_config.py small.lcp
+  cd work_dirs/my_detector_pruned
+  {PROGRAM} export pruned_config.py pruned.pth --out small.onnx --int8
+  {PROGRAM} detect small.onnx photo.jpg --out seen.jpg
+  {PROGRAM} pack pack pruned.pth pruned_config.py small.lcp
 
 where my_detector_pruned.py reads
   _base_ = ['my_detector.py', 'mmdet_lcp::_base_/pruning/lcp_exact.py']

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Export a detector to ONNX, from pixels to boxes: see `mmdet_lcp.export.command`."""
+"""`mmdet-lcp export`, which is `mmdet_lcp.cli.export`."""
 
 import sys
 
-from mmdet_lcp.export.command import main
+from mmdet_lcp_start.commands import run_tool
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_tool('export'))

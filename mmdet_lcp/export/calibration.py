@@ -17,6 +17,7 @@ from torch import nn
 
 from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.geometry import evaluation_pipeline
 from mmdet_lcp_runtime import DetectionError, metadata
 from mmdet_lcp_runtime.images import as_pixels
 from mmdet_lcp_runtime.preparing import prepare
@@ -42,7 +43,7 @@ def calibration_images(
     """
     pipeline = [
         step
-        for step in cfg.test_dataloader.dataset.pipeline
+        for step in evaluation_pipeline(cfg)
         if not str(step['type']).startswith('LoadAnnotations')
     ]
     found = []
@@ -73,12 +74,13 @@ def file_images(
     """
     loading = [
         step
-        for step in cfg.test_dataloader.dataset.pipeline
+        for step in evaluation_pipeline(cfg)
         if str(step['type']).rpartition('.')[2].startswith('LoadImage')
     ]
     if not loading:
         raise CompressionError(
-            '`test_dataloader.dataset.pipeline` has no LoadImage... step: nothing reads the images'
+            'the pipeline of test_dataloader or val_dataloader has no LoadImage... step: nothing '
+            'reads the images'
         )
     wanted = metadata.image_input(description)
     found = []
@@ -98,6 +100,11 @@ def _drawn(cfg: Config, pipeline: list, count: int, seed: int) -> Iterator[dict]
     """Some training images through a pipeline."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise CompressionError(f'{count!r} images: take a whole number from 1')
+    if not cfg.get('train_dataloader'):
+        raise CompressionError(
+            'the config has no train_dataloader: ranges of activations are measured on training '
+            'images'
+        )
     data = _each_image_once(copy.deepcopy(cfg.train_dataloader.dataset), pipeline)
     with readable('train_dataloader'):
         dataset = DATASETS.build(data)

@@ -47,11 +47,13 @@ class ExportResult:
         path: of the ONNX file.
         description: what it says of itself.
         agreement: how it compares with mmdet on the pictures that it was tried on.
+        module: what was written, in eval mode: it takes the file's input and gives its outputs.
     """
 
     path: Path
     description: dict[str, Any]
     agreement: Agreement
+    module: nn.Module
 
 
 def export_detector(
@@ -148,7 +150,7 @@ def export_detector(
     if form != 'end-to-end':
         write_json(path.with_suffix('.json'), description)
     write_text(path.with_suffix('.md'), card(path.name, description, checked(found, form)))
-    return ExportResult(path, description, found)
+    return ExportResult(path, description, found, graph)
 
 
 def checked(found: Agreement, form: str) -> str:

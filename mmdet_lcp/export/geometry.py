@@ -48,6 +48,14 @@ def evaluation_datasets(cfg: Config) -> Iterator[dict]:
                 yield from _leaves(loader['dataset'])
 
 
+def evaluation_pipeline(cfg: Config) -> list[dict]:
+    """How images of the test set are prepared, else those of the validation set; may be empty."""
+    for dataset in evaluation_datasets(cfg):
+        if dataset.get('pipeline'):
+            return list(dataset['pipeline'])
+    return list(cfg.get('test_pipeline') or ())
+
+
 def _leaves(dataset: dict) -> Iterator[dict]:
     if dataset.get('datasets'):
         for each in dataset['datasets']:
@@ -71,7 +79,7 @@ def geometry_of(
     Raises:
         CompressionError: the config does not say, or `size` is no multiple.
     """
-    steps = list(_steps(cfg))
+    steps = evaluation_pipeline(cfg)
     resize = next((step for step in steps if _name(step) in RESIZES), None)
     pad = next((step for step in steps if _name(step) == 'Pad'), None)
     keeps = resize is not None and bool(
@@ -95,14 +103,6 @@ def geometry_of(
     mode = 'letterbox' if keeps or (pad is not None and resize is None) else 'stretch'
     values = _pad_value(pad, preprocessor) if mode == 'letterbox' else []
     return Geometry(int(size[0]), int(size[1]), mode, values)
-
-
-def _steps(cfg: Config) -> Iterator[dict]:
-    for dataset in evaluation_datasets(cfg):
-        if dataset.get('pipeline'):
-            yield from dataset['pipeline']
-            return
-    yield from cfg.get('test_pipeline') or ()
 
 
 def _name(step: dict) -> str:

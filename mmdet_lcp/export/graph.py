@@ -74,6 +74,14 @@ class ExportGraph(nn.Module):
             if form != 'raw':
                 raise
             self.postprocess = None  # then its outputs have numbers for names
+        if form == 'end-to-end' and self.postprocess.thresholds.nms == 'soft_nms':
+            name = 'roi_head' if self.two_stage else 'bbox_head'
+            raise CompressionError(
+                f'{name} ({type(getattr(detector, name)).__name__}): '
+                "test_cfg.nms is 'soft_nms', which ONNX does not "
+                'have. Write the file with --decoded, whose runtime has it, or take plain NMS '
+                '(--cfg-options with nms.type=nms and nms.iou_threshold)'
+            )
         make_traceable(detector)
         self.detector, self.form, self.image_size = detector, form, image_size
         self.pixels = Pixels(detector.data_preprocessor) if pixels else None

@@ -1,5 +1,6 @@
 """A few images of the test set, as a file takes them: what it is tried on before it is kept."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import mmcv
@@ -8,6 +9,21 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from mmdet_lcp.export.geometry import Geometry, evaluation_datasets
+
+
+def photo_paths(cfg: Config, count: int) -> Iterator[list[str]]:
+    """The first files of the test set, and of the validation set: a list of each data set.
+
+    Args:
+        cfg: a detector's whole config.
+        count: of files, >= 1.
+    """
+    for data in evaluation_datasets(cfg):
+        try:
+            dataset = DATASETS.build({**data, 'pipeline': [], 'test_mode': True})
+            yield [dataset.get_data_info(n)['img_path'] for n in range(min(count, len(dataset)))]
+        except Exception:  # data sets of any kind fail in any way where their files are missing
+            continue
 
 
 def first_photos(cfg: Config, geometry: Geometry, channels: int, count: int) -> np.ndarray | None:
@@ -23,13 +39,11 @@ def first_photos(cfg: Config, geometry: Geometry, channels: int, count: int) -> 
         (N, H, W, C), uint8, blue first, N <= `count`; None where the images cannot be read: that
         is no mistake, a detector may be exported where its data is not.
     """
-    for data in evaluation_datasets(cfg):
+    flag = 'grayscale' if channels == 1 else 'color'
+    for paths in photo_paths(cfg, count):
         try:
-            dataset = DATASETS.build({**data, 'pipeline': [], 'test_mode': True})
-            paths = [dataset.get_data_info(n)['img_path'] for n in range(min(count, len(dataset)))]
-            flag = 'grayscale' if channels == 1 else 'color'
             images = [fitted(mmcv.imread(path, flag), geometry) for path in paths]
-        except Exception:  # data sets of any kind fail in any way where their files are missing
+        except Exception:  # readers of any kind fail in any way
             continue
         images = [image.reshape(*image.shape[:2], -1) for image in images]
         if images and images[0].shape[-1] == channels:

@@ -15,6 +15,8 @@ from mmdet_lcp.graph.forward import is_two_stage
 
 MOST = 300  # detections an image, where `test_cfg` has no `max_per_img`
 PLAIN_NMS_KEYS = {'type', 'iou_threshold', 'iou_thr', 'class_agnostic', 'split_thr'}
+SOFT_IOU = 0.3  # mmcv's default
+SOFT_KEYS = {'sigma': 0.5, 'min_score': 1e-3, 'method': 'linear'}  # what the runtime knows
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Thresholds:
         nms_pre: so many candidates of a level stay before NMS; 0 or less: all.
         max_per_img: so many detections of an image are reported at most, >= 1.
         class_agnostic: whether NMS compares boxes of different classes, too.
-        nms: 'nms', or 'none' for detectors that have none.
+        nms: 'nms', 'soft_nms', or 'none' for detectors that have none.
     """
 
     score: float
@@ -93,21 +95,26 @@ def read_thresholds(cfg: ConfigDict, owner: str, with_nms: bool = True) -> Thres
         with_nms: False for detectors without NMS.
 
     Raises:
-        CompressionError: its NMS is of a kind that ONNX does not have.
+        CompressionError: its NMS is of a kind that neither ONNX nor the runtime has.
     """
     nms = dict(cfg.get('nms') or {})
-    if with_nms:
+    soft = with_nms and nms.get('type') == 'soft_nms'
+    if soft:
+        _check_soft_nms(nms, owner)
+    elif with_nms:
         check_nms(nms, owner)
     most = int(cfg.get('max_per_img', MOST))
     if 'topk' in cfg:  # CenterNet's name of it
         most = int(cfg.topk)
     return Thresholds(
         score=float(cfg.get('score_thr', 0.0)),
-        iou=float(nms.get('iou_threshold', nms.get('iou_thr', 1.0))) if with_nms else 1.0,
+        iou=float(nms.get('iou_threshold', nms.get('iou_thr', SOFT_IOU if soft else 1.0)))
+        if with_nms
+        else 1.0,
         nms_pre=int(cfg.get('nms_pre', -1)) if with_nms else most,
         max_per_img=most,
         class_agnostic=bool(nms.get('class_agnostic', False)),
-        nms='nms' if with_nms else 'none',
+        nms=('soft_nms' if soft else 'nms') if with_nms else 'none',
     )
 
 
@@ -120,10 +127,19 @@ def check_nms(nms: dict[str, Any], owner: str) -> None:
     kind = nms.get('type', 'nms')
     if kind != 'nms':
         raise CompressionError(
-            f'{owner}: test_cfg.nms is {kind!r}, which ONNX does not have. Take plain NMS '
-            '(--cfg-options with nms.type=nms and nms.iou_threshold), or write the file with '
-            '--decoded and let the runtime choose'
+            f'{owner}: test_cfg.nms is {kind!r}, which ONNX does not have. Take plain NMS: '
+            'set nms.type=nms and nms.iou_threshold (--cfg-options)'
         )
     more = sorted(set(nms) - PLAIN_NMS_KEYS)
     if more:
         raise CompressionError(f'{owner}: test_cfg.nms.{more[0]} cannot be exported: leave it out')
+
+
+def _check_soft_nms(nms: dict[str, Any], owner: str) -> None:
+    """Refuse what is not mmcv's linear soft-NMS, which the runtime has."""
+    for key in sorted(set(nms) - PLAIN_NMS_KEYS):
+        if nms[key] != SOFT_KEYS.get(key):
+            known = f'only {SOFT_KEYS[key]!r} is known' if key in SOFT_KEYS else 'leave it out'
+            raise CompressionError(
+                f'{owner}: test_cfg.nms.{key}={nms[key]!r} of soft_nms cannot be exported: {known}'
+            )

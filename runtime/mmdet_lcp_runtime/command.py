@@ -1,4 +1,7 @@
-"""The command: photos in, a picture or a list of what is seen in them out."""
+"""The command: photos in, a picture or a list of what is seen in them out.
+
+It is `mmdet-lcp-detect`, and `mmdet-lcp detect` where mmdet_lcp is installed.
+"""
 
 import argparse
 import json
@@ -14,8 +17,13 @@ from mmdet_lcp_runtime.images import write_image
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
+    program = Path(sys.argv[0]).name
+    program = 'mmdet-lcp-detect' if program == '__main__.py' else program
     parser = argparse.ArgumentParser(
-        prog='mmdet-lcp-detect', description='Detect objects in photos with an exported detector.'
+        prog=program,
+        description='Detect objects in photos with an exported detector.\n\n'
+        f'  {program} detector.onnx photo.jpg --out seen.jpg',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add('model', metavar='MODEL', help='*.onnx, *.xml, *.ncnn.param, *.mnn or *.tflite')

@@ -186,3 +186,15 @@ def test_an_image_that_does_not_fit_the_file(cfg):
         file_images(cfg, description(channels=1, color='gray'), 1)
     with pytest.raises(CompressionError, match='0 images'):
         file_images(cfg, description(), 0)
+
+
+def test_without_a_test_set_the_validation_set_says_how(cfg):
+    """And without a training set there is nothing to draw from."""
+    none = Config({**cfg.to_dict(), 'test_dataloader': None})
+    for one, other in zip(
+        file_images(none, description(), 3), file_images(cfg, description(), 3), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    none = Config({**cfg.to_dict(), 'train_dataloader': None})
+    with pytest.raises(CompressionError, match='no train_dataloader'):
+        file_images(none, description(), 3)

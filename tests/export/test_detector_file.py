@@ -281,6 +281,26 @@ def test_decoded_with_nms_elsewhere(tmp_path):
         assert missing(rows, label[kept.numpy()], expected, 300) <= 2
 
 
+def test_decoded_with_soft_nms(tmp_path):
+    """Which the runtime does, and ONNX cannot: mmdet's own detections come out."""
+    from mmdet_lcp_runtime import Detector
+
+    detector = tiny_detector('retinanet')
+    soft_nms(detector)
+    detector.bbox_head.test_cfg.score_thr = 0.3
+    export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', form='decoded')
+    images = scenes(2, SIZE, SIZE, seed=7)
+    total = lost = 0
+    for image, expected in zip(images, predictions(detector, images), strict=True):
+        found = Detector(tmp_path / 'x.onnx')(image)
+        dets = np.concatenate([found.boxes, found.scores[:, None]], 1)
+        inside = expected.bboxes.clamp(0, SIZE)  # as mmdet's own heads do
+        expected.bboxes = inside
+        lost += missing(dets, found.labels, expected, 100)
+        total += len(expected.scores)
+    assert total > 50 and lost <= 0.02 * total
+
+
 def test_decoded_with_a_centerness(tmp_path):
     """mmdet's threshold is one of the classes' scores, before the multiplication."""
     detector = tiny_detector('fcos')

@@ -31,6 +31,19 @@ def test_it_imports_neither_pytorch_nor_the_package(words):
     assert done.stdout.endswith('[]\n'), done.stderr
 
 
+def test_detection_imports_no_pytorch(tmp_path):
+    """Up to the file, which is not there."""
+    words = ['detect', str(tmp_path / 'x.onnx'), 'photo.jpg']
+    code = (
+        'import sys\n'
+        'from mmdet_lcp_start.commands import main\n'
+        f'print(main({words!r}))\n'
+        "print(sorted({'torch', 'mmengine', 'mmdet', 'mmdet_lcp'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == '1\n[]\n' and done.stderr.startswith('error: '), done.stderr
+
+
 def test_help_names_every_command_and_how_to_begin(capsys):
     assert commands.main(['--help']) == 0
     printed = capsys.readouterr().out
@@ -73,8 +86,7 @@ def test_every_command_teaches(command, capsys):
     assert stop.value.code == 0
     printed = ' '.join(capsys.readouterr().out.split())
     assert printed.startswith(f'usage: mmdet-lcp {command.name} ')
-    example = f'tools/{command.module_name}.py' if command.name == 'export' else command.name
-    assert example in printed.partition('options:')[0]
+    assert command.name in printed.partition('options:')[0]
 
 
 def test_the_arguments_reach_the_tool_and_reports_can_repeat_them(tmp_path, capsys):
@@ -84,14 +96,14 @@ def test_the_arguments_reach_the_tool_and_reports_can_repeat_them(tmp_path, caps
     assert command_line() == f"mmdet-lcp tabulate-runs {tmp_path} --csv 'a b.csv'"
 
 
-@pytest.mark.parametrize(
-    'command', [c for c in commands.COMMANDS if c.name != 'export'], ids=lambda c: c.name
-)
+@pytest.mark.parametrize('command', commands.COMMANDS, ids=lambda c: c.name)
 def test_the_script_in_tools_runs_the_command_of_its_name(command, monkeypatch):
     ran = []
     monkeypatch.setattr(commands, 'run_tool', lambda name: ran.append(name) or 7)
+    own = command.package == commands.TOOLS
+    script = command.module_name if own else command.name
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(ROOT / 'tools' / f'{command.module_name}.py'), run_name='__main__')
+        runpy.run_path(str(ROOT / 'tools' / f'{script}.py'), run_name='__main__')
     assert ran == [command.name] and stop.value.code == 7
 
 

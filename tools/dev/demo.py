@@ -1,4 +1,7 @@
-"""The demo: make data, train a detector, prune it. Interrupted, it goes on where it stopped."""
+"""The demo: make data, train a detector, prune it, write it as one file, detect with that.
+
+Interrupted, it goes on where it stopped.
+"""
 
 import subprocess
 import sys
@@ -23,6 +26,20 @@ STEPS = (
         'pruning it with LCP, about 4 minutes on 2 cores',
         ['tools/train.py', 'configs/lcp/demo.py', '--work-dir', f'{WORK}/lcp'],
     ),
+    (
+        'writing the pruned detector as one file, from photo to boxes, and in eight bits',
+        [
+            *('tools/export.py', f'{WORK}/lcp/pruned_config.py', f'{WORK}/lcp/pruned.pth'),
+            *('--out', f'{WORK}/detector.onnx', '--int8'),
+        ],
+    ),
+    (
+        'detecting with that file, without PyTorch or mmdet',
+        [
+            *('tools/detect.py', f'{WORK}/detector.onnx', 'data/digits/images/test/00001.jpg'),
+            *('--out', f'{WORK}/seen.png'),
+        ],
+    ),
 )
 
 
@@ -38,7 +55,8 @@ def main() -> None:
             sys.exit(f'[demo] step {number} failed; run `make demo` again to go on from there')
     print(
         f'\n[demo] done in {(time.time() - start) / 60:.1f} min. The pruned detector and its '
-        f'report are in {WORK}/lcp; the table above is in report.md.'
+        f'report, with a table, are in {WORK}/lcp (report.md); as a file for a device it is '
+        f'{WORK}/detector.onnx, and what that sees in a picture {WORK}/seen.png.'
     )
 
 

@@ -12,6 +12,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from torch import nn
@@ -25,7 +26,8 @@ from mmdet_lcp_runtime.engines import open_engine
 from mmdet_lcp_runtime.metadata import KEY
 
 # By target: the suffix of the file that the runtime opens. The module of that name here has
-# `check(description)`, `write(source, target, description, module)` and the name of its `PACKAGE`.
+# `check(description)`, `write(source, target, description, module)`, the name of its `PACKAGE`,
+# and `TAKES`: arguments of `export_detector` for a file that it can convert.
 TARGETS = {
     'openvino': '.xml',
     'ncnn': '.ncnn.param',
@@ -70,11 +72,13 @@ def convert(
         CompressionError: the converter is not installed or cannot convert it, what it wrote
             cannot be loaded, or computes something else than `source`. Then nothing is written.
     """
-    if target not in TARGETS:
-        raise CompressionError(f'{target!r}: convert to one of {", ".join(TARGETS)}')
+    converter = converter_of(target)
     source = Path(source)
     description = described(source)
-    converter = importlib.import_module(f'mmdet_lcp.export.convert.{target}')
+    if description['form'] == 'raw':
+        raise CompressionError(
+            f'{source}: has no boxes to compare two engines by: export it without --raw'
+        )
     converter.check(description)
     images = example_inputs(description) if images is None else images
     folder = Path(folder or source.parent)
@@ -92,6 +96,17 @@ def convert(
     write_json(about, {**description, 'converted': {**others, target: facts}})
     written = [*(folder / path.name for path in files), about]
     return Converted(folder / made.name, written, difference)
+
+
+def converter_of(target: str) -> ModuleType:
+    """The module that converts.
+
+    Raises:
+        CompressionError: there is none.
+    """
+    if target not in TARGETS:
+        raise CompressionError(f'{target!r}: convert to one of {", ".join(TARGETS)}')
+    return importlib.import_module(f'mmdet_lcp.export.convert.{target}')
 
 
 def _converted_before(about: Path, description: dict) -> dict:
@@ -132,11 +147,12 @@ def _tried(source: Path, made: Path, description: dict, images: np.ndarray) -> D
         CompressionError: the new one cannot be loaded or run, or differs.
     """
     names = description['outputs']
-    step = description['input']['batch'] or 1
     found = []
     for path in (source, made):
         try:
             engine = open_engine(path, None, None)
+            # engines that can run several at once have to get all of them right
+            step = description['input']['batch'] or (len(images) if engine.batches else 1)
             missing = set(names) - set(engine.outputs(names))
             if missing:
                 raise DetectionError(f'{path}: has no output {", ".join(sorted(missing))}')
@@ -156,4 +172,4 @@ def _tried(source: Path, made: Path, description: dict, images: np.ndarray) -> D
     return difference
 
 
-__all__ = ['TARGETS', 'Converted', 'convert', 'described']
+__all__ = ['TARGETS', 'Converted', 'convert', 'converter_of', 'described']

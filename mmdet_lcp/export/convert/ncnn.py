@@ -16,6 +16,7 @@ from mmdet_lcp.export.convert.ncnn_operators import for_ncnn
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'ncnn'
+TAKES = {'form': 'decoded', 'pixels': False, 'batch': 1}
 SECONDS = 1800
 
 
@@ -36,7 +37,7 @@ def check(description: dict) -> None:
     if wrong:
         raise CompressionError(
             '; '.join(wrong) + ': export the detector decoded, preprocessed, with batch 1 '
-            '(--decoded --float --batch 1), and convert that file; the runtime does the rest'
+            '(--decoded --preprocessed --batch 1), and convert that; the runtime does the rest'
         )
 
 

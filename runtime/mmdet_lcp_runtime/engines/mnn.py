@@ -1,7 +1,8 @@
 """MNN, on the CPU, in float32.
 
 Its large Winograd tiles lose digits: of a tiny RetinaNet boxes moved by 0.24 pixels and scores by
-3e-4, with the smallest tiles by 0.004 and 4e-6. The smallest are taken.
+3e-4, with the smallest tiles by 0.004 and 4e-6. The smallest are taken. Its NMS looks at the first
+image of a batch alone, so that images run one by one.
 """
 
 import os
@@ -18,6 +19,8 @@ WINOGRAD_MEMORY_LEVEL = 3  # number of MNN's hint; Python has no name for it
 
 class Opened(Engine):
     """A module, loaded when the names of its outputs are known: MNN does not tell them before."""
+
+    batches = False
 
     def __init__(self, path: str | os.PathLike, threads: int | None) -> None:
         self._mnn = needed('MNN')

@@ -50,9 +50,12 @@ def test_colours_are_told_by_other_engines(target, form, tmp_path):
     told = json.loads((tmp_path / 'made' / 'x.json').read_text())
     assert told.pop('converted')[target]['score'] == found.difference.score
     assert told == described(source)
-    for each in Detector(found.path, threads=1)([painted(), painted()]):
+    boxes = {'red': [16, 8, 24, 16], 'blue': [40, 48, 48, 56]}
+    images = [painted(), painted()[..., ::-1], painted()]  # not each the same
+    for number, each in enumerate(Detector(found.path, threads=1)(images)):
         seen = {name: box for name, box in zip(each.names, each.boxes.tolist(), strict=True)}
-        assert seen == {'red': [16, 8, 24, 16], 'blue': [40, 48, 48, 56]}
+        red, blue = boxes.values()
+        assert seen == (boxes if number != 1 else {'red': blue, 'blue': red})
 
 
 @pytest.mark.parametrize('target', ['openvino', 'ncnn', 'mnn'])
@@ -103,9 +106,10 @@ def test_litert_is_made_from_the_module(tmp_path):
 @pytest.mark.parametrize(
     ('about', 'target', 'message'),
     [
-        (facts(), 'ncnn', 'ncnn has neither NMS nor TopK.*--decoded --float --batch 1'),
+        (facts(), 'ncnn', 'ncnn has neither NMS nor TopK.*--decoded --preprocessed --batch 1'),
         (facts('decoded', input={**FLOAT, 'batch': None}), 'ncnn', '^ncnn takes one image'),
         (facts('decoded', input=dict(batch=1)), 'ncnn', '^ncnn takes float32 images'),
+        (facts('raw'), 'openvino', 'export it without --raw'),
         (facts(), 'litert', 'LiteRT has no NMS'),
         (facts('decoded'), 'litert', 'free batch'),
         (facts(), 'tensorrt', "'tensorrt': convert to one of openvino, ncnn, mnn, litert"),
