@@ -1,5 +1,7 @@
 """Find the channel groups of a detector: trace it, describe what was found, try it out."""
 
+from operator import index
+
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
@@ -18,8 +20,9 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
         image_size: (height, width) of the traced image, in pixels.
 
     Raises:
-        CompressionError: the detector's forward pass cannot be traced.
+        CompressionError: the detector's forward pass cannot be traced, or no such image exists.
     """
+    _check_size(image_size)
     example = example_image(detector, image_size)
     trace = ChannelTrace()
     try:
@@ -32,3 +35,15 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
             "Its forward(mode='tensor') must run on one image."
         ) from error
     return tried(detector, groups_of(trace, detector), image_size)
+
+
+def _check_size(image_size: tuple[int, int]) -> None:
+    try:
+        height, width = map(index, image_size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise CompressionError(
+            f'image_size is {image_size!r}; it must be (height, width), two whole numbers of '
+            'pixels from 1'
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
@@ -54,12 +55,28 @@ class Plan:
             group: a group found on the detector before any pruning.
             channels: the group's channels that go, in ``[0, group.channels)``.
             totals: size of each touched axis before any pruning, by (path, axis).
+
+        Raises:
+            CompressionError: the group cannot be pruned, it has no such channel, no channel would
+                stay, or the totals are of other groups.
         """
+        if group.obstacle is not None:
+            raise CompressionError(f'{group.name} cannot be pruned: {group.obstacle}')
+        gone = _channels_of(group, channels)
         modules = {path: dict(axes) for path, axes in self.modules.items()}
-        gone = list(channels)
         for member in group.members:
-            total = totals[member.path, member.axis]
+            total = totals.get((member.path, member.axis))
+            if total is None:
+                raise CompressionError(
+                    f'{group.name}: the totals lack the {member.axis} of {member.path}. Take '
+                    'axis_sizes(network, groups) of groups with this one among them.'
+                )
             kept = self.kept(member.path, member.axis, total).without(member.map(gone))
+            if not kept.keep:
+                raise CompressionError(
+                    f'{group.name}: without {len(gone)} of its {group.channels} channels none of '
+                    f'the {member.axis} of {member.path} would stay. Leave at least one.'
+                )
             modules.setdefault(member.path, {})[member.axis] = kept
         return Plan(modules)
 
@@ -140,6 +157,24 @@ class Plan:
 
 
 Totals = Mapping[tuple[str, Axis], int]
+
+
+def _channels_of(group: ChannelGroup, channels: Iterable[int]) -> list[int]:
+    """Numbers of a group's channels, checked."""
+    try:
+        numbers = [index(channel) for channel in channels]
+    except TypeError as error:
+        raise CompressionError(
+            f'{group.name}: the channels to remove are {channels!r}; a list of whole numbers is '
+            'needed'
+        ) from error
+    for number in numbers:
+        if not 0 <= number < group.channels:
+            raise CompressionError(
+                f'{group.name} has no channel {number}: its channels are 0 to '
+                f'{group.channels - 1}, each of which may stand for several of a layer'
+            )
+    return numbers
 
 
 def _to_ranges(channels: Sequence[int]) -> str:

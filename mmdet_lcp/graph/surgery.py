@@ -3,7 +3,7 @@
 What differs between kinds of modules is theirs to know, see `layer_kinds`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import Axis, ChannelGroup
 from mmdet_lcp.graph.layer_kinds import LayerKind, Positions, kind_of, known_modules
-from mmdet_lcp.graph.plan import Plan, Totals
+from mmdet_lcp.graph.plan import Kept, Plan, Totals
 
 
 def kind_at(module: nn.Module, axis: Axis, path: str = '') -> LayerKind:
@@ -85,26 +85,10 @@ def apply_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.
     Raises:
         CompressionError: the plan names a module that is not there, or another size.
     """
-    done = done or Plan()
     work: dict[str, Positions] = {}
-    for path, axes in plan.modules.items():
-        try:
-            module = detector.get_submodule(path)
-        except AttributeError as error:
-            raise CompressionError(
-                f'the plan does not fit the {type(detector).__name__}: it has no module {path}'
-            ) from error
-        for axis, kept in axes.items():
-            now = done.kept(path, axis, kept.total)
-            size = axis_size(module, axis, path)
-            if size != len(now.keep):
-                raise CompressionError(
-                    f'the plan does not fit: it expects {len(now.keep)} {axis} at {path}, '
-                    f'the detector has {size}. Use the plan with the config of the '
-                    'detector that it was made on.'
-                )
-            if kept != now:
-                work.setdefault(path, {})[axis] = now.positions(kept)
+    for path, axis, now, kept in _steps(detector, plan, done):
+        if kept != now:
+            work.setdefault(path, {})[axis] = now.positions(kept)
     layers = [(path, detector.get_submodule(path), axes) for path, axes in work.items()]
     for path, module, axes in layers:
         kind_of(module).check(module, axes, path)
@@ -126,16 +110,52 @@ def mask_plan(detector: nn.Module, plan: Plan, done: Plan | None = None) -> nn.M
         detector: a plain mmdet detector.
         plan: what stays, counted on the detector before any pruning.
         done: the part of the plan that has been applied to this detector already.
+
+    Raises:
+        CompressionError: the plan names a module that is not there, or another size.
     """
-    done = done or Plan()
-    for path, axes in plan.modules.items():
+    for path, axis, now, kept in list(_steps(detector, plan, done)):
+        stay = set(kept.keep)
+        gone = [position for position, channel in enumerate(now.keep) if channel not in stay]
         module = detector.get_submodule(path)
-        for axis, kept in axes.items():
-            stay = set(kept.keep)
-            now = done.kept(path, axis, kept.total).keep
-            gone = [position for position, channel in enumerate(now) if channel not in stay]
-            kind_at(module, axis, path).zero(module, axis, gone)
+        kind_at(module, axis, path).zero(module, axis, gone)
     return detector
+
+
+def _steps(
+    detector: nn.Module, plan: Plan, done: Plan | None
+) -> Iterator[tuple[str, Axis, Kept, Kept]]:
+    """Each axis of a plan: its path, what it has now, and what stays of that; all checked."""
+    for each in (plan, done or Plan()):
+        if not isinstance(each, Plan):
+            raise CompressionError(_no_plan(each))
+    for path, axes in plan.modules.items():
+        try:
+            module = detector.get_submodule(path)
+        except AttributeError as error:
+            raise CompressionError(
+                f'the plan does not fit the {type(detector).__name__}: it has no module {path}'
+            ) from error
+        for axis, kept in axes.items():
+            now = (done or Plan()).kept(path, axis, kept.total)
+            size = axis_size(module, axis, path)
+            if size != len(now.keep):
+                raise CompressionError(
+                    f'the plan does not fit: it expects {len(now.keep)} {axis} at {path}, '
+                    f'the detector has {size}. Use the plan with the config of the '
+                    'detector that it was made on.'
+                )
+            yield path, axis, now, kept
+
+
+def _no_plan(value: object) -> str:
+    """What to do with something that is not a plan."""
+    name = type(value).__name__
+    if isinstance(getattr(value, 'plan', None), Plan):
+        return f'a {name} is not a plan, it has one: pass its `plan`'
+    if isinstance(value, Mapping):
+        return f'a {name} is not a plan: read it with Plan.from_dict'
+    return f'a {name} is not a plan: pass a Plan, such as the `plan` of a result'
 
 
 def needs_fresh_inputs(detector: nn.Module, group: ChannelGroup) -> bool:

@@ -66,3 +66,10 @@ def test_what_nobody_reads():
         lambda m, x: (m.a(x), m.out(x))[1], a=nn.Conv2d(3, 4, 1), out=nn.Conv2d(3, 2, 1)
     )  # fmt: skip
     assert by_name(model)['a'].obstacle == 'no layer reads its channels'
+
+
+@pytest.mark.parametrize('size', [32, (32,), (0, 8), (8, -8), (8.0, 8), '88', None])
+def test_sizes_that_no_image_has(size):
+    model = Toy(lambda m, x: m.out(x), out=nn.Conv2d(3, 2, 1))
+    with pytest.raises(CompressionError, match=r'image_size is .*\(height, width\)'):
+        find_groups(model, size)

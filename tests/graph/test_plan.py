@@ -1,8 +1,10 @@
 """Plans: plain data that survive JSON, compose, and are checked when they are read."""
 
 import copy
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,6 +48,48 @@ def test_remove():
     assert plan.remove(GROUP, [1], TOTALS) == plan  # gone is gone
     # The channels are counted on the detector before any pruning.
     assert empty.remove(GROUP, [1], TOTALS).remove(GROUP, [3], TOTALS) == plan
+
+
+@pytest.mark.parametrize(
+    ('channels', 'message'),
+    [
+        ([99], 'a has no channel 99: its channels are 0 to 3'),
+        ([0, -1], 'a has no channel -1'),
+        ([4], 'a has no channel 4'),
+        ([1.5], r'a: the channels to remove are \[1\.5\]; a list of whole numbers'),
+        (2, 'a: the channels to remove are 2; a list'),
+        ('1', "a: the channels to remove are '1'"),
+        (range(4), 'a: without 4 of its 4 channels none of the out_channels of a would stay'),
+    ],
+)
+def test_channels_that_cannot_go(channels, message):
+    with pytest.raises(CompressionError, match=message):
+        Plan().remove(GROUP, channels, TOTALS)
+
+
+def test_the_last_channel_stays():
+    plan = Plan().remove(GROUP, [0, 1, 2], TOTALS)
+    assert plan.modules['a']['out_channels'] == Kept(4, (3,))
+    with pytest.raises(CompressionError, match='Leave at least one'):
+        plan.remove(GROUP, [3], TOTALS)
+
+
+def test_channels_as_numpy_and_torch_have_them():
+    expected = Plan().remove(GROUP, [1, 3], TOTALS)
+    assert Plan().remove(GROUP, np.array([1, 3]), TOTALS) == expected
+    assert Plan().remove(GROUP, torch.tensor([1, 3]), TOTALS) == expected
+
+
+def test_a_group_that_cannot_be_pruned():
+    closed = dataclasses.replace(GROUP, obstacle='softmax runs over them')
+    with pytest.raises(CompressionError, match='a cannot be pruned: softmax runs over them'):
+        Plan().remove(closed, [1], TOTALS)
+
+
+def test_totals_of_other_groups():
+    totals = {key: total for key, total in TOTALS.items() if key[0] != 'n'}
+    with pytest.raises(CompressionError, match='a: the totals lack the out_channels of n'):
+        Plan().remove(GROUP, [1], totals)
 
 
 def test_kept():

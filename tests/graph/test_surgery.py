@@ -427,3 +427,28 @@ def test_families_of_detectors(family):
     assert same_rows(dense, pruned, plan)
     at_once = tensor_forward(apply_plan(dense, plan), x)
     assert detectors.distance(at_once, found) == 0
+
+
+@pytest.mark.parametrize('work', [apply_plan, mask_plan])
+def test_what_is_not_a_plan_or_of_another_network(work):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    before = copy.deepcopy(network.state_dict())
+    plan = Plan({'0': {'out_channels': Kept(4, (1, 2))}, '2': {'in_channels': Kept(6, (1, 2))}})
+    missing = Plan({'0': {'out_channels': Kept(4, (1, 2))}, '7': {'in_channels': Kept(4, (1,))}})
+
+    class Result:
+        pass
+
+    result = Result()
+    result.plan = plan
+    for value, message in {
+        'another size': (plan, 'expects 6 in_channels at 2, the detector has 4'),
+        'a missing module': (missing, 'the Sequential: it has no module 7'),
+        'a result': (result, 'a Result is not a plan, it has one: pass its `plan`'),
+        'a dict': (plan.to_dict(), 'a dict is not a plan: read it with Plan.from_dict'),
+        'nothing': (None, 'a NoneType is not a plan: pass a Plan'),
+    }.values():
+        with pytest.raises(CompressionError, match=message):
+            work(network, value)
+    # Nothing has been done by halves.
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
