@@ -274,7 +274,8 @@ def speed(args: argparse.Namespace) -> None:
     found = timed(kinds, photos_of(TIMED_PHOTOS), args.rounds)
     for name, size in sizes.items():
         found[name]['bytes'] = size
-    keep(args.work, 'speed', {'date': str(datetime.date.today()), 'rows': found})
+    about = {'date': str(datetime.date.today()), 'rounds': args.rounds}
+    keep(args.work, 'speed', {**about, 'rows': found})
     print(json.dumps(found, indent=1))
 
 
@@ -333,10 +334,12 @@ def start(args: argparse.Namespace) -> None:
 
 
 def processor() -> str:
-    """Its name, and how many cores of it there are."""
+    """Its name, what it has for eight bits, and how many cores of it there are."""
+    from mmdet_lcp.export.cpu import integer_instructions
+
     lines = Path('/proc/cpuinfo').read_text().splitlines()
     name = next((line.partition(': ')[2] for line in lines if line.startswith('model name')), '?')
-    return f'{name}, {os.cpu_count()} cores'
+    return f'{name} {integer_instructions()}, {os.cpu_count()} cores'
 
 
 def cell_text(cell: dict[str, Any] | None, dense: float | None) -> str:
@@ -349,10 +352,14 @@ def cell_text(cell: dict[str, Any] | None, dense: float | None) -> str:
     alone = [f'{cell[key]} {key}' for key in ('ties', 'others') if cell[key]]
     text += f' ({", ".join(alone)} beside {cell["pairs"]})' if alone else ''
     if dense is not None and cell.get('map') is not None:
-        text += f'; mAP {cell["map"] - dense:+.4f}'
+        text += f'; mAP {_change(cell["map"], dense)}'
         if cell.get('int8_map') is not None:
-            text += f', int8 {cell["int8_map"] - dense:+.4f}'
+            text += f', int8 {_change(cell["int8_map"], dense)}'
     return text
+
+
+def _change(value: float, dense: float) -> str:
+    return f'{value - dense:+.4f}'.replace('-0.0000', '+0.0000')
 
 
 def agree_table(found: dict[str, Any]) -> str:
@@ -369,7 +376,7 @@ def agree_table(found: dict[str, Any]) -> str:
         '| | ' + ' | '.join(f'{ENGINES[key][0]} {versions[key]}' for key in engines) + ' |',
         '|' + ' :-- |' * (len(engines) + 1),
     ]
-    for name, row in found.items():
+    for name, row in sorted(found.items(), key=lambda item: (item[0] in RANDOM, item[0])):
         dense = row.get('map')
         title = name + (f', mAP {dense:.4f}' if dense is not None else ', random weights')
         texts = [cell_text(row['engines'].get(key), dense) for key in engines]
@@ -394,7 +401,8 @@ def speed_table(found: dict[str, Any]) -> str:
         times = [row[threads][key] for threads in ('1', '2') for key in ('cpu_ms', 'clock_ms')]
         numbers = [*(f'{each:.1f}' for each in times), f'{row["peak_mb"]:.0f}']
         lines.append(f'| {name} | ' + ' | '.join([*numbers, f'{row["bytes"] / 1e6:.2f}']) + ' |')
-    return '\n'.join([*lines, '', f'{found["date"]}, {processor()}.'])
+    how = f'Mean of {TIMED_PHOTOS} photos, of each the least of {found["rounds"]} runs'
+    return '\n'.join([*lines, '', f'{how}; {found["date"]}, {processor()}.'])
 
 
 def start_text(found: dict[str, Any]) -> str:
