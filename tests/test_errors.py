@@ -15,6 +15,7 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 MISTAKES = {
     'compare': (['nowhere.py', '--criteria', 'lcp'], 'nowhere.py: there is no such config'),
     'compare-students': (['nowhere.py', '--out', 'out'], 'nowhere.py: there is no such config'),
+    'detect': (['nowhere.onnx', 'photo.jpg'], 'nowhere.onnx'),
     'export': (['nowhere.py', 'x.pth', '--out', 'x.bin'], '--out x.bin: '),
     'make-digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
     'merge-comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
@@ -36,9 +37,11 @@ def test_it_is_the_packages_and_a_value_error_of_its_own():
 
 def test_every_tool_is_here():
     assert {command.name for command in commands.COMMANDS} == set(MISTAKES)
-    assert {path.stem for path in TOOLS.glob('*.py')} == {
-        command.module_name for command in commands.COMMANDS
+    scripts = {
+        'detect' if command.name == 'detect' else command.module_name
+        for command in commands.COMMANDS
     }
+    assert {path.stem for path in TOOLS.glob('*.py')} == scripts
 
 
 @pytest.mark.parametrize('name', MISTAKES)

@@ -242,7 +242,7 @@ def tied():
         (lambda: nn.DataParallel(upsampling()), {}, 'give its `module` instead'),
         (lambda: conv(3, 4), {}, "the layer itself: its channels are the network's outputs"),
         (lambda: conv(3, 4), dict(layers='.'), "the layer itself: its channels are the network's"),
-        (tied, {}, r'  1: without half .* the network computes .* \(1 and 3 share one tensor\)'),
+        (tied, {}, r'  1: 1\.weight and 3\.weight are one tensor'),
         (
             upsampling,
             dict(criterion='ThiNet'),
