@@ -11,7 +11,6 @@ from mmdet_lcp.graph.plan import Totals
 from mmdet_lcp.graph.stage import Skipped, Stage
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
-from mmdet_lcp.pruning.shared_weights import with_ties
 from mmdet_lcp.pruning.stages import choose_stages, nothing_to_prune, with_counts
 from mmdet_lcp.pruning.suited import suited_stages
 from mmdet_lcp.pruning.targets.planner import Allocation
@@ -77,7 +76,7 @@ class PruningJob:
             CompressionError: the detector cannot be traced, nothing can be removed (with the
                 reason for each group), or criterion or update cannot work on a group.
         """
-        groups = with_ties(detector, find_groups(detector, image_size))
+        groups = find_groups(detector, image_size)
         stages, skipped = choose_stages(detector, groups, config)
         stages, unsuited = suited_stages(dense, stages, config, spare)
         skipped += unsuited
