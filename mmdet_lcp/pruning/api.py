@@ -110,7 +110,7 @@ def prune(
     began = time.monotonic()
     check_network(detector)
     check_integer('seed', seed, least=0)
-    tell = _teller(tell)
+    tell = _teller(tell, detector)
     defaults = criterion is None and update is None
     criterion, update = criterion_of(criterion), update_of(update)
     layers, ratio = _layers(detector, layers), _ratio(ratio, target)
@@ -194,9 +194,10 @@ def _ratio(ratio: Any, target: Any) -> float | Mapping[str, float] | None:
     return RATIO if ratio is None and target is None else ratio
 
 
-def _teller(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+def _teller(tell: Callable[[str], None] | None, detector: nn.Module) -> Callable[[str], None]:
+    """What was given, or nobody; it gets lines in the words of a call."""
     if tell is None:
         return lambda line: None
     if not callable(tell):
         raise CompressionError(f'tell={tell!r} must take lines, as print does, or be None')
-    return tell
+    return lambda line: tell(in_call_words(line, detector))

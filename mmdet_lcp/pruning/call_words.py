@@ -30,6 +30,11 @@ _REWRITTEN = (
         r'\nGive `load_from` a checkpoint that was trained with this `model`\.',
         '\nGive load() the dense network that was pruned.',
     ),
+    (
+        r'Is load_from a detector that was trained to its end, with the data_preprocessor of this '
+        r"config\? Evaluate it with mmdet's test\.py",
+        'Is the network trained to its end, and are the images preprocessed as in its training?',
+    ),
     (r'pruning\.layers and pruning\.stages', 'layers'),
     (r'(?<![\w.])pruning\.(criterion|update)\.type\b', r'\1'),
     (r'(?<![\w.])(criterion|update)\.type\b', r'\1'),

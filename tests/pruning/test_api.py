@@ -174,6 +174,10 @@ def test_a_two_stage_detector_on_bare_images():
         (dict(images=torch.randn(2, 1, 16, 16)), 'images: they have 1 channels'),
         (dict(images=[]), 'images: there is none'),
         (dict(images=torch.randn(3, 8, 8)), r'a Tensor of shape \(3, 8, 8\) is not'),
+        (
+            dict(images=torch.full((2, 3, 8, 8), torch.nan)),
+            r'^The dense network on the selection images.* are the images preprocessed as in its',
+        ),
         (dict(ratio=1.5), r'^ratio=1\.5 is'),
         (dict(ratio='0.5'), r"^ratio='0\.5' is"),
         (dict(ratio='none.json'), r"^ratio='none\.json' cannot be read"),
@@ -215,7 +219,7 @@ def test_a_two_stage_detector_on_bare_images():
 def test_what_is_wrong_is_said(net, images, given, words):
     with pytest.raises(CompressionError, match=words) as error:
         prune(net, **{'images': images, **given})
-    for foreign in ('pruning.', 'config', 'custom_imports', 'the detector', 'None to take'):
+    for foreign in ('pruning.', 'config', 'custom_imports', 'the detector', 'load_from'):
         assert foreign not in str(error.value)
 
 

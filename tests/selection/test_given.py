@@ -1,14 +1,13 @@
 """Images of a Python caller: tensors, batches of mmdet's, data sets."""
 
 import detectors
-import numpy as np
 import pytest
 import small_ssd
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.dataset import pseudo_collate
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.selection.config import SelectionConfig
@@ -81,28 +80,6 @@ def test_images_without_ground_truth_are_not_labelled(samples):
 @pytest.mark.parametrize(
     'images',
     [
-        NUMBERS.numpy(),
-        [NUMBERS[:4].numpy(), NUMBERS[4:].numpy()],
-        list(NUMBERS),
-        [NUMBERS[:3], *NUMBERS[3:]],
-        (NUMBERS[i : i + 1] for i in range(6)),
-        DataLoader(TensorDataset(NUMBERS, LABELS), batch_size=4),
-        DataLoader(list(NUMBERS), batch_size=4),
-        [(NUMBERS, LABELS)],
-        dict(inputs=NUMBERS),
-        [dict(inputs=NUMBERS[:4]), dict(inputs=NUMBERS[4:])],
-        [dict(inputs=list(NUMBERS))],
-        [dict(inputs=image) for image in NUMBERS],
-    ],
-)
-def test_forms_of_images(images):
-    found = torch.cat([batch.inputs for batch in given(images)])
-    assert torch.equal(found, NUMBERS)
-
-
-@pytest.mark.parametrize(
-    'images',
-    [
         TensorDataset(NUMBERS, LABELS),
         Listed(NUMBERS),
         Listed([image.numpy() for image in NUMBERS]),
@@ -126,57 +103,6 @@ def test_single_images_of_mmdet_and_a_data_set_without_ground_truth():
     assert found.inputs.shape == (3, 3, 64, 64) and not labelled([found])
 
 
-def test_images_of_several_sizes():
-    found = given([torch.zeros(3, 4, 4), torch.ones(3, 4, 4), torch.zeros(3, 6, 4)])
-    assert [tuple(batch.inputs.shape) for batch in found] == [(2, 3, 4, 4), (1, 3, 6, 4)]
-
-
-GREY = nn.Conv2d(1, 2, 1)
-FIXED = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(32, 2))
-
-
-@pytest.mark.parametrize(
-    ('images', 'network', 'words'),
-    [
-        (
-            NUMBERS.double(),
-            None,
-            r'images: they are torch\.float64, .* network are torch\.float32',
-        ),
-        (NUMBERS, nn.Conv2d(3, 2, 1).double(), r'float32, .*float64\. Give images\.to\(torch\.fl'),
-        (NUMBERS.byte(), None, r'they are torch\.uint8, .* preprocessed, as in training'),
-        (NUMBERS.half(), None, r'they are torch\.float16, .* Give images\.to\(torch\.float32\)'),
-        (NUMBERS, GREY, 'images: they have 3 channels, and the first .* of the Conv2d reads 1'),
-        (NUMBERS[:, :1], None, 'images: they have 1 channels, and the first .* Conv2d reads 3'),
-        (NUMBERS.to('meta'), None, "images: tensors on the device 'meta' have no values"),
-        (
-            [NUMBERS, torch.zeros(1, 3, 8, 8)],
-            FIXED,
-            r'does not run on one of shape \(1, 3, 8, 8\)',
-        ),
-        ([], None, 'images: there is none'),
-        (torch.zeros(0, 3, 4, 4), None, 'images: there is none'),
-        (Listed([]), None, 'images: there is none'),
-        (Listed([None]), None, 'images: a NoneType is not a tensor'),
-        (None, None, 'images: NoneType is not a tensor'),
-        ('photo.jpg', None, 'images: str is not a tensor'),
-        (['photo.jpg'], None, 'images: a str is not a tensor'),
-        (np.array(['photo.jpg']), None, 'images: an array of <U9 is not a tensor'),
-        (NUMBERS[0], None, r'images: a Tensor of shape \(3, 4, 4\) is not a tensor'),
-        ([LABELS], None, r'images: a Tensor of shape \(6,\) is not a tensor'),
-        (dict(image=NUMBERS), None, 'images: a dict with the keys image is not a tensor'),
-        (
-            [dict(inputs=[torch.zeros(3, 4, 4), torch.zeros(3, 6, 4)])],
-            None,
-            'images of 2 shapes, and the Conv2d has no data_preprocessor',
-        ),
-    ],
-)
-def test_images_that_do_not_fit(images, network, words):
-    with pytest.raises(CompressionError, match=words):
-        given(images, network)
-
-
 @pytest.mark.parametrize(
     ('images', 'words'),
     [
@@ -194,3 +120,25 @@ def test_images_that_do_not_fit_a_detector(images, words):
 def test_an_empty_data_set_of_a_run():
     with pytest.raises(CompressionError, match='the Listed that selection images are drawn from'):
         draw_images(Listed([]), small_ssd.build(), SelectionConfig(), 4, 0)
+
+
+@pytest.mark.parametrize(
+    ('images', 'network', 'words'),
+    [
+        (NUMBERS, nn.Conv2d(3, 2, 1).double(), r'float32, .*float64\. Give images\.to\(torch\.fl'),
+        ([], None, 'images: there is none'),
+        (torch.zeros(0, 3, 4, 4), None, 'images: there is none'),
+        (Listed([]), None, 'images: there is none'),
+        (Listed([None]), None, 'images: a NoneType is not a tensor'),
+        (
+            [dict(inputs=[torch.zeros(3, 4, 4), torch.zeros(3, 6, 4)])],
+            None,
+            'images of 2 shapes, and the Conv2d has no data_preprocessor',
+        ),
+        (NUMBERS.double(), None, 'images: they are torch.float64'),
+        ([NUMBERS, torch.zeros(1, 1, 4, 4)], None, 'images: they have 1 channels'),
+    ],
+)
+def test_images_that_do_not_fit(images, network, words):
+    with pytest.raises(CompressionError, match=words):
+        given(images, network)
