@@ -181,9 +181,9 @@ def heads(seed, names='ab'):
     x = torch.einsum('nchw,dc->ndhw', torch.randn(8, 6, 5, 5), torch.randn(6, 6)).double()
     layers = {'a': nn.Conv2d(6, 3, 3, padding=1).double(), 'b': nn.Conv2d(6, 7, 3, padding=1)}
     layers['b'].double()
-    noise = {'a': 0.1, 'b': 30.0}  # far apart: they choose other ridges
+    noise = {'a': 0.01, 'b': 30.0}  # far apart: they choose other ridges
     targets = {
-        name: [layer(x).detach() + noise[name] * torch.randn(8, len(layer.weight), 5, 5)]
+        name: [1.5 * layer(x).detach() + noise[name] * torch.randn(8, len(layer.weight), 5, 5)]
         for name, layer in layers.items()
     }
     shapes = {name: torch.randn(len(layer.weight), 4).double() for name, layer in layers.items()}
