@@ -23,12 +23,16 @@ def find_groups(detector: nn.Module, image_size: tuple[int, int]) -> list[Channe
         CompressionError: the detector's forward pass cannot be traced, or no such image exists.
     """
     _check_size(image_size)
+    if next(detector.parameters(), None) is None:
+        raise CompressionError(f'the {type(detector).__name__} has no parameters to prune')
     example = example_image(detector, image_size)
     trace = ChannelTrace()
     try:
         trace.run(detector, lambda: tensor_forward(detector, example))
         if not trace.writes:
             raise ValueError('no convolution or linear layer runs in it')
+    except CompressionError:
+        raise
     except Exception as error:  # a forward pass of someone else's may fail in any way
         raise CompressionError(
             f'{type(detector).__name__} could not be traced at image size {image_size}: {error}. '

@@ -104,6 +104,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
             self.order.setdefault(path, len(self.order))
             self.calls[path] = self.calls.get(path, 0) + 1
             source = args[0] if args else next(iter(kwargs.values()), None)
+            kind.check_names(module, path)
             kind.trace(self, path, module, source, output)
             self._paused -= 1
         elif self._lost((args, kwargs), output):

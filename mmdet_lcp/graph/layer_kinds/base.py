@@ -59,6 +59,14 @@ class LayerKind:
         Raises:
             CompressionError: it contradicts itself.
         """
+        if not isinstance(cls.modules, tuple) or not all(
+            isinstance(m, str) or (isinstance(m, type) and issubclass(m, nn.Module))
+            for m in cls.modules
+        ):
+            raise CompressionError(
+                f'{cls.__name__}: its `modules` must be a tuple of classes of modules, such as '
+                f'(MyLayer,), not {cls.modules!r}'
+            )
         named = [*cls.sizes, *(axis for dims in cls.tensors.values() for axis in dims)]
         missing = [axis for axis in named if axis not in AXES or axis not in cls.sizes]
         if missing:
@@ -82,6 +90,24 @@ class LayerKind:
     def takes(self, module: nn.Module) -> bool:
         """Whether a module of one of `modules` is of this kind."""
         return True
+
+    def check_names(self, module: nn.Module, path: str) -> None:
+        """Check that a module has what `sizes` and `tensors` name.
+
+        Args:
+            module: of this kind.
+            path: of the module, for the message.
+
+        Raises:
+            CompressionError: it lacks something; kind, module and name are told.
+        """
+        for where, names in (('sizes', self.sizes.values()), ('tensors', self.tensors)):
+            for name in names:
+                if not hasattr(module, name):
+                    raise CompressionError(
+                        f'{type(self).__name__}.{where} names {name!r}, which {path}, a '
+                        f'{type(module).__name__}, does not have'
+                    )
 
     # ------------------------------------------------------------------ the trace
 
@@ -241,6 +267,16 @@ def kind_of(module: nn.Module) -> LayerKind | None:
 
 @cache
 def _made(kind: type[LayerKind]) -> LayerKind:
+    """A kind, once.
+
+    Raises:
+        CompressionError: it is for no module at all.
+    """
+    if not kind.modules:
+        raise CompressionError(
+            f'{kind.__name__} is registered as a kind of layer and names no module: give it '
+            '`modules = (MyLayer,)`'
+        )
     return kind()
 
 
