@@ -1,9 +1,11 @@
 """The detectors of the support table, from their own configs, with random weights."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mmdet
 import torch
 from mmdet.models.necks.ssd_neck import L2Norm
 from mmdet.registry import MODELS
@@ -79,15 +81,25 @@ DETECTORS = (
 
 
 def plain_model(value: Any) -> Any:
-    """A `model` without initialisation, and with batch norms that train on one CPU."""
+    """A `model` without initialisation or fetched weights, and with norms that train on a CPU."""
     if isinstance(value, dict):
         kept = {key: plain_model(item) for key, item in value.items() if key != 'init_cfg'}
         if kept.get('type') == 'SyncBN' and not torch.cuda.is_available():
             kept['type'] = 'BN'
+        if 'teacher_ckpt' in kept:  # whose weights would be fetched
+            kept['teacher_ckpt'] = None
+        if isinstance(path := kept.get('teacher_config'), str):
+            kept['teacher_config'] = _in_mmdet(path)
         return kept
     if isinstance(value, (list, tuple)):
         return type(value)(plain_model(item) for item in value)
     return value
+
+
+def _in_mmdet(path: str) -> str:
+    """A config that mmdet's own name as if they lay in its checkout."""
+    here = Path(mmdet.__file__).parent / '.mim' / path
+    return path if Path(path).exists() or not here.exists() else str(here)
 
 
 def few_regions(model: dict[str, Any]) -> dict[str, Any]:
@@ -101,9 +113,12 @@ def few_regions(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def build(cfg: Config) -> nn.Module:
-    """Build a config's model, as it is after `randomise`, in eval mode."""
+    """Build a config's model, as it is after `randomise`, in eval mode.
+
+    The config stays as it is: some detectors of mmdet take keys out of theirs.
+    """
     with DefaultScope.overwrite_default_scope('mmdet'):
-        return randomise(MODELS.build(cfg.model))
+        return randomise(MODELS.build(copy.deepcopy(cfg.model)))
 
 
 @torch.no_grad()

@@ -1,17 +1,21 @@
 """Everything that a user does with a pruned detector, tried out on one detector.
 
-Traced, pruned with every criterion, saved, opened by mmdet's `init_detector`, trained on, pruned
-again, exported. All kinds of groups in all layers lose half of their channels.
+Traced, pruned with every criterion, counted, its loss and predictions taken, saved, opened by
+mmdet's `init_detector`, trained on, pruned again, exported. All kinds of groups in all layers lose
+half of their channels.
 """
 
+import contextlib
 import copy
 import importlib.util
 import io
 import math
+import re
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,12 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
+from mmdet_lcp.coverage.reasons import in_words
 from mmdet_lcp.coverage.synthetic import num_classes, synthetic_batch
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
@@ -34,12 +40,24 @@ from mmdet_lcp.export.onnx_file import OPSET
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.layer_kinds import kind_of
+from mmdet_lcp.measure.cost import layer_macs
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
+from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
+from mmdet_lcp.seeds import seeded
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
 
 RATIO = 0.5
 TOLERANCE = 1e-5
+SINGLE_TOLERANCE = 1e-3  # of detectors that compute in single precision alone
+# What the layers are by which one asks for less than everything: the config's older default.
+BACKBONE, SINGLE = re.compile(r'^backbone\.'), ('single',)
+STEPS = (
+    'traced', 'criteria', 'pruned', 'counted', 'checked', 'reloaded', 'trained', 'again',
+    'exported',
+)  # fmt: skip
+# Without these the others have nothing to work on.
+NEEDED = ('traced', 'pruned')
 EXPORTED_ALIKE = 1e-3  # in float32, through kernels of other makers
 
 
@@ -55,15 +73,24 @@ class TrialFacts:
         pruned: how many of them were pruned, by their kinds.
         obstacles: names of those that were not, by reason.
         params: parameters before, after, and after the second pruning.
+        macs: multiply-accumulates of the layers with kernels for one image: ``'dense'``;
+            ``'backbone'``, where the backbone's single groups have lost half of their channels;
+            ``'all'``, where all groups have.
         criteria: what became of each criterion, by name.
         differences: largest differences of any output relative to its largest value:
-            ``'masked'``, removed and zeroed channels; ``'reloaded'``, in memory and read back;
-            ``'again'`` and ``'again reloaded'``, the same of the second pruning; ``'exported'``,
-            PyTorch and ONNX Runtime, where that is installed.
+            ``'masked'``, removed and zeroed channels; ``'loss'``, of the training loss of both;
+            ``'reloaded'``, in memory and read back; ``'again'`` and ``'again reloaded'``, the same
+            of the second pruning; ``'exported'``, PyTorch and ONNX Runtime, where that is
+            installed.
+        single: names of those of them that were taken in single precision, since the detector
+            mixes it with double precision.
         loss: of the training iteration.
+        predicted: detections of the pruned detector on one image.
         exported: how large the exported file is, in bytes; or why there is none.
         failures: by step, what went wrong.
-        seconds: the whole trial took.
+        seconds: processor time that each step took.
+        running: the step under way; empty when the trial has come to its end.
+        made_with: versions, see `coverage.rows`.
     """
 
     name: str
@@ -73,12 +100,17 @@ class TrialFacts:
     pruned: dict[str, int] = field(default_factory=dict)
     obstacles: dict[str, list[str]] = field(default_factory=dict)
     params: list[int] = field(default_factory=list)
+    macs: dict[str, int] = field(default_factory=dict)
     criteria: dict[str, CriterionFacts] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
+    single: list[str] = field(default_factory=list)
     loss: float | None = None
+    predicted: int | None = None
     exported: int | str = ''
     failures: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    running: str = ''
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 class Trial:
@@ -88,6 +120,7 @@ class Trial:
         detector: which one.
         criteria: names of `TRIED`; all unless told.
         tell: called with a line before each step.
+        keep: called with what is known so far before each step, and at the end.
     """
 
     def __init__(
@@ -95,38 +128,40 @@ class Trial:
         detector: SupportedDetector,
         criteria: Sequence[str] | None = None,
         tell: Callable[[str], None] = lambda line: None,
+        keep: Callable[[TrialFacts], None] = lambda facts: None,
     ) -> None:
         self.spec = detector
         self.criteria = list(TRIED) if criteria is None else list(criteria)
         self.tell = tell
+        self.keep = keep
         self.facts = TrialFacts(detector.name, detector.config, detector.size)
 
     def run(self) -> TrialFacts:
-        """All steps; a step that fails is written down, and those that need it are left out."""
-        began = time.monotonic()
+        """All steps; a step that fails is written down, and those that need it are left out.
+
+        The traceback of what fails goes to the standard error stream.
+        """
         with (
             DefaultScope.overwrite_default_scope('mmdet'),
             tempfile.TemporaryDirectory() as folder,
         ):
             MessageHub.get_current_instance().update_info('epoch', 0)  # some heads match by it
             self.folder = Path(folder)
-            for step in (
-                'traced',
-                'criteria',
-                'pruned',
-                'reloaded',
-                'trained',
-                'again',
-                'exported',
-            ):
+            for step in STEPS:
                 self.tell(f'{self.spec.name}: {step}')
+                self.facts.running = step
+                self.keep(self.facts)
+                began = time.process_time()
                 try:
                     getattr(self, f'_{step}')()
                 except Exception as error:  # somebody else's detector may fail in any way
-                    self.facts.failures[step] = _message(error)
-                    if step in ('traced', 'pruned'):
-                        break
-        self.facts.seconds = time.monotonic() - began
+                    self.facts.failures[step] = in_words(error)
+                    traceback.print_exc()
+                self.facts.seconds[step] = round(time.process_time() - began, 2)
+                if step in NEEDED and step in self.facts.failures:
+                    break
+        self.facts.running = ''
+        self.keep(self.facts)
         return self.facts
 
     # ------------------------------------------------------------------ steps
@@ -154,13 +189,57 @@ class Trial:
             try:
                 self.facts.criteria[name] = try_criterion(name, self._width, self.spec.size)
             except Exception as error:  # those that come after it may still work
-                failures = {'all groups': _message(error)}
+                traceback.print_exc()
+                failures = {'all groups': in_words(error)}
                 self.facts.criteria[name] = CriterionFacts(failures=failures)
 
     def _pruned(self) -> None:
         """Half of every group by L1 norm; removed channels compute what zeroed ones do."""
         self.pruned, self.plan = self._prune(self.dense, self.open, 'masked')
         self.facts.params.append(_params(self.pruned))
+
+    def _counted(self) -> None:
+        """What it saves; and what it would if only the backbone's single groups were pruned."""
+        few = [g for g in self.open if g.kinds == SINGLE and BACKBONE.match(g.name)]
+        narrow = apply_plan(copy.deepcopy(self.dense), _halved(self.dense, few))
+        shape = (self.spec.size, self.spec.size)
+        for name, detector in (
+            ('dense', self.dense),
+            ('backbone', narrow),
+            ('all', self.pruned),
+        ):
+            layers = layer_macs(detector, shape).values()
+            self.facts.macs[name] = sum(sum(parts.values()) for parts in layers)
+
+    def _checked(self) -> None:
+        """Its loss is that of zeroed channels, and it predicts."""
+        masked = mask_plan(copy.deepcopy(self.dense), self.plan)
+        pruned = copy.deepcopy(self.pruned)
+        expected, found = self._losses(masked, pruned)
+        self._differ('loss', [found], [expected])
+        images, samples = synthetic_batch(1, self.spec.size, self.pruned)
+        with torch.no_grad():
+            (result,) = self.pruned.predict(images, samples)
+        instances = result.get('pred_instances', ())
+        self.facts.predicted = len(instances)
+        for name, values in instances.items() if len(instances) else ():
+            if isinstance(values, Tensor) and not values.isfinite().all():
+                raise ValueError(f'the {name} of what is predicted are not finite')
+
+    @torch.no_grad()
+    def _losses(self, *detectors: nn.Module) -> list[Tensor]:
+        """Training losses on the same images, in double precision where the detector can."""
+
+        def losses(dtype: torch.dtype) -> list[Tensor]:
+            found = []
+            for detector in detectors:
+                images, samples = synthetic_batch(2, self.spec.size, detector)
+                batch = SelectionImages(images.to(dtype), None, samples)
+                with _held_still(detector.to(dtype)):
+                    found.append(detection_loss(detector, batch))
+            return found
+
+        return self._in_double('loss', losses)
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
@@ -209,7 +288,7 @@ class Trial:
         try:
             self.facts.exported, difference = self._export(self.pruned)
         except Exception as error:  # of mmdet's or torch's own code, pruned or not
-            self.facts.exported = f'fails: {" ".join(str(error).split())[:200]}'
+            self.facts.exported = f'fails: {in_words(error)}'
             return
         if difference is None:
             return
@@ -256,29 +335,50 @@ class Trial:
         self, detector: nn.Module, groups: Sequence[ChannelGroup], step: str
     ) -> tuple[nn.Module, Plan]:
         plan = _halved(detector, groups)
-        exact = copy.deepcopy(detector).double()
-        self._compare(
-            step,
-            apply_plan(copy.deepcopy(exact), plan),
-            mask_plan(exact, plan),
-        )
+
+        def outputs(dtype: torch.dtype) -> list[list[Tensor]]:
+            exact = copy.deepcopy(detector).to(dtype)
+            return [
+                self._outputs(each)
+                for each in (apply_plan(copy.deepcopy(exact), plan), mask_plan(exact, plan))
+            ]
+
+        self._differ(step, *self._in_double(step, outputs))
         return apply_plan(copy.deepcopy(detector), plan), plan
 
-    @torch.no_grad()
     def _compare(self, step: str, one: nn.Module, two: nn.Module) -> None:
-        images, _ = synthetic_batch(1, self.spec.size, one, seed=1)
-        images = images.to(next(one.parameters()).dtype)
-        found = [_tensors(tensor_forward(detector, images)) for detector in (one, two)]
-        self._differ(step, *found, TOLERANCE)
+        self._differ(step, self._outputs(one), self._outputs(two))
 
-    def _differ(
-        self, step: str, found: Iterable[Tensor], expected: Iterable[Tensor], most: float
-    ) -> None:
-        """Note the largest difference relative to an output's largest value; at most ``most``."""
+    @torch.no_grad()
+    def _outputs(self, detector: nn.Module) -> list[Tensor]:
+        images, _ = synthetic_batch(1, self.spec.size, detector, seed=1)
+        with seeded(0):
+            images = images.to(next(detector.parameters()).dtype)
+            return _tensors(tensor_forward(detector, images))
+
+    def _in_double(self, step: str, work: Callable[[torch.dtype], Any]) -> Any:
+        """Let something be computed in double precision, or where that fails, in single.
+
+        Attention mixes in masks of single precision, say. What fails in both is told.
+        """
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.double)
+        try:
+            return work(torch.double)
+        except Exception:  # of a forward pass of somebody else's
+            self.facts.single.append(step)
+        finally:
+            torch.set_default_dtype(usual)
+        return work(torch.float)
+
+    def _differ(self, step: str, found: Iterable[Tensor], expected: Iterable[Tensor]) -> None:
+        """Note the largest difference relative to an output's largest value."""
         difference = _difference(found, expected)
         self.facts.differences[step] = difference
+        most = SINGLE_TOLERANCE if step in self.facts.single else TOLERANCE
         if not difference <= most:
-            raise ValueError(f'the outputs differ by {difference:.1e}')
+            what = 'losses' if step == 'loss' else 'outputs'
+            raise ValueError(f'the {what} differ by {difference:.1e}')
 
 
 def _difference(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
@@ -315,8 +415,15 @@ def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
     return plan
 
 
-def _message(error: Exception) -> str:
-    return ' '.join((str(error) or type(error).__name__).split())[:300]
+@contextlib.contextmanager
+def _held_still(detector: nn.Module) -> Iterator[None]:
+    """In train mode, where heads give what their losses take, but norms and dropout at rest."""
+    with in_eval(detector):
+        detector.train()
+        for module in detector.modules():
+            if isinstance(module, _BatchNorm) or type(module).__name__.startswith('Drop'):
+                module.eval()
+        yield
 
 
 def _params(detector: nn.Module) -> int:

@@ -1,0 +1,47 @@
+"""Why somebody else's detector fails, in words that a user understands."""
+
+import re
+from collections.abc import Iterator
+
+NO_CPU = re.compile(r'(\w+?)(?:_impl)?: implementation for device cpu not found')
+NO_PACKAGE = re.compile(
+    r"No module named '([\w.]+)'"
+    r'|(?:^|\s)([\w-]+) is not installed'
+    r'|[Pp]lease run "pip install (?:-U )?([\w-]+)'
+)
+NOT_REGISTERED = re.compile(r'(mm\w+)\.(\w+) is not in the')
+# Names under which packages are installed, where they are imported under others.
+INSTALLED = {'skimage': 'scikit-image', 'sklearn': 'scikit-learn', 'sscikit-learn': 'scikit-learn'}
+LONGEST = 300  # characters
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong: a missing operator or package by its name, else the error's own words.
+
+    Args:
+        error: with the errors that it came from.
+    """
+    for each in _chain(error):
+        text = ' '.join(str(each).split())
+        if found := NO_CPU.search(text):
+            return f"mmcv's operator {found[1]} runs on GPUs only: try it where there is one"
+        if found := NO_PACKAGE.search(text):
+            name = next(part for part in found.groups() if part).partition('.')[0]
+            name = INSTALLED.get(name, name)
+            return f'it needs the package {name}, which is not installed: pip install {name}'
+        if found := NOT_REGISTERED.search(text):
+            return (
+                f'it needs {found[2]} of the package {found[1]}, which is not installed or not '
+                f"imported: custom_imports = dict(imports=['{found[1]}.models'])"
+            )
+    text = ' '.join((str(error) or type(error).__name__).split())
+    if isinstance(error, AttributeError | KeyError | NotImplementedError | AssertionError):
+        text = f'{type(error).__name__}: {text}'
+    return text[:LONGEST]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
