@@ -1,19 +1,21 @@
 """Try out which detectors can be pruned, and how; write it down as a page.
 
-Each detector is built from its own config with random weights, traced, pruned with every
-criterion, saved, opened by init_detector, trained on, pruned again and exported. What has been
-tried is kept in DIR; killed on the way, the same command goes on with the next detector.
+Each detector is built from its own config with random weights, traced, pruned, saved, opened by
+init_detector, trained on, pruned again and exported, in a process of its own that may take four
+minutes of processor time. What has been tried is kept in DIR, a file a detector; killed on the
+way, the same command goes on with the next one. A detector is tried again when the package or
+mmdet have changed since.
 
   # your own detector, before you set out to prune it: DIR/support.md
-  mmdet-lcp support --detectors my_detector.py --size 256
-  mmdet-lcp support --detectors fcos-r50-fpn yolox-s
-  # all of them, some minutes each, for the documentation
-  mmdet-lcp support --page docs/support.md
+  mmdet-lcp support --only my_detector.py --size 256
+  mmdet-lcp support --only fcos yolox-s
+  # one of each family of mmdet's zoo: under an hour of two cores
+  mmdet-lcp support --only zoo --jobs 2
+  # the page of the documentation: these, and some with every criterion, which takes hours
+  mmdet-lcp support --out docs/support --page docs/support.md --jobs 2
 """
 
 import argparse
-import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -22,10 +24,16 @@ from pathlib import Path
 from mmdet.utils import register_all_modules
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, TrialFacts, support_page
-from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts
-from mmdet_lcp.files import write_json, write_text
+from mmdet_lcp.coverage import DETECTORS, SupportedDetector, TrialFacts, support_page
+from mmdet_lcp.coverage.criteria import TRIED
+from mmdet_lcp.coverage.page import failed
+from mmdet_lcp.coverage.rows import Row, make_rows, read_row
+from mmdet_lcp.coverage.zoo import ZOO
+from mmdet_lcp.files import write_text
+from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.report.tables import format_seconds
+
+SETS = {'zoo': tuple(ZOO.values()), 'criteria': DETECTORS}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,19 +44,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     known = ', '.join(detector.key for detector in DETECTORS)
     add = parser.add_argument
     add(
+        '--only',
         '--detectors',
+        dest='detectors',
         nargs='+',
         metavar='NAME',
-        default=[detector.key for detector in DETECTORS],
-        help=f'which ones: {known}; or config files (default: all of these)',
+        default=list(SETS),
+        help='which ones: config files; families of mmdet by the folder of their configs (atss, '
+        f'...), zoo for all of them; {known}, criteria for all of these (default: zoo criteria)',
     )
     add(
         '--criteria',
         nargs='+',
         choices=list(TRIED),
-        default=list(TRIED),
         metavar='NAME',
-        help=f'which criteria select channels: {", ".join(TRIED)} (default: all)',
+        help=f'which criteria select channels: {", ".join(TRIED)} (default: all, with config '
+        'files and the detectors of the set criteria; others none)',
     )
     add(
         '--size',
@@ -64,89 +75,109 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='folder for what has been tried, a file a detector (default: work_dirs/support)',
     )
     add('--page', metavar='FILE', help='the page (default: DIR/support.md)')
+    add('--jobs', type=int, default=1, metavar='N', help='detectors at a time (default: 1)')
     add('--again', action='store_true', help='try detectors that have been tried before')
     return parser.parse_args(argv)
 
 
-def chosen(args: argparse.Namespace) -> list[SupportedDetector]:
-    """The detectors that the command line names.
+def chosen(names: Sequence[str], size: int) -> list[SupportedDetector]:
+    """The detectors that the command line names, each once.
+
+    Args:
+        names: config files, families, detectors or sets of them.
+        size: side of the images for config files.
 
     Raises:
         CompressionError: there is none of that name.
     """
-    known = {detector.key: detector for detector in DETECTORS}
-    found = []
-    for name in args.detectors:
-        if name in known:
+    known = {detector.key: detector for detector in (*ZOO.values(), *DETECTORS)}
+    found: list[SupportedDetector] = []
+    for name in names:
+        if name in SETS:
+            found += SETS[name]
+        elif name in ZOO:
+            found.append(ZOO[name])
+        elif name in known:
             found.append(known[name])
         elif name.endswith('.py'):
-            found.append(SupportedDetector.of_file(name, args.size))
+            found.append(SupportedDetector.of_file(name, size))
         else:
+            keys = ', '.join(detector.key for detector in DETECTORS)
+            near = nearest_hint(name, [*SETS, *ZOO, *known])
             raise CompressionError(
-                f'--detectors {name}: is no config file (*.py) and none of {", ".join(known)}'
+                f'--only {name}: is no config file (*.py), no family of mmdet and none of '
+                f'{keys}{near}'
             )
-    return found
+    return list(dict.fromkeys(found))
 
 
-def read_facts(path: Path) -> TrialFacts:
-    """What has been written down of a detector.
-
-    Raises:
-        CompressionError: the file is damaged.
-    """
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-        data['criteria'] = {k: CriterionFacts(**v) for k, v in data['criteria'].items()}
-        return TrialFacts(**data)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error
+def rows_of(args: argparse.Namespace) -> list[Row]:
+    """The rows that the command line asks for."""
+    folder, rows = Path(args.out), []
+    for detector in chosen(args.detectors, args.size):
+        criteria = args.criteria
+        if criteria is None:
+            criteria = () if detector in ZOO.values() and detector not in DETECTORS else TRIED
+        rows.append(Row(detector, tuple(criteria), folder / f'{detector.key}.json'))
+    return rows
 
 
-def failed(facts: TrialFacts) -> bool:
-    """Whether something went wrong that should not."""
-    return bool(facts.failures) or any(found.failures for found in facts.criteria.values())
+def make(rows: Sequence[Row], jobs: int) -> None:
+    """Make rows; tells of each step, and how long the rest will take."""
+    began, finished = time.monotonic(), 0
+
+    def shown() -> str:
+        if not finished:
+            return f'[0/{len(rows)}]'
+        rest = (time.monotonic() - began) / finished * (len(rows) - finished)
+        return f'[{finished}/{len(rows)}, about {format_seconds(rest)} left]'
+
+    def tell(row: Row, line: str) -> None:
+        print(shown(), line, flush=True)
+
+    def made(row: Row, facts: TrialFacts) -> None:
+        nonlocal finished
+        finished += 1
+        state = f'FAILS ({", ".join(facts.failures)})' if failed(facts) else 'done'
+        took = format_seconds(sum(facts.seconds.values()))
+        print(f'{shown()} {row.detector.name}: {state}, {took} of processor time', flush=True)
+
+    make_rows(rows, jobs, tell, made)
 
 
-def try_all(args: argparse.Namespace) -> list[TrialFacts]:
-    """Try what has not been tried; tells of each step, and how long the rest will take."""
-    detectors, folder = chosen(args), Path(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {detector: folder / f'{detector.key}.json' for detector in detectors}
-    left = [d for d in detectors if args.again or not paths[d].exists()]
-    began = time.monotonic()
-    for number, detector in enumerate(left):
-        shown = f'[{number + 1}/{len(left)}'
-        if number:
-            rest = (time.monotonic() - began) / number * (len(left) - number)
-            shown += f', about {format_seconds(rest)} left'
-        facts = Trial(
-            detector,
-            args.criteria,
-            lambda line, shown=shown: print(f'{shown}] {line}', flush=True),
-        ).run()
-        write_json(paths[detector], dataclasses.asdict(facts))
-        state = 'FAILS' if failed(facts) else 'done'
-        print(f'{shown}] {detector.name}: {state} in {format_seconds(facts.seconds)}', flush=True)
-    return [read_facts(paths[detector]) for detector in detectors]
+def all_rows(folder: Path) -> list[TrialFacts]:
+    """What lies in a folder: the zoo first, in its order, and last what is not known here."""
+    order = [detector.key for detector in (*ZOO.values(), *DETECTORS)]
+    paths = {path.stem: path for path in sorted(folder.glob('*.json'))}
+    names = [name for name in dict.fromkeys([*order, *paths]) if name in paths]
+    found = [read_row(paths[name]) for name in names]
+    return [facts for facts in found if not facts.running]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Try what is missing, and write the page.
 
     Returns:
-        The exit status: 1 if something went wrong, with a detector too.
+        The exit status: 1 if something went wrong, with one of the detectors too.
     """
     args = parse_args(argv)
     register_all_modules(init_default_scope=False)
+    folder = Path(args.out)
     try:
-        facts = try_all(args)
+        rows = rows_of(args)
+        left = [row for row in rows if args.again or not row.is_done()]
+        if len(left) < len(rows):
+            print(f'{len(rows) - len(left)} of {len(rows)} detectors are up to date in {folder}')
+        make(left, max(args.jobs, 1))
+        facts = all_rows(folder)
     except CompressionError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('\ninterrupted; the same command goes on from here', file=sys.stderr)
         return 130
-    page = Path(args.page or Path(args.out, 'support.md'))
+    page = Path(args.page or folder / 'support.md')
     write_text(page, support_page(facts))
-    print(f'{page} written')
-    return int(any(failed(each) for each in facts))
+    print(f'{page} written; logs with tracebacks are in {folder}')
+    asked = {row.detector.name for row in rows}
+    return int(any(failed(each) for each in facts if each.name in asked))

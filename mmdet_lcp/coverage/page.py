@@ -3,34 +3,56 @@
 from collections.abc import Iterable, Sequence
 
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts
-from mmdet_lcp.coverage.trial import RATIO, TOLERANCE, TrialFacts
+from mmdet_lcp.coverage.trial import (
+    RATIO,
+    SINGLE_TOLERANCE,
+    STEPS,
+    TOLERANCE,
+    TrialFacts,
+)
+from mmdet_lcp.coverage.zoo import LEFT_OUT, ZOO
 from mmdet_lcp.report.tables import format_bytes, format_count, markdown_table
 
 HEADERS = (
-    'detector', 'groups', 'parameters', 'masked = removed', 'reloaded', 'trained on',
-    'pruned again', 'exported',
+    'detector', 'groups', 'parameters', 'MACs: backbone', 'MACs: all', 'masked = removed',
+    'loss checked', 'reloaded', 'trained on', 'pruned again', 'exported', 'seconds',
 )  # fmt: skip
 INTRODUCTION = f"""# Which detectors can be pruned
 
 Written by `tools/support_table.py`, which builds each detector from its own config with random
-weights and does with it, on images of noise, what a user would. With `--detectors MY_CONFIG.py` it
-does the same with a detector of your own.
+weights and does with it, on images of noise, what a user would. With `--only MY_CONFIG.py` it does
+the same with a detector of your own.
 
 - **groups**: how many groups of channels can be pruned, of how many there are. A group is channels
   that can only go together. All kinds are tried: `single`, `coupled` (several layers write the
   channels, which an addition joins, say) and `shared` (a layer runs several times, as heads do on
   every level), in all layers: `pruning = dict(kinds=['single', 'coupled', 'shared'],
-  layers='.')`. The default is the backbone's single ones.
+  layers='.')`.
 - **parameters**: before, and when all of these groups have lost {RATIO:.0%} of their channels.
+- **MACs**: the share of the multiply-accumulates in layers with kernels that is gone when groups
+  have lost {RATIO:.0%} of their channels: the *backbone*'s single ones alone (`kinds=['single'],
+  layers=r'^backbone\\.'`), or *all* of these groups.
 - **masked = removed**: the detector without these channels computes what the one with zeros in
   their place does; with the largest difference of an output, relative to its largest value. More
-  than {TOLERANCE:.0e} is a failure, here and in the next columns.
+  than {TOLERANCE:.0e} is a failure, here and in the next columns; more than {SINGLE_TOLERANCE:.0e}
+  where it says *single*: there the detector computes in single precision whatever it is given.
+- **loss checked**: its training loss, with norms and dropout at rest, is that of the one with
+  zeros, and it predicts.
 - **reloaded**: mmdet's `init_detector` opens what was saved, and it computes the same.
 - **trained on**: an iteration of training on what was opened; loss and outputs stay finite.
 - **pruned again**: it loses half of its channels once more, masked = removed, and the two plans
   together rebuild it.
 - **exported**: the size of the ONNX file of the network without post-processing (two-stage
   detectors with fixed proposals), and its difference in ONNX Runtime.
+- **seconds** of processor time for all of this, without the criteria, on one thread.
+"""
+FAMILIES = """
+## mmdet's zoo
+
+The smallest detector of each family, a folder of mmdet's `configs/`.
+"""
+OTHERS = """
+## Other detectors
 """
 METHODS = f"""
 ## With which criteria
@@ -40,19 +62,28 @@ own update of the next kernels. It is tried on one group of every make: the same
 write, scale and read the channels. DCP takes smaller steps than its own, which diverge on random
 weights.
 """
-SHOWN = 3  # names of groups in a list
+SHOWN = 3  # names of groups, or reasons, in a list
 
 
 def support_page(facts: Sequence[TrialFacts]) -> str:
-    """Two tables, and below them what cannot be done, with the reasons.
+    """Tables, and below them what cannot be done, with the reasons.
 
     Args:
         facts: of each detector that has been tried.
     """
-    names = list(dict.fromkeys(name for each in facts for name in each.criteria))
-    parts = [INTRODUCTION, markdown_table(HEADERS, [_row(each) for each in facts], words=1)]
+    ours = {detector.config: family for family, detector in ZOO.items()}
+    families = [each for each in facts if each.config in ours]
+    others = [each for each in facts if each.config not in ours]
+    parts = [INTRODUCTION]
+    if families:
+        parts += [FAMILIES, _table(families), '', *_zoo_words(families)]
+    if others:
+        parts += [OTHERS] * bool(families) + [_table(others)]
+    parts += _failing(facts)
+    tried = [each for each in facts if each.criteria]
+    names = list(dict.fromkeys(name for each in tried for name in each.criteria))
     if names:
-        rows = [[each.name, *(_criterion(each, name) for name in names)] for each in facts]
+        rows = [[each.name, *(_criterion(each, name) for name in names)] for each in tried]
         parts += [METHODS, markdown_table(['detector', *names], rows, words=1)]
     parts.append('\n## What is left alone, and why\n')
     for each in facts:
@@ -61,19 +92,71 @@ def support_page(facts: Sequence[TrialFacts]) -> str:
     return '\n'.join(parts)
 
 
+def failed(facts: TrialFacts) -> bool:
+    """Whether something went wrong that should not."""
+    return bool(facts.failures) or any(found.failures for found in facts.criteria.values())
+
+
+def _table(facts: Sequence[TrialFacts]) -> str:
+    return markdown_table(HEADERS, [_row(each) for each in facts], words=1)
+
+
+def _zoo_words(families: Sequence[TrialFacts]) -> Iterable[str]:
+    """How many families pass, and which have no row."""
+    passed = sum(not failed(each) for each in families)
+    yield f'{passed} of {len(families)} pass every step.\n'
+    yield 'Left out are\n'
+    reasons: dict[str, list[str]] = {}
+    for family, reason in LEFT_OUT.items():
+        reasons.setdefault(reason, []).append(f'`{family}`')
+    for reason, names in reasons.items():
+        yield f'- {", ".join(names)}: {reason}'
+    tried = {each.config for each in families}
+    missing = [f'`{family}`' for family, detector in ZOO.items() if detector.config not in tried]
+    if missing:
+        yield f'- {", ".join(missing)}: not tried yet'
+
+
+def _failing(facts: Sequence[TrialFacts]) -> Iterable[str]:
+    """What fails, of all detectors, in the words of the failures."""
+    lines = [
+        f'- {each.name}, {step}: {reason}'
+        for each in facts
+        for step, reason in each.failures.items()
+    ]
+    if lines:
+        yield '\n## What does not work\n'
+        yield '\n'.join(lines)
+
+
 def _row(facts: TrialFacts) -> list[str]:
     if 'traced' in facts.failures:
-        return [facts.name, *['fails'] * (len(HEADERS) - 1)]
+        return [facts.name, *['fails'] * (len(HEADERS) - 2), _seconds(facts)]
     return [
         facts.name,
         f'{_open(facts)} of {facts.groups}',
         ' → '.join(format_count(count) for count in facts.params[:2]),
+        _saved(facts, 'backbone'),
+        _saved(facts, 'all'),
         _same(facts, 'pruned', 'masked'),
+        _same(facts, 'checked', 'loss'),
         _same(facts, 'reloaded', 'reloaded'),
         'fails' if 'trained' in facts.failures or facts.loss is None else 'yes',
         _same(facts, 'again', 'again', 'again reloaded'),
         _export(facts),
+        _seconds(facts),
     ]
+
+
+def _saved(facts: TrialFacts, which: str) -> str:
+    """The share of the multiply-accumulates that is gone."""
+    if 'counted' in facts.failures or which not in facts.macs:
+        return 'fails'
+    return f'{1 - facts.macs[which] / facts.macs["dense"]:.1%}'
+
+
+def _seconds(facts: TrialFacts) -> str:
+    return f'{sum(facts.seconds.get(step, 0) for step in STEPS if step != "criteria"):.0f}'
 
 
 def _open(facts: TrialFacts) -> int:
@@ -84,7 +167,8 @@ def _same(facts: TrialFacts, step: str, *keys: str) -> str:
     """Whether a step went well, with the largest of its differences."""
     if step in facts.failures or not all(key in facts.differences for key in keys):
         return 'fails'
-    return f'yes, {_number(max(facts.differences[key] for key in keys))}'
+    single = ' single' * any(key in facts.single for key in keys)
+    return f'yes, {_number(max(facts.differences[key] for key in keys))}{single}'
 
 
 def _number(difference: float) -> str:
@@ -120,7 +204,7 @@ def _reasons(facts: TrialFacts) -> Iterable[str]:
     if kinds:
         yield f'{_groups(_open(facts))} pruned: {kinds}'
     for reason, names in facts.obstacles.items():
-        yield f'{_groups(len(names))} left alone, "{reason}": {_listed(names)}'
+        yield f'{_groups(len(names))} left alone, "{_shortened(reason)}": {_listed(names)}'
     makes = max((found.groups - found.narrow for found in facts.criteria.values()), default=0)
     if makes:
         yield f'the criteria are tried on {makes} {"make" if makes == 1 else "makes"} of groups'
@@ -153,6 +237,13 @@ def _merged(told: Iterable[tuple[str, str]]) -> Iterable[str]:
 
 def _groups(count: int) -> str:
     return '1 group' if count == 1 else f'{count} groups'
+
+
+def _shortened(reason: str) -> str:
+    """The first of several reasons, and how many more there are."""
+    parts = reason.split('; ')
+    more = len(parts) - SHOWN
+    return '; '.join(parts[:SHOWN]) + (f'; and {more} more' if more > 0 else '')
 
 
 def _listed(names: Sequence[str]) -> str:

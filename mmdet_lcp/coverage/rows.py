@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import mmcv
@@ -29,47 +30,162 @@ from mmdet_lcp.files import write_json
 # measured: how long a row takes by the clock depends on what else the machine does.
 LIMIT = 240  # seconds of processor time
 CRITERION_LIMIT = 900  # more for each criterion that is tried
-WAITS = 20  # a process that waits for something takes no processor time; as often as long by clock
-POLL = 0.2  # seconds
+WAITS = 20  # a process that waits takes no processor time: so many times as long by the clock
+POLL = 0.05  # seconds
 
 
-def run_row(
-    detector: SupportedDetector, criteria: Sequence[str], path: Path, limit: float | None = None
-) -> TrialFacts:
-    """Try a detector out in another process, and write down what became of it.
+@dataclass(frozen=True)
+class Row:
+    """A row that is to be made.
 
-    Beside ``path``, ``*.log`` has what was printed, with tracebacks.
+    Attributes:
+        detector: which one is tried out.
+        criteria: names of `TRIED` that are tried with it.
+        path: of the JSON file, which is also written during the trial. Beside it, ``*.log`` has
+            what was printed, with tracebacks.
+    """
+
+    detector: SupportedDetector
+    criteria: tuple[str, ...]
+    path: Path
+
+    @property
+    def limit(self) -> float:
+        """Seconds of processor time that it may take."""
+        return LIMIT + CRITERION_LIMIT * len(self.criteria)
+
+    def is_done(self) -> bool:
+        """Whether the file says what a trial would say now: code and packages are the same.
+
+        Raises:
+            CompressionError: the file is damaged.
+        """
+        if not self.path.exists():
+            return False
+        row = read_row(self.path)
+        done = row.made_with == versions() and not row.running
+        return done and set(self.criteria) <= set(row.criteria)
+
+
+def make_rows(
+    rows: Sequence[Row],
+    jobs: int = 1,
+    tell: Callable[[Row, str], None] = lambda row, line: None,
+    made: Callable[[Row, TrialFacts], None] = lambda row, facts: None,
+) -> None:
+    """Make rows, each in a process of its own with one thread.
 
     Args:
-        detector: which one.
-        criteria: names of `TRIED` that are tried.
-        path: of the JSON file; it is also written during the trial.
-        limit: processor time in seconds; by default `LIMIT`, and `CRITERION_LIMIT` a criterion.
+        rows: which ones.
+        jobs: how many at a time.
+        tell: called with each step of each row.
+        made: called with each row that is finished.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    seconds = limit or LIMIT + CRITERION_LIMIT * len(criteria)
-    # A fork has imported all already; where there is none, the process begins anew.
-    ways = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context('fork' if 'fork' in ways else 'spawn')
-    arguments = (detector, list(criteria), path, seconds)
-    process = context.Process(target=_try, args=arguments, daemon=True)
-    began = time.monotonic()
-    process.start()
+    left, running = list(rows), []
     try:
-        while process.is_alive() and time.monotonic() - began < seconds * WAITS:
-            process.join(POLL)
+        while left or running:
+            while left and len(running) < jobs:
+                running.append(_RowProcess(left.pop(0)))
+            for process in list(running):
+                for line in process.lines(POLL / len(running)):
+                    tell(process.row, line)
+                if process.has_ended():
+                    running.remove(process)
+                    made(process.row, process.facts())
     finally:
-        ended = not process.is_alive()
-        process.kill()
-        process.join()
-    facts = read_row(path) if path.exists() else TrialFacts(*_named(detector), running='begun')
-    if facts.running:
-        facts.failures[facts.running] = _stopped(process, ended, seconds)
-        facts.running = ''
-    facts.made_with = versions()
-    write_json(path, facts)
-    return facts
+        for process in running:
+            process.end()
+
+
+class _RowProcess:
+    """The process of a row."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        row.path.parent.mkdir(parents=True, exist_ok=True)
+        row.path.unlink(missing_ok=True)
+        # A fork has imported all already; where there is none, the process begins anew.
+        ways = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context('fork' if 'fork' in ways else 'spawn')
+        self.told, tells = context.Pipe(duplex=False)
+        self.process = context.Process(target=_try, args=(row, tells), daemon=True)
+        self.began = time.monotonic()
+        self.hung = False
+        self.process.start()
+        tells.close()
+
+    def lines(self, seconds: float) -> list[str]:
+        """What it has told since; waits so long for it."""
+        found = []
+        try:
+            while self.told.poll(seconds if not found else 0):
+                found.append(self.told.recv())
+        except EOFError:  # it has ended
+            self.process.join(seconds)
+        return found
+
+    def has_ended(self) -> bool:
+        """Whether it has; one that hangs is ended."""
+        if self.process.is_alive():
+            self.hung = time.monotonic() - self.began > self.row.limit * WAITS
+            if not self.hung:
+                return False
+        self.end()
+        return True
+
+    def end(self) -> None:
+        """Stop it wherever it is."""
+        self.process.kill()
+        self.process.join()
+        self.told.close()
+
+    def facts(self) -> TrialFacts:
+        """What became of the row, written down."""
+        detector, path = self.row.detector, self.row.path
+        if path.exists():
+            facts = read_row(path)
+        else:
+            facts = TrialFacts(detector.name, detector.config, detector.size, running='traced')
+        if facts.running:
+            facts.failures[facts.running] = self._stopped()
+            facts.running = ''
+        facts.made_with = versions()
+        write_json(path, facts)
+        return facts
+
+    def _stopped(self) -> str:
+        """Why the process came to its end before the trial did."""
+        if self.hung:
+            return f'it hangs: after {self.row.limit * WAITS:.0f} s it had not come to its end'
+        code = self.process.exitcode or 0
+        if code == -getattr(signal, 'SIGXCPU', 1 << 30):
+            return f'it takes more than {self.row.limit:.0f} s of processor time'
+        if code < 0:
+            name = signal.Signals(-code).name
+            return f'it crashes: {name}' + (', for want of memory?' if name == 'SIGKILL' else '')
+        return f'its process ended with status {code}'
+
+
+def _try(row: Row, tells: Connection) -> None:
+    """Run the trial; in the process of a row."""
+    sys.stdout.flush()
+    with row.path.with_suffix('.log').open('w', encoding='utf-8') as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+        torch.set_num_threads(1)
+        _limit(row.limit)
+        Trial(row.detector, row.criteria, tells.send, lambda f: write_json(row.path, f)).run()
+
+
+def _limit(seconds: float) -> None:
+    """End this process when it has taken so much processor time."""
+    try:
+        import resource
+    except ImportError:  # on Windows the clock alone limits it
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = int(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
 
 
 def read_row(path: Path) -> TrialFacts:
@@ -84,22 +200,6 @@ def read_row(path: Path) -> TrialFacts:
         return TrialFacts(**data)
     except (ValueError, TypeError, KeyError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error
-
-
-def is_done(path: Path, criteria: Sequence[str]) -> bool:
-    """Whether a row says what a trial would say now: its code and packages are the same.
-
-    Args:
-        path: of the row's file, which may be missing.
-        criteria: names of those that the trial would try.
-
-    Raises:
-        CompressionError: the file is damaged.
-    """
-    if not path.exists():
-        return False
-    row = read_row(path)
-    return row.made_with == versions() and not row.running and set(criteria) <= set(row.criteria)
 
 
 @functools.cache
@@ -120,45 +220,3 @@ def versions() -> dict[str, str]:
         mmcv=mmcv.__version__,
         torch=torch.__version__.partition('+')[0],
     )
-
-
-def _try(detector: SupportedDetector, criteria: list[str], path: Path, seconds: float) -> None:
-    """Run the trial; in the process of a row."""
-    log = path.with_suffix('.log').open('w', encoding='utf-8')
-    sys.stdout.flush()
-    for stream in (1, 2):
-        os.dup2(log.fileno(), stream)
-    _limit(seconds)
-    Trial(detector, criteria, lambda line: print(line, flush=True), _keeper(path)).run()
-
-
-def _keeper(path: Path):
-    return lambda facts: write_json(path, facts)
-
-
-def _limit(seconds: float) -> None:
-    """End this process when it has taken so much processor time."""
-    try:
-        import resource
-    except ImportError:  # on Windows only the clock limits it
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    used = time.process_time()
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, int(used + seconds) + 5))
-
-
-def _stopped(process: BaseProcess, ended: bool, seconds: float) -> str:
-    """Why a process came to its end before the trial did."""
-    code = process.exitcode
-    if ended and code == -getattr(signal, 'SIGXCPU', 0):
-        return f'it took more than {seconds:.0f} s of processor time'
-    if not ended:
-        return f'it hung: after {seconds * WAITS:.0f} s it had not come to its end'
-    if code is not None and code < 0:
-        more = ', most often for want of memory' if code == -signal.SIGKILL else ''
-        return f'it crashed: {signal.Signals(-code).name}{more}'
-    return f'its process ended with status {code}'
-
-
-def _named(detector: SupportedDetector) -> tuple[str, str, int]:
-    return detector.name, detector.config, detector.size
