@@ -17,6 +17,7 @@ mmdet have changed since.
 
 import argparse
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,15 +34,18 @@ from mmdet_lcp.files import write_text
 from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.report.tables import format_seconds
 
+WIDTH = 80  # characters of the help
 SETS = {'zoo': tuple(ZOO.values()), 'criteria': DETECTORS}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
+    keys = f'the detectors of the set criteria: {_keys()}'
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=textwrap.fill(keys, WIDTH, break_on_hyphens=False),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = ', '.join(detector.key for detector in DETECTORS)
     add = parser.add_argument
     add(
         '--only',
@@ -51,7 +55,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='NAME',
         default=list(SETS),
         help='which ones: config files; families of mmdet by the folder of their configs (atss, '
-        f'...), zoo for all of them; {known}, criteria for all of these (default: zoo criteria)',
+        '...), zoo for all of them; detectors that are named below, criteria for all of them '
+        '(default: zoo criteria)',
     )
     add(
         '--criteria',
@@ -102,13 +107,16 @@ def chosen(names: Sequence[str], size: int) -> list[SupportedDetector]:
         elif name.endswith('.py'):
             found.append(SupportedDetector.of_file(name, size))
         else:
-            keys = ', '.join(detector.key for detector in DETECTORS)
             near = nearest_hint(name, [*SETS, *ZOO, *known])
             raise CompressionError(
                 f'--only {name}: is no config file (*.py), no family of mmdet and none of '
-                f'{keys}{near}'
+                f'{_keys()}{near}'
             )
     return list(dict.fromkeys(found))
+
+
+def _keys() -> str:
+    return ', '.join(detector.key for detector in DETECTORS)
 
 
 def rows_of(args: argparse.Namespace) -> list[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config.utils import MODULE2PACKAGE, ConfigParsingError
 
 from mmdet_lcp.config.fragments import mixed_fragments
 from mmdet_lcp.config.names import named_config
@@ -28,16 +28,25 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     except CompressionError as error:
         raise CompressionError(f'{path}: {error}') from error
     except ImportError as error:
-        first = str(error).partition(', the current sys.path')[0]  # a list of folders follows
-        raise CompressionError(
-            f'{path}: {first}. A module of your own is found where PYTHONPATH says, e.g. '
-            'PYTHONPATH=.'
-        ) from error
+        raise CompressionError(f'{path}: {_not_imported(error)}') from error
     except Exception as error:  # a config is a program: it may fail with anything
         raise CompressionError(f'{path} cannot be read: {_reason(file, error)}') from error
     if changes:
         cfg.merge_from_dict(dict(changes))
     return cfg
+
+
+def _not_imported(error: ImportError) -> str:
+    """What a config imports and cannot."""
+    missing: BaseException = error
+    while missing.__cause__ or missing.__context__:  # mmengine's errors, and Python's below them
+        missing = missing.__cause__ or missing.__context__
+    name = (getattr(missing, 'name', None) or '').partition('.')[0]
+    if name in MODULE2PACKAGE:
+        package = MODULE2PACKAGE[name]
+        return f'it needs the package {name}, which is not installed: pip install {package}'
+    said = str(error).partition(', the current sys.path')[0]  # a list of folders follows
+    return f'{said}. A module of your own is found where PYTHONPATH says, e.g. PYTHONPATH=.'
 
 
 def _reason(file: str, error: Exception) -> str:

@@ -9,13 +9,14 @@ import mmdet
 import torch
 from mmdet.models.necks.ssd_neck import L2Norm
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from mmdet_lcp.config.file import read_config
+from mmdet_lcp.errors import CompressionError
 
 REGIONS = 16
 
@@ -46,8 +47,15 @@ class SupportedDetector:
         return cls(Path(config).stem, config, size)
 
     def read(self) -> Config:
-        """The whole config, with a model that is built from nothing and trains on few regions."""
+        """The whole config, with a model that is built from nothing and trains on few regions.
+
+        Raises:
+            CompressionError: there is no such config, or it needs what is not on this machine.
+        """
         cfg = read_config(self.config)
+        if 'model' not in cfg:
+            raise CompressionError(f'{self.config} has no `model`: name the config of a detector')
+        check_language_model(cfg.model)
         cfg.model = few_regions(plain_model(cfg.model.to_dict()))
         return cfg
 
@@ -110,6 +118,22 @@ def few_regions(model: dict[str, Any]) -> dict[str, Any]:
         if 'num' in sampler:
             sampler['num'] = min(sampler['num'], REGIONS)
     return model
+
+
+def check_language_model(model: ConfigDict) -> None:
+    """Refuse a detector that reads text where what it reads it with is not on this machine.
+
+    Raises:
+        CompressionError: it would be fetched.
+    """
+    name = (model.get('language_model') or {}).get('name')
+    if name is None or Path(name).is_dir():
+        return
+    raise CompressionError(
+        f'it reads text with the language model {name}, which needs the package transformers and '
+        'weights that are not fetched here: put them into a folder and say so, '
+        'model.language_model.name = FOLDER'
+    )
 
 
 def build(cfg: Config) -> nn.Module:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 NO_CPU = re.compile(r'(\w+?)(?:_impl)?: implementation for device cpu not found')
 NO_PACKAGE = re.compile(
-    r"No module named '([\w.]+)'"
-    r'|(?:^|\s)([\w-]+) is not installed'
+    r"No module named '([\w.]+)'|(?:^|\s)([\w-]+) is not installed"
     r'|[Pp]lease run "pip install (?:-U )?([\w-]+)'
 )
+FROM = re.compile(r'pip install (?:-U )?([\w.:/+-]+)')
 NOT_REGISTERED = re.compile(r'(mm\w+)\.(\w+) is not in the')
 # Names under which packages are installed, where they are imported under others.
 INSTALLED = {'skimage': 'scikit-image', 'sklearn': 'scikit-learn', 'sscikit-learn': 'scikit-learn'}
@@ -27,8 +27,9 @@ def in_words(error: BaseException) -> str:
             return f"mmcv's operator {found[1]} runs on GPUs only: try it where there is one"
         if found := NO_PACKAGE.search(text):
             name = next(part for part in found.groups() if part).partition('.')[0]
-            name = INSTALLED.get(name, name)
-            return f'it needs the package {name}, which is not installed: pip install {name}'
+            told = FROM.search(text)
+            source = told[1].rstrip('."') if told else INSTALLED.get(name, name)
+            return f'it needs the package {name}, which is not installed: pip install {source}'
         if found := NOT_REGISTERED.search(text):
             return (
                 f'it needs {found[2]} of the package {found[1]}, which is not installed or not '

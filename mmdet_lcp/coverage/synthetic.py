@@ -114,11 +114,10 @@ def _add_class_map(sample: DetDataSample, detector: nn.Module, size: int) -> Non
     head = getattr(getattr(detector, 'roi_head', None), 'semantic_head', None)
     if head is None and not (things and stuff):
         return
+    around = head.num_classes - 1 if head is not None else things
+    classes = torch.full((1, size, size), around)
     objects = sample.gt_instances
-    if head is not None:  # such maps come at the resolution that the head writes
-        size, things = round(size * head.seg_scale_factor), head.num_classes - 1
-    classes = torch.full((1, size, size), things)
-    corners = (objects.bboxes / sample.img_shape[0] * size).round().int().tolist()
+    corners = objects.bboxes.round().int().tolist()
     for (left, top, right, bottom), label in zip(corners, objects.labels.tolist(), strict=True):
         classes[:, top:bottom, left:right] = label
     sample.gt_sem_seg = PixelData(sem_seg=classes)

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from mmdet.apis import init_detector
+from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
@@ -170,6 +171,11 @@ class Trial:
         """Find the groups; with none to prune there is nothing to try."""
         self.cfg = self.spec.read()
         self.dense = build(self.cfg)
+        if isinstance(self.dense, BaseMOTModel):
+            raise CompressionError(
+                f'a {type(self.dense).__name__} tracks objects through videos: name the config of '
+                'the detector in it'
+            )
         self.groups = self._find(self.dense)
         self.open = [group for group in self.groups if group.obstacle is None]
         self.facts.groups = len(self.groups)
@@ -243,14 +249,16 @@ class Trial:
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
+        self.reloaded = copy.deepcopy(self.pruned)  # for the steps to come, if this one fails
         meta = {'dataset_meta': {'classes': [str(i) for i in range(num_classes(self.dense))]}}
         deliver(self.cfg, self.pruned, self.plan, self.folder, meta)
-        self.reloaded = init_detector(
+        opened = init_detector(
             str(self.folder / PRUNED_CONFIG), str(self.folder / PRUNED_WEIGHTS), device='cpu'
         )
-        if type(self.reloaded) is not type(self.dense):
-            raise TypeError(f'it is opened as a {type(self.reloaded).__name__}')
-        self._compare('reloaded', self.reloaded, self.pruned)
+        if type(opened) is not type(self.dense):
+            raise TypeError(f'it is opened as a {type(opened).__name__}')
+        self.reloaded = opened
+        self._compare('reloaded', opened, self.pruned)
 
     def _trained(self) -> None:
         """One iteration of training on what was opened."""

@@ -11,13 +11,14 @@ import torch
 from comparisons import load_tool
 from mmengine.config import Config
 
-from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, criteria, trial
+from mmdet_lcp.coverage import DETECTORS, SupportedDetector, Trial, criteria, rows, trial
 from mmdet_lcp.coverage.detectors import few_regions, plain_model
+from mmdet_lcp.coverage.page import failed
 from mmdet_lcp.graph import ChannelGroup, Plan
 
 tool = load_tool('support_table')
 CRITERIA = ['LCP, exact', 'BN scale', 'L1']
-STEPS = {'masked', 'reloaded', 'again', 'again reloaded'}
+STEPS = {'masked', 'loss', 'reloaded', 'again', 'again reloaded'}
 
 
 def write(folder: Path, family: str) -> str:
@@ -99,8 +100,11 @@ def test_the_page_of_a_run(finished, folder):
 
 
 def test_it_goes_on(arguments, folder, finished, monkeypatch, capsys):
-    monkeypatch.setattr(tool, 'Trial', None)  # nothing is left to try
+    begun = []
+    monkeypatch.setattr(rows, '_RowProcess', begun.append)
     assert tool.main(arguments) == 0
+    assert not begun  # nothing is left to try
+    assert '1 of 1 detectors are up to date' in capsys.readouterr().out
     (folder / 'out' / 'tiny-mask-rcnn.json').write_text('{"name": 1}')
     assert tool.main(arguments) == 1
     assert 'tiny-mask-rcnn.json is damaged' in capsys.readouterr().err
@@ -166,7 +170,7 @@ class TestWhatGoesWrong:
         assert failures('try_criterion', breaks, ('L2', 'L1')) == {}
         assert self.facts.criteria['L2'].failures == {'all groups': 'division by zero'}
         assert self.facts.criteria['L1'].failures == {}
-        assert tool.failed(self.facts)
+        assert failed(self.facts)
 
 
 class TestBadInput:

@@ -1,5 +1,7 @@
 """The page, from facts made by hand."""
 
+from dataclasses import replace
+
 from mmdet_lcp.coverage import TrialFacts, support_page
 from mmdet_lcp.coverage.criteria import CriterionFacts
 
@@ -17,11 +19,16 @@ GOOD = TrialFacts(
         'ThiNet': CriterionFacts(3, narrow=1, left_out={'d is odd': ['d', 'e']}),
         'LCP, exact': CriterionFacts(3, narrow=1),
     },
+    macs={'dense': 1000, 'backbone': 912, 'all': 300},
     differences={
-        'masked': 3e-16, 'reloaded': 0.0, 'again': 2e-16, 'again reloaded': 4e-16, 'exported': 6e-7
+        'masked': 3e-16, 'loss': 1e-7, 'reloaded': 0.0, 'again': 2e-16, 'again reloaded': 4e-16,
+        'exported': 6e-7,
     },
+    single=['loss'],
     loss=1.5,
+    predicted=0,
     exported=5_700_000,
+    seconds={'traced': 3.0, 'criteria': 90.0, 'pruned': 1.4},
 )  # fmt: skip
 BAD = TrialFacts(
     name='Bad',
@@ -55,11 +62,11 @@ def section(name: str) -> list[str]:
 def test_first_table():
     table = rows('groups')
     assert table['Good'] == [
-        '5 of 8', '2.00 M → 510.00 k', 'yes, 3e-16', 'yes, 0', 'yes', 'yes, 4e-16',
-        'yes, 5.7 MB, 6e-07',
+        '5 of 8', '2.00 M → 510.00 k', '8.8%', '70.0%', 'yes, 3e-16', 'yes, 1e-07 single',
+        'yes, 0', 'yes', 'yes, 4e-16', 'yes, 5.7 MB, 6e-07', '4',
     ]  # fmt: skip
-    assert table['Bad'] == ['5 of 5', '1.00 M', *['fails'] * 5]
-    assert table['Lost'] == ['fails'] * 7
+    assert table['Bad'] == ['5 of 5', '1.00 M', *['fails'] * 8, '0']
+    assert table['Lost'] == [*['fails'] * 10, '0']
 
 
 def test_second_table():
@@ -67,7 +74,7 @@ def test_second_table():
     assert table['detector'] == ['L1', 'LCP', 'ThiNet', 'LCP, exact']
     assert table['Good'] == ['all', 'all', '3 of 5', 'all']
     assert table['Bad'] == ['fails', *['not tried'] * 3]
-    assert table['Lost'] == ['not tried'] * 4
+    assert 'Lost' not in table  # no criterion has been tried with it
 
 
 def test_reasons():
@@ -90,3 +97,28 @@ def test_reasons():
 def test_long_lists_of_names_are_cut():
     facts = TrialFacts('D', 'd.py', 64, 5, obstacles={'outputs': list('abcde')})
     assert '5 groups left alone, "outputs": `a`, `b`, `c` and 2 more' in support_page([facts])
+
+
+def test_what_fails_is_listed_beneath_the_table():
+    listed = PAGE.partition('## What does not work\n')[2].partition('\n## ')[0].strip()
+    assert listed.splitlines() == [
+        '- Bad, pruned: the outputs differ by 5e-01',
+        '- Lost, traced: no such config',
+    ]
+    assert '## What does not work' not in support_page([GOOD])
+
+
+def test_the_zoo_has_a_table_of_its_own():
+    config = 'mmdet::atss/atss_r18_fpn_8xb8-amp-lsj-200e_coco.py'
+    page = support_page([replace(GOOD, name='ATSS R18', config=config), BAD])
+    zoo, _, others = page.partition("## mmdet's zoo")[2].partition('## Other detectors')
+    assert '| ATSS R18 ' in zoo and '| Bad ' not in zoo
+    assert '1 of 1 pass every step' in zoo
+    assert '`qdtrack`, `sort`, `strongsort`: tracks objects through videos' in zoo
+    assert '`yolox`: not tried yet' in zoo and '`atss`, ' not in zoo
+    assert '| Bad ' in others.partition('## ')[0]
+
+
+def test_long_lists_of_reasons_are_cut():
+    facts = TrialFacts('D', 'd.py', 64, 1, obstacles={'a; b; c; d; e': ['conv']})
+    assert '1 group left alone, "a; b; c; and 2 more": `conv`' in support_page([facts])
