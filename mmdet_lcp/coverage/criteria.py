@@ -17,6 +17,7 @@ from mmdet_lcp.graph import ChannelGroup, axis_sizes
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.graph.stage import Stage
+from mmdet_lcp.modes import evaluated, frozen
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.criteria import (
     DCP,
@@ -148,7 +149,7 @@ def _run(
     """Remove channels of the groups, one after the other, from a copy of the detector."""
     if not groups:
         return
-    dense = copy.deepcopy(dense).eval().requires_grad_(False)
+    dense = frozen(copy.deepcopy(dense))
     detector = copy.deepcopy(dense).requires_grad_(True)
     inputs, samples = synthetic_batch(max(1, min(2, PIXELS // size**2)), size, dense)
     regions = None
@@ -169,8 +170,10 @@ def _run(
         except CompressionError as error:
             facts.failures[stage.group.name] = ' '.join(str(error).split())[:300]
     with torch.no_grad():
-        outputs = [t for t in tree_leaves(images.run(detector.eval())) if isinstance(t, Tensor)]
-    if not all(output.isfinite().all() for output in outputs):
+        outputs = [
+            t for t in tree_leaves(images.run(evaluated(detector))) if isinstance(t, Tensor)
+        ]
+    if not all(t.isfinite().all() for t in outputs if isinstance(t, Tensor)):
         facts.failures['all groups'] = 'the outputs of the pruned detector are not finite'
 
 

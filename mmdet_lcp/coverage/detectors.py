@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.modes import evaluated
 
 REGIONS = 16
 
@@ -176,4 +177,4 @@ def randomise(detector: nn.Module, seed: int = 0) -> nn.Module:
             draw(getattr(module, 'running_var', None), 0.5, 2.0)
         elif isinstance(module, L2Norm):
             draw(module.weight, 5, 30)
-    return detector.eval()
+    return evaluated(detector)

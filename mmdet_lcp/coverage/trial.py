@@ -43,7 +43,7 @@ from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.layer_kinds import kind_of
 from mmdet_lcp.measure.cost import layer_macs
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
-from mmdet_lcp.modes import in_eval
+from mmdet_lcp.modes import evaluated, in_eval
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 from mmdet_lcp.seeds import seeded
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
@@ -286,7 +286,7 @@ class Trial:
         path = self.folder / 'again.pth'
         torch.save(twice.state_dict(), path)
         load_detector(rebuilt, path)
-        self._compare('again reloaded', rebuilt.eval(), twice)
+        self._compare('again reloaded', evaluated(rebuilt), twice)
 
     def _exported(self) -> None:
         """The pruned detector without its post-processing, as ONNX; run by ONNX Runtime."""
@@ -311,7 +311,7 @@ class Trial:
     def _export(self, detector: nn.Module) -> tuple[int, float | None]:
         """Bytes of the ONNX file; and how its outputs differ where ONNX Runtime is installed."""
         images, _ = synthetic_batch(1, self.spec.size, detector)
-        network, buffer = _Plain(detector).eval(), io.BytesIO()
+        network, buffer = evaluated(_Plain(detector)), io.BytesIO()
         with torch.no_grad():
             torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=OPSET)
         size = len(buffer.getvalue())
