@@ -38,8 +38,8 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
 
 def _not_imported(error: ImportError) -> str:
     """What a config imports and cannot."""
-    missing: BaseException = error
-    while missing.__cause__ or missing.__context__:  # mmengine's errors, and Python's below them
+    missing: BaseException | None = error
+    while missing and not isinstance(missing, ModuleNotFoundError):  # below mmengine's errors
         missing = missing.__cause__ or missing.__context__
     name = (getattr(missing, 'name', None) or '').partition('.')[0]
     if name in MODULE2PACKAGE:

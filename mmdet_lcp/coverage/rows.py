@@ -3,9 +3,11 @@
 A detector that crashes its process, or needs more time than it may, costs its own row alone.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -169,8 +171,12 @@ class _RowProcess:
 def _try(row: Row, tells: Connection) -> None:
     """Run the trial; in the process of a row."""
     sys.stdout.flush()
-    with row.path.with_suffix('.log').open('w', encoding='utf-8') as log:
-        for stream in (1, 2):
+    with (
+        row.path.with_suffix('.log').open('w', buffering=1, encoding='utf-8') as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        for stream in (1, 2):  # of what is not written in Python
             os.dup2(log.fileno(), stream)
         torch.set_num_threads(1)
         _limit(row.limit)
@@ -184,7 +190,7 @@ def _limit(seconds: float) -> None:
     except ImportError:  # on Windows the clock alone limits it
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = int(time.process_time() + seconds) + 1
+    most = math.ceil(time.process_time() + seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
 
 

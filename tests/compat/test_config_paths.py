@@ -1,5 +1,13 @@
 """Configs of the package by name."""
 
+from pathlib import Path
+
+import mmdet
+import pytest
+from mmengine.config import Config
+
+from mmdet_lcp.config.file import read_config
+
 from .helpers import fresh_python
 
 
@@ -25,3 +33,25 @@ def test_configs_of_the_package_can_be_inherited(tmp_path):
     """
     done = fresh_python(code)
     assert done.stdout.strip().endswith('SSDHead 42'), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'gn+ws/faster-rcnn_r50_fpn_gn-ws-all_1x_coco.py',
+        'legacy_1.x/retinanet_r50_fpn_1x_coco_v1.py',
+    ],
+)
+def test_configs_in_folders_with_other_characters(name):
+    """mmengine's pattern of a folder ends at the plus sign."""
+    file = Path(mmdet.__file__).parent / '.mim' / 'configs' / name
+    expected = Config.fromfile(file).model.to_dict()
+    inherited = Config.fromstring(f"_base_ = 'mmdet::{name}'", '.py').model.to_dict()
+    assert inherited == expected | {'_scope_': 'mmdet'}
+    assert read_config(f'mmdet::{name}').model.to_dict() == expected
+
+
+@pytest.mark.parametrize('name', ['mmdet::gn+ws/none.py', 'no_package::gn+ws/none.py'])
+def test_mmengine_says_what_is_not_there(name):
+    with pytest.raises(ValueError, match='please specify the package name'):
+        Config.fromstring(f"_base_ = '{name}'", '.py')

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from mmdet_lcp.config.file import read_config
@@ -52,3 +54,11 @@ def test_no_such_file(path):
     with pytest.raises(CompressionError, match=f'^{path}: there is no such config') as raised:
         read_config(path)
     assert ('as in `_base_`' in str(raised.value)) == ('::' in path)
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    path = tmp_path / 'config.py'
+    path.write_text("custom_imports = dict(imports=['mmpretrain.models'])\n")
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)  # as if it were not
+    with pytest.raises(CompressionError, match=r'package mmpretrain.*pip install mmpretrain'):
+        read_config(str(path))

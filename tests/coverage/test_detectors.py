@@ -5,16 +5,21 @@ import copy
 import pytest
 import torch
 from mmdet.models.necks.ssd_neck import L2Norm
+from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mmdet_lcp.coverage.detectors import (
     DETECTORS,
     REGIONS,
     SupportedDetector,
+    build,
+    check_language_model,
     few_regions,
     plain_model,
     randomise,
 )
+from mmdet_lcp.coverage.zoo import ZOO
+from mmdet_lcp.errors import CompressionError
 
 
 def test_keys():
@@ -39,6 +44,57 @@ def test_plain_model(monkeypatch):
     before = copy.deepcopy(model)
     assert plain_model(model) == dict(type='A', heads=[dict(norm_cfg=dict(type='BN'))], n=(1, 2))
     assert model == before
+
+
+def test_a_teacher_is_not_fetched(tmp_path, monkeypatch):
+    """mmdet's LD names it as if one stood in its checkout, LAD by an address."""
+    monkeypatch.chdir(tmp_path)
+    name = 'configs/gfl/gfl_r50_fpn_1x_coco.py'
+    found = plain_model(dict(teacher_config=name, teacher_ckpt='https://somewhere/gfl.pth'))
+    assert found['teacher_ckpt'] is None
+    assert Config.fromfile(found['teacher_config']).model.type == 'GFL'
+    assert plain_model(dict(teacher_config='mine.py')) == dict(teacher_config='mine.py')
+
+
+def test_building_leaves_the_config_as_it_is():
+    """mmdet's Mask2Former takes keys out of its own."""
+
+    class Greedy(nn.Module):
+        def __init__(self, head: dict) -> None:
+            super().__init__()
+            self.size = head.pop('size')
+
+    cfg = Config(dict(model=dict(type=Greedy, head=dict(size=3))))
+    assert build(cfg).size == 3
+    assert cfg.model.head == dict(size=3)
+
+
+def test_a_detector_whose_eval_returns_nothing():
+    class Silent(nn.Linear):
+        def eval(self) -> None:
+            super().eval()
+
+    detector = Silent(2, 2)
+    assert randomise(detector) is detector
+
+
+@pytest.mark.parametrize('family', ['glip', 'grounding_dino', 'mm_grounding_dino'])
+def test_language_models_are_not_fetched(family):
+    with pytest.raises(CompressionError, match=r'bert-base-uncased.*not fetched here'):
+        ZOO[family].read()
+
+
+def test_a_language_model_in_a_folder(tmp_path):
+    model = ConfigDict(language_model=dict(name=str(tmp_path)))
+    check_language_model(model)
+    check_language_model(ConfigDict(type='ATSS'))
+
+
+def test_a_config_without_a_model(tmp_path):
+    path = tmp_path / 'data.py'
+    path.write_text('data_root = "here"\n')
+    with pytest.raises(CompressionError, match=r'data.py has no `model`'):
+        SupportedDetector.of_file(str(path), 64).read()
 
 
 def test_few_regions():
