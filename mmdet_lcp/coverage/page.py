@@ -37,7 +37,7 @@ the same with a detector of your own.
   than {TOLERANCE:.0e} is a failure, here and in the next columns; more than {SINGLE_TOLERANCE:.0e}
   where it says *single*: there the detector computes in single precision whatever it is given.
 - **loss checked**: its training loss, with norms and dropout at rest, is that of the one with
-  zeros, and it predicts.
+  zeros, criteria and reports take the same loss, and it predicts.
 - **reloaded**: mmdet's `init_detector` opens what was saved, and it computes the same.
 - **trained on**: an iteration of training on what was opened; loss and outputs stay finite.
 - **pruned again**: it loses half of its channels once more, masked = removed, and the two plans

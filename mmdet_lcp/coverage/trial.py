@@ -5,7 +5,6 @@ mmdet's `init_detector`, trained on, pruned again, exported. All kinds of groups
 half of their channels.
 """
 
-import contextlib
 import copy
 import importlib.util
 import io
@@ -15,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,7 @@ class TrialFacts:
         criteria: what became of each criterion, by name.
         differences: largest differences of any output relative to its largest value:
             ``'masked'``, removed and zeroed channels; ``'loss'``, of the training loss of both;
+            ``'selection loss'``, of that and of the one that channels are selected by;
             ``'reloaded'``, in memory and read back; ``'again'`` and ``'again reloaded'``, the same
             of the second pruning; ``'exported'``, PyTorch and ONNX Runtime, where that is
             installed.
@@ -218,34 +218,44 @@ class Trial:
             self.facts.macs[name] = sum(sum(parts.values()) for parts in layers)
 
     def _checked(self) -> None:
-        """Its loss is that of zeroed channels, and it predicts."""
-        masked = mask_plan(copy.deepcopy(self.dense), self.plan)
-        pruned = copy.deepcopy(self.pruned)
-        expected, found = self._losses(masked, pruned)
+        """Its loss is that of zeroed channels, selection takes the same one, and it predicts."""
+        pair = mask_plan(copy.deepcopy(self.dense), self.plan), copy.deepcopy(self.pruned)
+
+        def losses(dtype: torch.dtype) -> list[Tensor]:
+            return [self._training_loss(_cast(detector, dtype)) for detector in pair]
+
+        expected, found = self._in_double('loss', losses)
         self._differ('loss', [found], [expected])
+        expected = self._training_loss(self.pruned)
+        with torch.no_grad():
+            found = detection_loss(self.pruned, self._batch(self.pruned))
+        self._differ('selection loss', [found], [expected])
+        self._predicts()
+
+    def _predicts(self) -> None:
         images, samples = synthetic_batch(1, self.spec.size, self.pruned)
         with torch.no_grad():
             (result,) = self.pruned.predict(images, samples)
-        instances = result.get('pred_instances', ())
+        instances = result.get('pred_instances', {})
         self.facts.predicted = len(instances)
-        for name, values in instances.items() if len(instances) else ():
+        for name, values in instances.items():
             if isinstance(values, Tensor) and not values.isfinite().all():
                 raise ValueError(f'the {name} of what is predicted are not finite')
 
+    def _batch(self, detector: nn.Module) -> SelectionImages:
+        images, samples = synthetic_batch(2, self.spec.size, detector)
+        return SelectionImages(images.to(next(detector.parameters()).dtype), None, samples)
+
     @torch.no_grad()
-    def _losses(self, *detectors: nn.Module) -> list[Tensor]:
-        """Training losses on the same images, in double precision where the detector can."""
-
-        def losses(dtype: torch.dtype) -> list[Tensor]:
-            found = []
-            for detector in detectors:
-                images, samples = synthetic_batch(2, self.spec.size, detector)
-                batch = SelectionImages(images.to(dtype), None, samples)
-                with _held_still(detector.to(dtype)):
-                    found.append(detection_loss(detector, batch))
-            return found
-
-        return self._in_double('loss', losses)
+    def _training_loss(self, detector: nn.Module) -> Tensor:
+        """That of a training step, but norms and dropout are at rest."""
+        batch = self._batch(detector)
+        with in_eval(detector), seeded(0):
+            detector.train()
+            for module in detector.modules():
+                if isinstance(module, _BatchNorm) or type(module).__name__.startswith('Drop'):
+                    module.eval()
+            return detector.parse_losses(detector.loss(batch.inputs, batch.data_samples))[0]
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
@@ -262,7 +272,8 @@ class Trial:
 
     def _trained(self) -> None:
         """One iteration of training on what was opened."""
-        detector = self.reloaded.train()
+        detector = self.reloaded
+        detector.train()  # of some detectors it returns nothing
         images, samples = synthetic_batch(2, self.spec.size, detector)
         optimizer = torch.optim.SGD((p for p in detector.parameters() if p.requires_grad), lr=1e-6)
         loss = detection_loss(detector, SelectionImages(images, None, samples))
@@ -345,7 +356,7 @@ class Trial:
         plan = _halved(detector, groups)
 
         def outputs(dtype: torch.dtype) -> list[list[Tensor]]:
-            exact = copy.deepcopy(detector).to(dtype)
+            exact = _cast(copy.deepcopy(detector), dtype)
             return [
                 self._outputs(each)
                 for each in (apply_plan(copy.deepcopy(exact), plan), mask_plan(exact, plan))
@@ -385,8 +396,10 @@ class Trial:
         self.facts.differences[step] = difference
         most = SINGLE_TOLERANCE if step in self.facts.single else TOLERANCE
         if not difference <= most:
-            what = 'losses' if step == 'loss' else 'outputs'
-            raise ValueError(f'the {what} differ by {difference:.1e}')
+            what = 'the losses differ' if step == 'loss' else 'the outputs differ'
+            if step == 'selection loss':
+                what = 'the loss that channels are selected by and that of a training step differ'
+            raise ValueError(f'{what} by {difference:.1e}')
 
 
 def _difference(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
@@ -423,15 +436,9 @@ def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
     return plan
 
 
-@contextlib.contextmanager
-def _held_still(detector: nn.Module) -> Iterator[None]:
-    """In train mode, where heads give what their losses take, but norms and dropout at rest."""
-    with in_eval(detector):
-        detector.train()
-        for module in detector.modules():
-            if isinstance(module, _BatchNorm) or type(module).__name__.startswith('Drop'):
-                module.eval()
-        yield
+def _cast(detector: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The detector in double or single precision; ``to`` of some of mmdet's takes devices only."""
+    return detector.double() if dtype is torch.double else detector.float()
 
 
 def _params(detector: nn.Module) -> int:
