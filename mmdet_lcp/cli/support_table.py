@@ -28,7 +28,7 @@ from mmdet_lcp import CompressionError
 from mmdet_lcp.coverage import DETECTORS, SupportedDetector, TrialFacts, support_page
 from mmdet_lcp.coverage.criteria import TRIED
 from mmdet_lcp.coverage.page import failed
-from mmdet_lcp.coverage.rows import Row, make_rows, read_row
+from mmdet_lcp.coverage.rows import Row, make_rows, read_rows
 from mmdet_lcp.coverage.zoo import ZOO
 from mmdet_lcp.files import write_text
 from mmdet_lcp.nearest import nearest_hint
@@ -153,15 +153,6 @@ def make(rows: Sequence[Row], jobs: int) -> None:
     make_rows(rows, jobs, tell, made)
 
 
-def all_rows(folder: Path) -> list[TrialFacts]:
-    """What lies in a folder: the zoo first, in its order, and last what is not known here."""
-    order = [detector.key for detector in (*ZOO.values(), *DETECTORS)]
-    paths = {path.stem: path for path in sorted(folder.glob('*.json'))}
-    names = [name for name in dict.fromkeys([*order, *paths]) if name in paths]
-    found = [read_row(paths[name]) for name in names]
-    return [facts for facts in found if not facts.running]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Try what is missing, and write the page.
 
@@ -177,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(left) < len(rows):
             print(f'{len(rows) - len(left)} of {len(rows)} detectors are up to date in {folder}')
         make(left, max(args.jobs, 1))
-        facts = all_rows(folder)
+        facts = read_rows(folder)
     except CompressionError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

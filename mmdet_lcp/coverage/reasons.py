@@ -1,7 +1,9 @@
 """Why somebody else's detector fails, in words that a user understands."""
 
 import re
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 NO_CPU = re.compile(r'(\w+?)(?:_impl)?: implementation for device cpu not found')
 NO_PACKAGE = re.compile(
@@ -35,10 +37,18 @@ def in_words(error: BaseException) -> str:
                 f'it needs {found[2]} of the package {found[1]}, which is not installed or not '
                 f"imported: custom_imports = dict(imports=['{found[1]}.models'])"
             )
-    text = ' '.join((str(error) or type(error).__name__).split())
+    text = ' '.join(str(error).split())
     if isinstance(error, AttributeError | KeyError | NotImplementedError | AssertionError):
         text = f'{type(error).__name__}: {text}'
+    if not str(error):
+        text = f'{type(error).__name__}{_place(error)}'
     return text[:LONGEST]
+
+
+def _place(error: BaseException) -> str:
+    """Where an error without words comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f' in {frames[-1].name} of {Path(frames[-1].filename).name}' if frames else ''
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -23,8 +23,9 @@ import mmdet
 import torch
 
 from mmdet_lcp.coverage.criteria import CriterionFacts
-from mmdet_lcp.coverage.detectors import SupportedDetector
+from mmdet_lcp.coverage.detectors import DETECTORS, SupportedDetector
 from mmdet_lcp.coverage.trial import Trial, TrialFacts
+from mmdet_lcp.coverage.zoo import ZOO
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 
@@ -206,6 +207,19 @@ def read_row(path: Path) -> TrialFacts:
         return TrialFacts(**data)
     except (ValueError, TypeError, KeyError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error
+
+
+def read_rows(folder: Path) -> list[TrialFacts]:
+    """The finished rows of a folder: the zoo's first, in its order, last what is not known here.
+
+    Raises:
+        CompressionError: a file is damaged.
+    """
+    order = [detector.key for detector in (*ZOO.values(), *DETECTORS)]
+    paths = {path.stem: path for path in sorted(folder.glob('*.json'))}
+    names = [name for name in dict.fromkeys([*order, *paths]) if name in paths]
+    found = [read_row(paths[name]) for name in names]
+    return [facts for facts in found if not facts.running]
 
 
 @functools.cache

@@ -122,6 +122,7 @@ class Trial:
         criteria: names of `TRIED`; all unless told.
         tell: called with a line before each step.
         keep: called with what is known so far before each step, and at the end.
+        steps: some of `STEPS`, in their order; all unless told.
     """
 
     def __init__(
@@ -130,15 +131,17 @@ class Trial:
         criteria: Sequence[str] | None = None,
         tell: Callable[[str], None] = lambda line: None,
         keep: Callable[[TrialFacts], None] = lambda facts: None,
+        steps: Sequence[str] = STEPS,
     ) -> None:
         self.spec = detector
         self.criteria = list(TRIED) if criteria is None else list(criteria)
         self.tell = tell
         self.keep = keep
+        self.steps = steps
         self.facts = TrialFacts(detector.name, detector.config, detector.size)
 
     def run(self) -> TrialFacts:
-        """All steps; a step that fails is written down, and those that need it are left out.
+        """The steps; one that fails is written down, and those that need it are left out.
 
         The traceback of what fails goes to the standard error stream.
         """
@@ -148,7 +151,7 @@ class Trial:
         ):
             MessageHub.get_current_instance().update_info('epoch', 0)  # some heads match by it
             self.folder = Path(folder)
-            for step in STEPS:
+            for step in self.steps:
                 self.tell(f'{self.spec.name}: {step}')
                 self.facts.running = step
                 self.keep(self.facts)

@@ -60,4 +60,10 @@ def test_other_errors_keep_their_words():
     assert in_words(ValueError('the outputs\n differ')) == 'the outputs differ'
     assert in_words(KeyError('neck')) == "KeyError: 'neck'"
     assert in_words(ZeroDivisionError()) == 'ZeroDivisionError'
+    try:
+        assert not LONGEST
+    except AssertionError as error:
+        error.args = ()
+        where = 'test_other_errors_keep_their_words of test_reasons.py'
+        assert in_words(error) == f'AssertionError in {where}'
     assert len(in_words(ValueError('x' * 999))) == LONGEST

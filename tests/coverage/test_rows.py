@@ -13,7 +13,7 @@ import pytest
 from mmdet_lcp.coverage import rows
 from mmdet_lcp.coverage.criteria import CriterionFacts
 from mmdet_lcp.coverage.detectors import SupportedDetector
-from mmdet_lcp.coverage.rows import Row, make_rows, read_row, versions
+from mmdet_lcp.coverage.rows import Row, make_rows, read_row, read_rows, versions
 from mmdet_lcp.coverage.trial import TrialFacts
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
@@ -162,6 +162,15 @@ def test_what_is_written_is_read_back(tmp_path):
     write_json(tmp_path / 'd.json', facts)
     assert read_row(tmp_path / 'd.json') == facts
     assert json.loads((tmp_path / 'd.json').read_text())['criteria']['L1']['groups'] == 2
+
+
+def test_the_rows_of_a_folder_have_the_order_of_the_zoo(tmp_path):
+    for name in ('own', 'YOLOX-nano', 'SSD300', 'ATSS R18', 'SSDLite MobileNetV2'):
+        detector = SupportedDetector(name, 'd.py', 64)
+        write_json(tmp_path / f'{detector.key}.json', TrialFacts(name, 'd.py', 64))
+    write_json(tmp_path / 'begun.json', TrialFacts('begun', 'd.py', 64, running='traced'))
+    found = [facts.name for facts in read_rows(tmp_path)]
+    assert found == ['ATSS R18', 'SSDLite MobileNetV2', 'YOLOX-nano', 'SSD300', 'own']
 
 
 def test_the_digest_is_of_the_package_without_its_command_line(tmp_path, monkeypatch):
