@@ -258,7 +258,7 @@ class Trial:
             for module in detector.modules():
                 if isinstance(module, _BatchNorm) or type(module).__name__.startswith('Drop'):
                     module.eval()
-            return detector.parse_losses(detector.loss(batch.inputs, batch.data_samples))[0]
+            return training_loss(detector, batch)
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
@@ -277,15 +277,16 @@ class Trial:
         """One iteration of training on what was opened."""
         detector = self.reloaded
         detector.train()  # of some detectors it returns nothing
-        images, samples = synthetic_batch(2, self.spec.size, detector)
+        batch = self._batch(detector)
         optimizer = torch.optim.SGD((p for p in detector.parameters() if p.requires_grad), lr=1e-6)
-        loss = detection_loss(detector, SelectionImages(images, None, samples))
+        with seeded(0):
+            loss = training_loss(detector, batch)
         loss.backward()
         optimizer.step()
         self.facts.loss = float(loss.detach())
         detector.eval()
         with torch.no_grad():
-            outputs = _tensors(tensor_forward(detector, images))
+            outputs = _tensors(tensor_forward(detector, batch.inputs))
         if not math.isfinite(self.facts.loss) or not all(o.isfinite().all() for o in outputs):
             raise ValueError(f'loss or outputs are not finite after an iteration: {loss:.3g}')
 
@@ -403,6 +404,11 @@ class Trial:
             if step == 'selection loss':
                 what = 'the loss that channels are selected by and that of a training step differ'
             raise ValueError(f'{what} by {difference:.1e}')
+
+
+def training_loss(detector: nn.Module, batch: SelectionImages) -> Tensor:
+    """What mmdet's training step takes the gradient of."""
+    return detector.parse_losses(detector.loss(batch.inputs, batch.data_samples))[0]
 
 
 def _difference(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:

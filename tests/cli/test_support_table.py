@@ -158,7 +158,7 @@ class TestWhatGoesWrong:
         def infinite(detector, images):
             return sum(p.sum() for p in detector.parameters()) * torch.inf
 
-        assert 'not finite' in failures('detection_loss', infinite)['trained']
+        assert 'not finite' in failures('training_loss', infinite)['trained']
 
     def test_a_criterion_breaks(self, failures):
         """The next one is tried all the same."""
