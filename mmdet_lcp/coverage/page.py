@@ -62,6 +62,7 @@ own update of the next kernels. It is tried on one group of every make: the same
 write, scale and read the channels. DCP takes smaller steps than its own, which diverge on random
 weights.
 """
+HOSTS = ('mmdet', 'mmcv', 'torch')
 SHOWN = 3  # names of groups, or reasons, in a list
 
 
@@ -74,7 +75,7 @@ def support_page(facts: Sequence[TrialFacts]) -> str:
     ours = {detector.config: family for family, detector in ZOO.items()}
     families = [each for each in facts if each.config in ours]
     others = [each for each in facts if each.config not in ours]
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, *_made_with(facts)]
     if families:
         parts += [FAMILIES, _table(families), '', *_zoo_words(families)]
     if others:
@@ -95,6 +96,17 @@ def support_page(facts: Sequence[TrialFacts]) -> str:
 def failed(facts: TrialFacts) -> bool:
     """Whether something went wrong that should not."""
     return bool(facts.failures) or any(found.failures for found in facts.criteria.values())
+
+
+def _made_with(facts: Sequence[TrialFacts]) -> Iterable[str]:
+    """The packages that detectors come from and compute with."""
+    found = {
+        ', '.join(f'{name} {version}' for name, version in each.made_with.items() if name in HOSTS)
+        for each in facts
+        if each.made_with
+    }
+    if found:
+        yield f'Made with {"; ".join(sorted(found))}.\n'
 
 
 def _table(facts: Sequence[TrialFacts]) -> str:

@@ -122,3 +122,10 @@ def test_the_zoo_has_a_table_of_its_own():
 def test_long_lists_of_reasons_are_cut():
     facts = TrialFacts('D', 'd.py', 64, 1, obstacles={'a; b; c; d; e': ['conv']})
     assert '1 group left alone, "a; b; c; and 2 more": `conv`' in support_page([facts])
+
+
+def test_versions_are_told_once():
+    made_with = {'mmdet_lcp': '0a1b', 'mmdet': '3.3.0', 'torch': '2.13.0'}
+    rows = [replace(facts, made_with=made_with) for facts in (GOOD, BAD)]
+    assert 'Made with mmdet 3.3.0, torch 2.13.0.\n' in support_page([*rows, LOST])
+    assert 'Made with' not in PAGE
