@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmdet_lcp.errors import CompressionError
+
 NO_CPU = re.compile(r'(\w+?)(?:_impl)?: implementation for device cpu not found')
 NO_PACKAGE = re.compile(
     r"No module named '([\w.]+)'|(?:^|\s)([\w-]+) is not installed"
@@ -24,6 +26,8 @@ def in_words(error: BaseException) -> str:
         error: with the errors that it came from.
     """
     for each in _chain(error):
+        if isinstance(each, CompressionError):  # in words already
+            continue
         text = ' '.join(str(each).split())
         if found := NO_CPU.search(text):
             return f"mmcv's operator {found[1]} runs on GPUs only: try it where there is one"

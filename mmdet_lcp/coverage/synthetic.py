@@ -44,6 +44,7 @@ def synthetic_batch(
                 pad_shape=shape,
                 batch_input_shape=shape,
                 scale_factor=(1.0, 1.0),
+                border=(0, size, 0, size),  # of the image in the padded one, to CornerNet's heads
             )
         )
         shown = OBJECTS[: 2 + number % 2]

@@ -3,6 +3,7 @@
 import pytest
 
 from mmdet_lcp.coverage.reasons import LONGEST, in_words
+from mmdet_lcp.errors import CompressionError
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,11 @@ def test_an_error_that_another_one_stands_for():
             raise ValueError('the detector could not be traced') from error
     except ValueError as error:
         assert 'operator bbox_overlaps runs on GPUs only' in in_words(error)
+
+
+def test_the_package_s_own_errors_keep_their_words():
+    words = 'mine.py: it needs the package mmpretrain, which is not installed: pip install it'
+    assert in_words(CompressionError(words)) == words
 
 
 def test_other_errors_keep_their_words():
