@@ -27,7 +27,8 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
@@ -56,6 +57,8 @@ STEPS = (
     'traced', 'criteria', 'pruned', 'counted', 'checked', 'reloaded', 'trained', 'again',
     'exported',
 )  # fmt: skip
+# Modules that do in training what is no part of a detector's loss; DropPath and the like as well.
+AT_REST = (_NormBase, _DropoutNd, nn.MultiheadAttention)
 # Without these the others have nothing to work on.
 NEEDED = ('traced', 'pruned')
 EXPORTED_ALIKE = 1e-3  # in float32, through kernels of other makers
@@ -222,14 +225,16 @@ class Trial:
 
     def _checked(self) -> None:
         """Its loss is that of zeroed channels, selection takes the same one, and it predicts."""
-        pair = mask_plan(copy.deepcopy(self.dense), self.plan), copy.deepcopy(self.pruned)
+        pair = mask_plan(copy.deepcopy(self.dense), self.plan), self.pruned
 
         def losses(dtype: torch.dtype) -> list[Tensor]:
-            return [self._training_loss(_cast(detector, dtype)) for detector in pair]
+            copies = [_cast(copy.deepcopy(detector), dtype) for detector in pair]
+            return [self._training_loss(detector) for detector in copies]
 
         expected, found = self._in_double('loss', losses)
         self._differ('loss', [found], [expected])
-        expected = self._training_loss(self.pruned)
+        # Of a copy: some losses count along.
+        expected = self._training_loss(copy.deepcopy(self.pruned))
         with torch.no_grad():
             found = detection_loss(self.pruned, self._batch(self.pruned))
         self._differ('selection loss', [found], [expected])
@@ -256,8 +261,8 @@ class Trial:
         with in_eval(detector), seeded(0):
             detector.train()
             for module in detector.modules():
-                if isinstance(module, _BatchNorm) or type(module).__name__.startswith('Drop'):
-                    module.eval()
+                if isinstance(module, AT_REST) or type(module).__name__.startswith('Drop'):
+                    module.training = False
             return training_loss(detector, batch)
 
     def _reloaded(self) -> None:

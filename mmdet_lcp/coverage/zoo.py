@@ -34,7 +34,7 @@ _FAMILIES: dict[str, tuple[str, str, int]] = {
     'dab_detr': ('DAB-DETR R50', 'dab-detr_r50_8xb2-50e_coco', SIZE),
     'dcn': ('Faster R-CNN R50, DCN', 'faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco', SIZE),
     'dcnv2': ('Faster R-CNN R50, DCNv2', 'faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco', SIZE),
-    'ddod': ('DDOD R50', 'ddod_r50_fpn_1x_coco', SIZE),
+    'ddod': ('DDOD R50', 'ddod_r50_fpn_1x_coco', 384),
     'ddq': ('DDQ DETR R50', 'ddq-detr-4scale_r50_8xb2-12e_coco', 256),
     'deformable_detr': ('Deformable DETR R50', 'deformable-detr_r50_16xb2-50e_coco', SIZE),
     'detectors': ('DetectoRS R50', 'detectors_cascade-rcnn_r50_1x_coco', SIZE),
