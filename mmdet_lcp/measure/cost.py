@@ -17,6 +17,7 @@ from functools import partial
 
 import torch
 from mmdet.models.detectors import BaseDetector
+from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
 from mmdet.structures import DetDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.model import ImgDataPreprocessor
@@ -25,6 +26,7 @@ from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.example import input_channels
+from mmdet_lcp.graph.forward import is_two_stage, tensor_forward
 from mmdet_lcp.graph.layer_kinds import LayerKind, layers_of
 from mmdet_lcp.modes import in_eval
 
@@ -41,7 +43,8 @@ def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str
 
     The forward is mmdet's mode ``'tensor'``: backbone, neck and heads, without post-processing.
     For a two-stage detector it goes through the proposals, whose number follows the image; a
-    fixed noise image is used, so the count repeats.
+    fixed noise image is used, so the count repeats. Where mmdet has no such mode (Fast R-CNN,
+    Sparse R-CNN, YOLACT), it is `graph.forward.tensor_forward`, with regions of its own.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
@@ -290,11 +293,28 @@ class _Forward(nn.Module):
         self.mode = mode
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        if isinstance(self.detector, BaseDetector):
+        if self.mode == 'tensor' and _lacks_tensor_mode(self.detector):
+            outputs = tensor_forward(self.detector, image, [self.data_sample])
+        elif isinstance(self.detector, BaseDetector):
             outputs = self.detector(image, [self.data_sample], mode=self.mode)
         else:
             outputs = self.detector(image)
         return tuple(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
+
+
+def _lacks_tensor_mode(detector: nn.Module) -> bool:
+    """Whether mmdet's own ``mode='tensor'`` stops on a detector, for want of proposals or masks.
+
+    Fast R-CNN wants proposals; the RPN of Sparse R-CNN and of Cascade RPN has no ``forward``;
+    instance segmentors with a head of boxes want their annotations.
+    """
+    if is_two_stage(detector):
+        return not detector.with_rpn or not _has_forward(detector.rpn_head)
+    return isinstance(detector, SingleStageInstanceSegmentor) and detector.with_bbox
+
+
+def _has_forward(module: nn.Module) -> bool:
+    return type(module).forward is not nn.Module.forward
 
 
 def _prepare(

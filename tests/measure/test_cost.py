@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.forward import SIDES
 from mmdet_lcp.measure.cost import (
     _prepare,
     backbone_macs,
@@ -292,3 +293,25 @@ def test_an_undisturbed_clock(monkeypatch):
     assert undisturbed_clock(torch.device('cuda')) is time.perf_counter
     monkeypatch.setattr(torch, 'get_num_threads', lambda: 2)
     assert undisturbed_clock(torch.device('cpu')) is time.perf_counter
+
+
+def test_a_detector_that_wants_proposals():
+    """Fast R-CNN is Faster R-CNN without an RPN: in all the rest they cost the same."""
+    model = detectors.tiny_model('faster_rcnn')
+    faster = MODELS.build(model.copy())
+    faster_macs = macs_by_module(faster, (64, 64))
+    model.type = 'FastRCNN'
+    model.pop('rpn_head')
+    fast = MODELS.build(model)
+    macs = macs_by_module(fast, (64, 64))
+    assert macs['backbone'] == faster_macs['backbone'] > 0
+    assert macs['neck'] == faster_macs['neck'] > 0
+    head = fast.roi_head.bbox_head
+    layers = (*head.shared_fcs, head.fc_cls, head.fc_reg)
+    expected = len(SIDES) * sum(layer.weight.numel() for layer in layers)
+    assert sum(module_macs(fast, (64, 64))[p] for p in paths(fast, layers)) == expected
+
+
+def paths(detector: nn.Module, modules) -> list[str]:
+    names = {module: name for name, module in detector.named_modules()}
+    return [names[module] for module in modules]
