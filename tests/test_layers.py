@@ -9,7 +9,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / 'mmdet_lcp'
 # From the lowest floor to the highest; what stands in one line does not import one another.
 FLOORS = (
-    ('version', 'errors', 'moved', 'nearest', 'registry', 'modes', 'seeds', 'wrappers', 'ops'),
+    (
+        'version',
+        'errors',
+        'moved',
+        'nearest',
+        'registry',
+        'modes',
+        'seeds',
+        'wrappers',
+        'ops',
+        'training_mode',
+    ),
     ('shipped', 'runtime'),
     ('files', 'config'),
     ('plain_weights',),

@@ -1,5 +1,6 @@
 """The images on which channels are scored, and the detector's own loss on them."""
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.regions import Regions
 from mmdet_lcp.seeds import seeded
+from mmdet_lcp.training_mode import in_training
 
 _NO_LOSS = (
     'the loss of the {} needs {}: give images as batches of mmdet with `data_samples`, or take a '
@@ -57,8 +59,10 @@ class SelectionImages:
 def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) -> Tensor:
     """The detector's own training loss on one batch, a scalar: the sum of all its loss terms.
 
-    Batch norms run as the detector's mode has them; gradients are on or off as the caller has
-    them. Two-stage detectors draw regions for their loss: the same ones for the same seed.
+    It is that of a training step in which norms and dropout are held still, see `in_training`;
+    the detector and its mode stay as they are. Open `in_training` around this and the backward
+    pass together. Gradients are on or off as the caller has them. What is drawn at random, such
+    as the regions of two-stage detectors, is the same for the same seed.
 
     Raises:
         CompressionError: the network has no loss of its own, or there is no ground truth.
@@ -67,5 +71,13 @@ def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) 
         raise CompressionError(_NO_LOSS.format(type(detector).__name__, 'a detector of mmdet'))
     if isinstance(detector, BaseDetector) and not images.data_samples:
         raise CompressionError(_NO_LOSS.format(type(detector).__name__, 'ground truth'))
-    with seeded(seed):
-        return detector.parse_losses(detector.loss(images.inputs, images.data_samples))[0]
+    return parsed_loss(detector, images, seed)[0]
+
+
+def parsed_loss(
+    detector: nn.Module, images: SelectionImages, seed: int = 0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """`detection_loss` and each of its terms by name, of a detector that has a loss."""
+    samples = copy.deepcopy(images.data_samples)  # some heads change them in place
+    with in_training(detector), seeded(seed):
+        return detector.parse_losses(detector.loss(images.inputs, samples))

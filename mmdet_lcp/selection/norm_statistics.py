@@ -70,9 +70,8 @@ def _estimate(
 
 @torch.no_grad()
 def mean_loss(detector: nn.Module, batches: Sequence[SelectionImages]) -> float:
-    """The detector's own training loss in eval mode, averaged over the batches of all ranks."""
-    with in_eval(detector):
-        losses = [float(detection_loss(detector, images)) for images in batches]
+    """`detection_loss`, averaged over the batches of all ranks."""
+    losses = [float(detection_loss(detector, images)) for images in batches]
     mean = torch.tensor(sum(losses) / len(losses), dtype=torch.float64)
     dist.all_reduce(mean, 'mean')
     return float(mean)

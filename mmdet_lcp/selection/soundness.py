@@ -7,7 +7,6 @@ that was trained for a few iterations can be so large in eval mode that its loss
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from mmengine import dist
@@ -16,8 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.modes import in_eval
-from mmdet_lcp.seeds import seeded
-from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.images import SelectionImages, parsed_loss
 
 _SHOWN = 3
 _MUCH = 100  # times as large in eval mode as with the batch's own statistics
@@ -59,7 +57,7 @@ _ADVICE = (
 
 
 def described(dense: nn.Module, batches: Sequence[SelectionImages]) -> str:
-    """What weights, outputs and loss of a detector are on some images, in eval mode."""
+    """What weights, outputs in eval mode and loss of a detector are on some images."""
     weights = _broken_weights(dense)
     text = 'The dense detector on the selection images, in eval mode: '
     if weights:
@@ -103,23 +101,19 @@ def largest_output(detector: nn.Module, batches: Sequence[SelectionImages]) -> f
 def loss_terms(detector: nn.Module, batches: Sequence[SelectionImages]) -> dict[str, float] | str:
     """Each term of a detector's own loss, the mean over batches; or why there is none.
 
-    Nothing for networks without a loss, and images without ground truth. Some heads of mmdet have
-    no loss in eval mode.
+    Nothing for networks without a loss, and images without ground truth.
     """
     sums: dict[str, float] = {}
-    with in_eval(detector):
-        for images in batches:
-            if not hasattr(detector, 'parse_losses') or not images.data_samples:
-                return {}
-            try:
-                with seeded(0):
-                    losses: dict[str, Any] = detector.loss(images.inputs, images.data_samples)
-                    logged = detector.parse_losses(losses)[1]
-            except Exception as error:  # a head's own, of any kind
-                return f'{type(error).__name__}: {error}'
-            for name, value in logged.items():
-                if 'loss' in name and name != 'loss':
-                    sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
+    for images in batches:
+        if not hasattr(detector, 'parse_losses') or not images.data_samples:
+            return {}
+        try:
+            logged = parsed_loss(detector, images)[1]
+        except Exception as error:  # a head's own, of any kind
+            return f'{type(error).__name__}: {error}'
+        for name, value in logged.items():
+            if 'loss' in name and name != 'loss':
+                sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
     return sums
 
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.layer_kinds import is_layer, kind_of
 from mmdet_lcp.graph.regions import images_of, noted_rois
-from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.criteria.ranking import RankingCriterion, check_finite
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.registry import CRITERIA
 from mmdet_lcp.selection.images import detection_loss
+from mmdet_lcp.training_mode import in_training
 
 # Scores are relative to millions of activations, or billions of multiply-accumulates, an image.
 UNITS = {'memory': 1e-6, 'flops': 1e-9}
@@ -36,9 +36,10 @@ class GroupFisher(RankingCriterion):
     of image n in the detector's own training loss. The gradients of coupled reads are added for
     each image before they are squared. The paper's factor 1 / 2N is left out: it changes no order.
 
-    The loss is taken in eval mode on the present detector, a batch at a time. Most heads divide
-    it by a number that all images of a batch share, such as its positives; so L_n is relative to
-    its own batch. Images must meet nowhere else: a loss that mixes them is not apart by image.
+    The loss is taken on the present detector, a batch at a time, with norms and dropout held
+    still. Most heads divide it by a number that all images of a batch share, such as its
+    positives; so L_n is relative to its own batch. Images must meet nowhere else: a loss that
+    mixes them is not apart by image.
 
     Within a group all channels save the same, so that ``normalization`` scales all scores alike
     and changes no choice at a given ratio. It matters where scores of groups are compared, for
@@ -90,7 +91,7 @@ class GroupFisher(RankingCriterion):
         saved = torch.zeros((), dtype=torch.float64)
         count = torch.zeros((), dtype=torch.float64)
         weight = next(iter(problem.consumers.values())).module.weight.detach()
-        with in_eval(problem.detector), torch.enable_grad():
+        with in_training(problem.detector), torch.enable_grad():
             for images in problem.images:
                 number = len(images.inputs)
                 mask = weight.new_ones(number, problem.channels).requires_grad_(True)

@@ -18,11 +18,11 @@ from mmengine import dist
 from torch import Tensor
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.criteria.ranking import RankingCriterion, sum_by_channel
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
 from mmdet_lcp.registry import CRITERIA
 from mmdet_lcp.selection.images import detection_loss
+from mmdet_lcp.training_mode import in_training
 
 
 @CRITERIA.register_module()
@@ -30,8 +30,9 @@ class Taylor(RankingCriterion):
     """S_k: I of the filters that write channel k, averaged over the selection images.
 
     Mini-batches are the selection's, those of all ranks, each weighed by its number of images. The
-    loss is the detector's training loss in eval mode: with statistics of the batch itself, a batch
-    norm would undo any scaling of the filter before it, and I would vanish.
+    loss is the detector's training loss with the running statistics of batch norms: with those of
+    the batch itself, a batch norm would undo any scaling of the filter before it, and I would
+    vanish.
 
     I is a change of the same loss everywhere; the paper ranks the filters of all layers by it.
     """
@@ -50,7 +51,7 @@ class Taylor(RankingCriterion):
         weights = [layer.module.weight for layer in layers]
         total = torch.zeros(problem.channels, dtype=torch.float64)
         count = torch.zeros((), dtype=torch.float64)
-        with in_eval(problem.detector), _differentiable(weights):
+        with in_training(problem.detector), _differentiable(weights):
             for images in problem.images:
                 loss = detection_loss(problem.detector, images, problem.seed)
                 gradients = torch.autograd.grad(loss, weights, materialize_grads=True)

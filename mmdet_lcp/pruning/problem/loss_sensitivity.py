@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from mmdet_lcp.detectors.taps import Taps
 from mmdet_lcp.graph.surgery import axis_size
-from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.problem.selection_batch import Calls
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
+from mmdet_lcp.training_mode import in_training
 
 
 class LossSensitivity:
@@ -47,7 +47,7 @@ class LossSensitivity:
             return
         self.squares, sums = [], {}
         count: dict[str, float] = {}
-        with in_eval(dense), torch.enable_grad():
+        with in_training(dense), torch.enable_grad():
             for images in batches:
                 squares: Calls = {path: [] for path in paths}
                 for path, gradient in _gradients(dense, images, paths):
