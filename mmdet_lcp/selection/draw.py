@@ -16,6 +16,7 @@ from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.objects import objects_first, objects_text
+from mmdet_lcp.selection.preprocessing import preprocessed
 from mmdet_lcp.selection.proposals import proposed_regions
 
 
@@ -73,7 +74,7 @@ def draw_images(
     for start in range(0, len(items), size):
         data = pseudo_collate(items[start : start + size])
         with torch.no_grad():
-            data = dense.data_preprocessor(data, False)
+            data = preprocessed(dense.data_preprocessor, data)
             samples = None
             if sampler is not None:
                 with seeded(derive(seed, 'regions', int(mine[start]))):

@@ -25,6 +25,7 @@ from mmdet_lcp.selection.forms import (
     is_data_set,
 )
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.preprocessing import preprocessed
 from mmdet_lcp.selection.proposals import proposed_regions
 
 NONE = 'images: there is none; channels are scored on at least one image'
@@ -115,7 +116,7 @@ def _preprocessed(dense: nn.Module, item: Batch) -> tuple[Tensor, list]:
         inputs, samples = item['inputs'], item.get('data_samples')
         if preprocess := getattr(dense, 'data_preprocessor', None):
             try:
-                data = preprocess(dict(item), False)
+                data = preprocessed(preprocess, item)
             except Exception as error:  # its own, of any kind
                 raise CompressionError(
                     f'images: the {type(preprocess).__name__} of the {type(dense).__name__} does '

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 _OF_TORCH = frozenset(vars(nn.Module()))
+_REGISTERED = ('_parameters', '_buffers', '_modules')
 _AS_THEY_ARE = (type(None), str, bytes, int, float, complex, type, FunctionType, MethodType)
 _FOREIGN = ('torch', 'mmengine', 'logging')  # objects of these are not a head's own state
 
@@ -41,28 +42,34 @@ def all_modules(model: nn.Module) -> list[nn.Module]:
 def state_put_aside(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Let modules work on copies of their buffers and plain attributes.
 
-    Afterwards they have their own again, the very same objects, as these were. Parameters, hooks
-    and modes stay where they are. An object that several modules share is copied once: they share
-    the copy. What cannot be copied is not.
+    Afterwards they have their own again, the very same objects, as these were, and the same
+    submodules: DDQ gives its decoder some. Parameters, hooks and modes stay where they are. An
+    object that several modules share is copied once: they share the copy. What cannot be copied
+    is not.
 
     Args:
         modules: each listed once; what is no module, such as an assigner, comes along with them.
     """
-    own = [(module, dict(_attributes(module)), dict(module._buffers)) for module in modules]
+    own = [
+        (module, dict(_attributes(module)), [dict(getattr(module, key)) for key in _REGISTERED])
+        for module in modules
+    ]
     copies = _Copies()
     try:
-        for module, attributes, buffers in own:
+        for module, attributes, _ in own:
             module.__dict__.update({key: copies.of(value) for key, value in attributes.items()})
-            module._buffers.update({key: copies.of(value) for key, value in buffers.items()})
+            buffers = module._buffers
+            buffers.update({key: copies.of(value) for key, value in buffers.items()})
         yield
     finally:
-        for module, attributes, buffers in own:
+        for module, attributes, registered in own:
             for key, _ in _attributes(module):
                 if key not in attributes:
                     del module.__dict__[key]
             module.__dict__.update(attributes)
-            module._buffers.clear()
-            module._buffers.update(buffers)
+            for key, before in zip(_REGISTERED, registered, strict=True):
+                getattr(module, key).clear()
+                getattr(module, key).update(before)
 
 
 def _attributes(module: nn.Module) -> list[tuple[str, Any]]:

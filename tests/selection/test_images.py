@@ -1,11 +1,14 @@
 """Selection images, and the detector's loss on them."""
 
+import copy
+import os
 import random
 
 import detectors
 import numpy as np
 import pytest
 import torch
+import zoo_losses
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes, bbox2roi
 from mmengine.structures import InstanceData
@@ -113,6 +116,24 @@ def test_detection_loss_is_the_sum_of_all_terms(retinanet, images):
     assert float(found) == pytest.approx(expected, rel=1e-6) and expected > 0
     with torch.no_grad():
         assert not detection_loss(retinanet, images).requires_grad
+
+
+FAMILIES = zoo_losses.CHEAP | (zoo_losses.OTHERS if os.environ.get('WHOLE_ZOO') else {})
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_detection_loss_is_that_of_a_training_step(name):
+    """Of a detector in eval mode, twice the same, and with WHOLE_ZOO set in some sixty families."""
+    detector = zoo_losses.small_detector(FAMILIES[name])
+    batch = zoo_losses.batch_for(name, detector)
+    expected = float(zoo_losses.step_by_hand(detector, batch))
+    before = copy.deepcopy(detector.state_dict())
+    found = [float(detection_loss(detector, batch).detach()) for _ in range(2)]
+    assert found[0] == pytest.approx(expected, rel=1e-5) and found[1] == found[0]
+    after = detector.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(value, before[key]) for key, value in after.items())
+    assert not any(module.training for module in detector.modules())
 
 
 def draw() -> tuple[float, float, float]:

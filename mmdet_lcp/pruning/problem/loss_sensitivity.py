@@ -56,7 +56,7 @@ class LossSensitivity:
                         rows = gradient
                     else:
                         rows = gradient.flatten(2).transpose(1, 2)
-                    squares[path].append(rows.square().sum(-1))
+                    squares[path].append(rows.square().sum(-1).reshape(len(rows), -1))
                     rows = rows.flatten(0, -2).double()
                     sums[path] = sums.get(path, 0) + rows.T @ rows
                     count[path] = count.get(path, 0.0) + len(rows)

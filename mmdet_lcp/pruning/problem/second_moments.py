@@ -1,9 +1,10 @@
 """One pass over the selection set that fills the second moments of a group's consumers."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet_lcp.least_squares.moments import Moments, patches
 from mmdet_lcp.pruning.problem.parts import Part
@@ -102,19 +103,21 @@ def _rows(
     run: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of a part's run."""
-    path = part.path
+    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of a part's run.
+
+    A position of a linear layer, whose channels come last, is one of a map (N, H, W, C), a token
+    of (N, L, C), or all of (N, C).
+    """
+    path, module = part.path, part.layer.module
     inputs, target = batch.inputs[path][run], batch.targets[path][run]
-    if target.dim() != 4:  # a linear layer: one position an item, or one a token
-        x, y = (v.flatten(1, -2) if v.dim() > 2 else v[:, None] for v in (inputs, target))
-        return x, y, inputs.new_full(x.shape[:2], 1 / x.shape[1]).double()
-    inputs, target = inputs[:, part.inputs], target[:, part.outputs]
-    boxes, sensitivity = batch.boxes, None
-    if batch.sensitivity is not None and batch.sensitivity.get(path):
-        sensitivity = batch.sensitivity[path][run]
-    if boxes is None or len(boxes) != len(target):  # regions have no objects of their own
-        boxes, sensitivity = [torch.empty(0, 4)] * len(target), None
-    weights = positions.weights(tuple(target.shape[2:]), boxes, batch.img_shape, sensitivity)
+    linear = isinstance(module, nn.Linear)
+    if linear:
+        size = target.shape[1:-1]
+        inputs, target = (v.reshape(len(v), -1, v.shape[-1]) for v in (inputs, target))
+    else:
+        size = target.shape[2:]
+        inputs, target = inputs[:, part.inputs], target[:, part.outputs]
+    weights = _weights(positions, batch, path, run, size, len(target))
     count = weights.shape[1]
     if count > positions.per_image:
         chosen = torch.multinomial(
@@ -124,6 +127,40 @@ def _rows(
     else:
         chosen = torch.arange(count).expand(len(target), -1)
     chosen, weights = chosen.to(target.device), weights.to(target.device)
-    x = patches(part.layer.module, inputs, chosen)
+    if linear:
+        item = torch.arange(len(target), device=target.device)[:, None]
+        return inputs[item, chosen], target[item, chosen], weights
+    x = patches(module, inputs, chosen)
     y = target.flatten(2).gather(2, chosen[:, None].expand(-1, target.shape[1], -1))
     return x, y.transpose(1, 2), weights
+
+
+def _weights(
+    positions: Positions,
+    batch: SelectionBatch,
+    path: str,
+    run: int,
+    size: Sequence[int],
+    items: int,
+) -> Tensor:
+    """Weights of the positions of a layer's run, (N, P); see `Positions.weights`.
+
+    Args:
+        positions: where to look.
+        batch: the batch.
+        path: of the consumer.
+        run: of the consumer.
+        size: (height, width) of a map, (tokens,), or nothing; else the objects do not count.
+        items: N, that the consumer reads.
+    """
+    boxes, sensitivity = batch.boxes, None
+    if batch.sensitivity is not None and batch.sensitivity.get(path):
+        sensitivity = batch.sensitivity[path][run]
+    if boxes is None or len(boxes) != items:  # regions have no objects of their own
+        boxes, sensitivity = None, None
+    if len(size) != 2:
+        boxes, size = None, (1, math.prod(size))
+    if sensitivity is not None and sensitivity.shape[1] != math.prod(size):
+        sensitivity = None  # in training there are more queries
+    nothing = [torch.empty(0, 4)] * items
+    return positions.weights(tuple(size), boxes or nothing, batch.img_shape, sensitivity)

@@ -235,3 +235,33 @@ def test_metrics_of_zeros_alone_drop_the_first():
     found = BackwardElimination().select(problem, 2)
     assert found.keep == [4, 5]
     assert found.log['cost'] == 0
+
+
+@pytest.mark.parametrize('shape', [(4, 5, 6, 5), (4, 30, 5)])
+def test_a_linear_layer_on_maps_or_tokens(shape):
+    """Step by step the channel goes without which NumPy's least squares err least."""
+    torch.manual_seed(0)
+    fc = nn.Linear(5, 3).double()
+    x = torch.randn(shape).double() @ (torch.randn(5, 5).double() + torch.eye(5).double())
+    batch = SelectionBatch({'fc': x}, {'fc': fc(x).detach()}, None)
+    channels = torch.arange(5)
+    problem = SelectionProblem(
+        'group', 5, {'fc': Layer(fc, channels, channels)}, {}, BatchCache(lambda: [batch])
+    )
+    rows, y = x.flatten(0, -2).numpy(), fc(x).detach().flatten(0, -2).numpy()
+
+    def error(kept):
+        design = np.hstack([rows[:, kept], np.ones((len(rows), 1))])
+        solution, *_ = np.linalg.lstsq(design, y, rcond=None)
+        return np.mean((design @ solution - y) ** 2 / y.var(0)) * 3
+
+    left, costs = list(range(5)), []
+    while len(left) > 2:
+        found = {c: error([k for k in left if k != c]) for c in left}
+        left.remove(min(found, key=found.get))
+        costs.append(min(found.values()))
+    criterion = BackwardElimination(ridge=1e-9, metric='variance')
+    assert criterion.select(problem, 2).keep == left
+    np.testing.assert_allclose(
+        criterion.removal_costs(problem, 2).cumsum(0).numpy(), costs, rtol=1e-4
+    )

@@ -127,6 +127,62 @@ def test_tokens():
     np.testing.assert_allclose(fit.xx.numpy(), expected, atol=1e-10)
 
 
+@pytest.mark.parametrize('objects', [False, True])
+def test_a_linear_layer_on_maps(objects):
+    """(N, H, W, C), as in ConvNeXt: each position is a row, weighed as in any map."""
+    fc, x, y = nn.Linear(3, 2).double(), randn(5, 4, 6, 3), randn(5, 4, 6, 2, seed=1)
+    boxes = [torch.tensor([[0, 0, 24, 32.0]])] * 5 if objects else None  # the left half
+    batch = SelectionBatch({'fc': x}, {'fc': y}, None, boxes=boxes, img_shape=(32, 48))
+    found = problem_of({'fc': fc}, [batch], OBJECTS if objects else None).moments()['fc']
+    weights = np.full((4, 6), 1 / 24)
+    if objects:
+        weights = 0.4 * weights
+        weights[:, :3] += 0.6 / 12
+    for moments, images in zip(found, ([0, 1, 2, 4], [3]), strict=True):
+        rows, written = (v[images].reshape(-1, v.shape[-1]).numpy() for v in (x, y))
+        share = np.tile(weights.flatten(), len(images))
+        for name, expected in dict(
+            weight=len(images),
+            x=share @ rows,
+            y=share @ written,
+            xx=rows.T @ (share[:, None] * rows),
+            xy=rows.T @ (share[:, None] * written),
+            yy=share @ written**2,
+        ).items():
+            np.testing.assert_allclose(getattr(moments, name).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('shape', [(2, 4, 6), (2, 24)])
+def test_positions_of_a_linear_layer_are_drawn_by_their_weights(shape):
+    """Each of 24 positions has a channel of its own: the moments count how often each is drawn."""
+    fc = nn.Linear(24, 1).double()
+    x = torch.eye(24).double().expand(2, 24, 24).reshape(*shape, 24)
+    batch = SelectionBatch({'fc': x}, {'fc': fc(x).detach()}, None)
+    positions = Positions(objects=0.0, per_image=20)
+    fit, _ = problem_of({'fc': fc}, [batch], positions).moments()['fc']
+    counts = fit.xx.diagonal() * 20
+    assert float(fit.weight) == pytest.approx(2) and float(counts.sum()) == pytest.approx(40)
+    np.testing.assert_allclose(counts.numpy(), counts.round().numpy(), atol=1e-9)
+    assert float(fit.xx.sum() - fit.xx.trace()) == 0  # a row is one position, not several
+
+
+@pytest.mark.parametrize(('shape', 'squares'), [((4, 3), [1.0, 0, 0, 1]), ((12,), [0.0, 2, 0])])
+def test_saliency_of_a_linear_layer(shape, squares):
+    """By the squared gradients at the positions; of another number of queries, none."""
+    fc = nn.Linear(3, 2).double()
+    x = randn(1, *shape, 3)
+    square = torch.tensor(squares).repeat_interleave(3 if len(squares) == 4 else 1)[None]
+    batch = SelectionBatch(
+        {'fc': x}, {'fc': fc(x).detach()}, None, boxes=[torch.empty(0, 4)], img_shape=(32, 32),
+        sensitivity={'fc': [square]},
+    )  # fmt: skip
+    positions = Positions(objects=0.0, saliency=1.0)
+    fit, _ = problem_of({'fc': fc}, [batch], positions).moments()['fc']
+    rows = x.reshape(12, 3).numpy()
+    share = np.full(12, 1 / 12) if square.shape[1] != 12 else (square[0] / square.sum()).numpy()
+    np.testing.assert_allclose(fit.xx.numpy(), rows.T @ (share[:, None] * rows), atol=1e-9)
+
+
 @pytest.mark.parametrize(('per_image', 'shared'), [(12, True), (11, False)])
 def test_heads_that_read_the_same_rows_have_one_matrix(per_image, shared):
     """All 12 positions are the same for both; fewer are drawn for each on its own."""

@@ -81,6 +81,22 @@ def test_convolution_reaches_least_squares(bias):
     assert log['error_after'] < log['error_before']
 
 
+@pytest.mark.parametrize('shape', [(4, 5, 7, 6), (4, 35, 6)])
+def test_linear_on_maps_and_tokens(shape):
+    """As in ConvNeXt and in the feed-forward of DETR: the last axis is that of the channels."""
+    layer = nn.Linear(**ARGUMENTS[nn.Linear])
+    problem, maps = make(layer, shape)
+    log = ExactUpdate(ridge=TINY).apply(problem, [0, 2, 3])
+    x, y = (torch.cat(part).flatten(0, -2).numpy() for part in zip(*maps, strict=True))
+    rows = np.hstack([x[:, [0, 2, 3]], np.ones((len(x), 1))])
+    solution, *_ = np.linalg.lstsq(rows, y, rcond=None)
+    weight = layer.weight.detach().numpy()
+    np.testing.assert_allclose(weight[:, [0, 2, 3]].T, solution[:3], atol=1e-6)
+    np.testing.assert_allclose(layer.bias.detach().numpy(), solution[3], atol=1e-6)
+    assert np.abs(weight[:, [1, 4, 5]]).max() == 0
+    assert log['error_after'] == pytest.approx(np.mean((rows @ solution - y) ** 2), rel=1e-5)
+
+
 def test_linear_after_a_flatten_with_two_inputs_per_channel():
     layer = nn.Linear(**ARGUMENTS[nn.Linear])
     index, root = [0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2]

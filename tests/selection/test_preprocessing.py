@@ -1,0 +1,63 @@
+"""Images of two sizes, with masks and segmentations, as a batch of a training step."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models import DetDataPreprocessor
+from mmdet.testing import demo_mm_inputs
+from torch import nn
+
+from mmdet_lcp.selection.preprocessing import preprocessed
+
+SIZES = [(3, 40, 64), (3, 64, 48)]
+
+
+@pytest.fixture
+def data():
+    return demo_mm_inputs(
+        2, SIZES, num_items=[2, 1], num_classes=3, with_mask=True, with_semantic=True
+    )
+
+
+def preprocessor(**keys) -> nn.Module:
+    return DetDataPreprocessor(
+        mean=[100.0] * 3, std=[50.0] * 3, pad_size_divisor=32, pad_mask=True, pad_seg=True, **keys
+    )
+
+
+def test_masks_are_padded_with_their_images(data):
+    given = copy.deepcopy(data)
+    found = preprocessed(preprocessor(), data)
+    assert found['inputs'].shape == (2, 3, 64, 64)
+    for number, sample in enumerate(found['data_samples']):
+        _, height, width = SIZES[number]
+        below, right = 64 - height, 64 - width
+        before = given['data_samples'][number]
+        image = (given['inputs'][number].float() - 100) / 50
+        torch.testing.assert_close(found['inputs'][number, :, :height, :width], image)
+        masks = before.gt_instances.masks.masks
+        padded = np.pad(masks, ((0, 0), (0, below), (0, right)))
+        np.testing.assert_array_equal(sample.gt_instances.masks.masks, padded)
+        classes = before.gt_sem_seg.sem_seg.numpy()
+        padded = np.pad(classes, ((0, 0), (0, below), (0, right)), constant_values=255)
+        np.testing.assert_array_equal(sample.gt_sem_seg.sem_seg.numpy(), padded)
+        assert sample.batch_input_shape == (64, 64)
+
+
+@pytest.mark.parametrize('interval', [1, 10])
+def test_the_batch_is_not_augmented_and_the_preprocessor_stays(data, interval):
+    resize = dict(type='BatchSyncRandomResize', random_size_range=(96, 160), interval=interval)
+    own = preprocessor(batch_augments=[resize])
+    for _ in range(2):
+        found = preprocessed(own, copy.deepcopy(data))
+        assert found['inputs'].shape == (2, 3, 64, 64)
+    assert len(own.batch_augments) == 1 and own.batch_augments[0]._input_size is None
+
+
+def test_without_ground_truth(data):
+    for sample in data['data_samples']:
+        del sample.gt_instances
+    assert preprocessed(preprocessor(), data)['inputs'].shape == (2, 3, 64, 64)
+    assert preprocessed(preprocessor(), {'inputs': data['inputs']})['data_samples'] is None
