@@ -112,7 +112,8 @@ def small_detector(config: str) -> nn.Module:
     _narrow(model)
     torch.manual_seed(0)
     detector = MODELS.build(model)
-    detector.init_weights()
+    if 'num_proposals' in model.get('rpn_head', {}):  # Sparse R-CNN's: boxes of the whole image
+        detector.rpn_head.init_weights()
     for module in detector.modules():
         if isinstance(module, _BatchNorm):  # such that batch and running statistics differ
             nn.init.uniform_(module.running_var, 0.5, 2.0)
@@ -120,7 +121,7 @@ def small_detector(config: str) -> nn.Module:
 
 
 def _narrow(model: ConfigDict) -> None:
-    """A ResNet of 18 layers in the place of one of 50, an eighth as wide; few layers and regions."""
+    """A ResNet of 18 narrow layers in the place of one of 50; few other layers and regions."""
     backbone, necks = model.backbone, model.get('neck')
     if backbone.type == 'ResNet' and backbone.depth > 18 and 'stage_with_dcn' not in backbone:
         backbone.update(depth=18, base_channels=8)
@@ -143,7 +144,7 @@ def _narrow(model: ConfigDict) -> None:
 
 def batch_for(name: str, detector: nn.Module) -> SelectionImages:
     """Two images of noise with objects, as the detector's own preprocessor gives them."""
-    size = 2 * SIZE if name == 'DDOD' else SIZE  # its last level is read by 3 x 3
+    size = 288 if name == 'DDOD' else SIZE  # mmcv's deformable 3 x 3 want as much of each level
     data = demo_mm_inputs(
         2,
         [(3, size, size), (3, size, size)],

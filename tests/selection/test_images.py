@@ -123,7 +123,7 @@ FAMILIES = zoo_losses.CHEAP | (zoo_losses.OTHERS if os.environ.get('WHOLE_ZOO') 
 
 @pytest.mark.parametrize('name', FAMILIES)
 def test_detection_loss_is_that_of_a_training_step(name):
-    """Of a detector in eval mode, twice the same, and with WHOLE_ZOO set in some sixty families."""
+    """Of a detector in eval mode, twice the same; with WHOLE_ZOO set in sixty more families."""
     detector = zoo_losses.small_detector(FAMILIES[name])
     batch = zoo_losses.batch_for(name, detector)
     expected = float(zoo_losses.step_by_hand(detector, batch))
