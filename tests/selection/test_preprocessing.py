@@ -5,10 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+import zoo_losses
 from mmdet.models import DetDataPreprocessor
 from mmdet.testing import demo_mm_inputs
 from torch import nn
 
+from mmdet_lcp.selection.config import SelectionConfig
+from mmdet_lcp.selection.given import given_images
+from mmdet_lcp.selection.images import SelectionImages, detection_loss
 from mmdet_lcp.selection.preprocessing import preprocessed
 
 SIZES = [(3, 40, 64), (3, 64, 48)]
@@ -61,3 +65,15 @@ def test_without_ground_truth(data):
         del sample.gt_instances
     assert preprocessed(preprocessor(), data)['inputs'].shape == (2, 3, 64, 64)
     assert preprocessed(preprocessor(), {'inputs': data['inputs']})['data_samples'] is None
+
+
+def test_mask2former_on_images_of_two_sizes(data):
+    """Its loss compares masks of the whole batch: as mmdet's own preprocessor gives it one."""
+    detector = zoo_losses.small_detector(zoo_losses.OTHERS['Mask2Former'])
+    own = copy.deepcopy(detector.data_preprocessor)
+    own.batch_augments = None
+    batch = own(copy.deepcopy(data), True)
+    expected = SelectionImages(batch['inputs'], None, batch['data_samples'])
+    (found,) = given_images(detector, data, SelectionConfig(), seed=0)
+    loss = float(detection_loss(detector, found).detach())
+    assert loss == pytest.approx(float(zoo_losses.step_by_hand(detector, expected)), rel=1e-5)
