@@ -25,7 +25,6 @@ from mmdet_lcp.detectors.recorded_calls import Call, recorded_calls
 from mmdet_lcp.detectors.roi_samples import RoISamples, batch_shape
 from mmdet_lcp.detectors.taps import Taps
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.training_mode import in_training
 
 # SSD's ratio, for detectors that have none of their own.
 DEFAULT_NEG_POS_RATIO = 3.0
@@ -168,8 +167,8 @@ class DefaultBoxSampler(ABC):
         """Let the detector compute its loss on a batch and choose from the boxes it takes.
 
         Args:
-            detector: the one that this sampler was made for, in whichever mode; the loss is
-                taken as `in_training` has it.
+            detector: the one that this sampler was made for, in whichever mode; some heads have
+                a loss in train mode alone, see `in_training`.
             inputs: preprocessed images (N, 3, H, W) on its device.
             data_samples: their mmdet samples, with `gt_instances`.
 
@@ -179,7 +178,7 @@ class DefaultBoxSampler(ABC):
         Raises:
             CompressionError: see `sample`.
         """
-        with Taps(detector, self.paths) as taps, self.watch(), in_training(detector):
+        with Taps(detector, self.paths) as taps, self.watch():
             # A copy: RoI heads change given proposals in place.
             detector(inputs, copy.deepcopy(data_samples), mode='loss')
         return self.sample(taps, data_samples)

@@ -18,6 +18,7 @@ from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.objects import objects_first, objects_text
 from mmdet_lcp.selection.preprocessing import preprocessed
 from mmdet_lcp.selection.proposals import proposed_regions
+from mmdet_lcp.training_mode import in_training
 
 
 def draw_images(
@@ -77,7 +78,7 @@ def draw_images(
             data = preprocessed(dense.data_preprocessor, data)
             samples = None
             if sampler is not None:
-                with seeded(derive(seed, 'regions', int(mine[start]))):
+                with in_training(dense), seeded(derive(seed, 'regions', int(mine[start]))):
                     samples = sampler.sample_images(dense, data['inputs'], data['data_samples'])
         regions = None
         if is_two_stage(dense):

@@ -4,11 +4,10 @@ A training step changes more than gradients: GHM, Seesaw and EQL v2 count in buf
 DDOD in an array, Dynamic R-CNN in lists, and it moves thresholds of its assigners.
 """
 
-import copy
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,9 @@ from torch import Tensor, nn
 
 _OF_TORCH = frozenset(vars(nn.Module()))
 _REGISTERED = ('_parameters', '_buffers', '_modules')
-_AS_THEY_ARE = (type(None), str, bytes, int, float, complex, type, FunctionType, MethodType)
+_AS_THEY_ARE = (
+    type(None), str, bytes, int, float, complex, type, FunctionType, MethodType, ModuleType,
+)  # fmt: skip
 _FOREIGN = ('torch', 'mmengine', 'logging')  # objects of these are not a head's own state
 
 
@@ -40,28 +41,29 @@ def all_modules(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def state_put_aside(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let modules work on copies of their buffers and plain attributes.
+    """Let modules change what they remember; afterwards all is as before.
 
-    Afterwards they have their own again, the very same objects, as these were, and the same
-    submodules: DDQ gives its decoder some. Parameters, hooks and modes stay where they are. An
-    object that several modules share is copied once: they share the copy. What cannot be copied
-    is not.
+    That is their buffers, their plain attributes and what these hold, such as an assigner, and
+    their submodules: DDQ gives its decoder some. Meanwhile they have copies of their tensors and
+    arrays; every other object stays the same one, for others may listen to it. Parameters, hooks
+    and modes are left alone.
 
     Args:
-        modules: each listed once; what is no module, such as an assigner, comes along with them.
+        modules: each listed once.
     """
+    held = _Held()
     own = [
         (module, dict(_attributes(module)), [dict(getattr(module, key)) for key in _REGISTERED])
         for module in modules
     ]
-    copies = _Copies()
     try:
         for module, attributes, _ in own:
-            module.__dict__.update({key: copies.of(value) for key, value in attributes.items()})
+            module.__dict__.update({key: held.put(value) for key, value in attributes.items()})
             buffers = module._buffers
-            buffers.update({key: copies.of(value) for key, value in buffers.items()})
+            buffers.update({key: held.put(value) for key, value in buffers.items()})
         yield
     finally:
+        held.restore()
         for module, attributes, registered in own:
             for key, _ in _attributes(module):
                 if key not in attributes:
@@ -77,53 +79,66 @@ def _attributes(module: nn.Module) -> list[tuple[str, Any]]:
     return [(key, value) for key, value in vars(module).items() if key not in _OF_TORCH]
 
 
-class _Copies:
-    """Copies of anything, each made once."""
+class _Held:
+    """The contents of containers and objects, with copies of the tensors and arrays in them."""
 
     def __init__(self) -> None:
         self._known: dict[int, Any] = {}
+        self._contents: list[tuple[Any, Any]] = []
 
-    def of(self, value: Any) -> Any:
-        """The copy of a value; the value itself where nothing in it can change."""
+    def put(self, value: Any) -> Any:
+        """Note what a value contains; returns what takes its place, mostly the value itself."""
         if isinstance(value, (*_AS_THEY_ARE, nn.Module)):
             return value
         if id(value) not in self._known:
             self._known[id(value)] = value  # for circles
-            self._known[id(value)] = self._copy(value)
+            self._known[id(value)] = self._put(value)
         return self._known[id(value)]
 
-    def _copy(self, value: Any) -> Any:
+    def restore(self) -> None:
+        """Give all containers and objects their contents back, in place."""
+        for value, contents in self._contents:
+            if isinstance(value, list):
+                value[:] = contents
+            elif isinstance(value, dict):
+                known = [*dict.items(value)]
+                if len(known) != len(contents) or any(
+                    key is not other or item is not before
+                    for (key, item), (other, before) in zip(known, contents, strict=True)
+                ):
+                    kind = OrderedDict if isinstance(value, OrderedDict) else dict
+                    kind.clear(value)
+                    kind.update(value, contents)
+            else:  # a set or a deque
+                value.clear()
+                (value.update if isinstance(value, set) else value.extend)(contents)
+
+    def _put(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return value if value.requires_grad else value.clone()
         if isinstance(value, np.ndarray):
             return value.copy()
         if isinstance(value, tuple):
-            items = [self.of(item) for item in value]
+            items = [self.put(item) for item in value]
             if all(a is b for a, b in zip(items, value, strict=True)):
                 return value
             return type(value)(*items) if hasattr(value, '_fields') else tuple(items)
-        if isinstance(value, (list, dict, set, deque)) or self._has_state(value):
-            return self._refilled(value)
+        if isinstance(value, (list, deque)):
+            self._contents.append((value, list(value)))
+            for number, item in enumerate(value):
+                value[number] = self.put(item)
+        elif isinstance(value, set):
+            self._contents.append((value, set(value)))
+        elif isinstance(value, dict):
+            self._entries(value)
+        if hasattr(value, '__dict__') and not type(value).__module__.startswith(_FOREIGN):
+            self._entries(vars(value))
         return value
 
-    def _has_state(self, value: Any) -> bool:
-        return hasattr(value, '__dict__') and not type(value).__module__.startswith(_FOREIGN)
-
-    def _refilled(self, value: Any) -> Any:
-        """A shallow copy in which whatever can change is a copy too."""
-        try:
-            twin = copy.copy(value)
-        except Exception:  # somebody's own class may refuse in any way
-            return value
-        if twin is value:  # one of which there is but one
-            return value
-        self._known[id(value)] = twin
-        if isinstance(twin, (list, deque)):
-            for number, item in enumerate(twin):
-                twin[number] = self.of(item)
-        elif isinstance(twin, dict):
-            for key in list(dict.keys(twin)):
-                dict.__setitem__(twin, key, self.of(dict.__getitem__(twin, key)))
-        if hasattr(twin, '__dict__'):
-            vars(twin).update({key: self.of(item) for key, item in vars(twin).items()})
-        return twin
+    def _entries(self, value: dict) -> None:
+        contents = [*dict.items(value)]
+        self._contents.append((value, contents))
+        for key, item in contents:
+            other = self.put(item)
+            if other is not item:
+                dict.__setitem__(value, key, other)

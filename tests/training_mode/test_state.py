@@ -113,15 +113,26 @@ def test_hidden_modules_are_found_once():
     assert found[0] is student and len(found) == len({id(module) for module in found}) == 5
 
 
-def test_what_cannot_be_copied_stays():
-    class Single:
-        def __copy__(self):
-            raise TypeError('there is but one')
+def test_objects_stay_the_same_ones():
+    """Who listens to an assigner hears the one that the head asks."""
+    assigner = Assigner()
+    head = Head(assigner)
+    seen, history, table, queue = assigner.seen, head.history, head.table, head.queue
+    with state_put_aside([head]):
+        assert head.assigner is assigner and assigner.seen is seen
+        assert head.history is history and head.table is table and head.queue is queue
+        assert head.table['a'] is not None and head.count is head.alias
+        seen.append(2)
+        table['b'], table['a'] = 1, None
+    assert seen == [1] and list(table) == ['a'] and table['a'].tolist() == [0, 0]
 
-    module = nn.Module()
-    module.single, module.numbers = Single(), [1]
-    single = module.single
+
+def test_a_buffer_that_a_later_backward_pass_reads():
+    """It is not written to when the state comes back."""
+    module = nn.BatchNorm1d(2, affine=False)
+    weight = torch.ones(2, requires_grad=True)
     with state_put_aside([module]):
-        assert module.single is single
-        module.numbers.append(2)
-    assert module.numbers == [1]
+        module.running_mean += 3
+        loss = (weight * module.running_mean).sum()
+    loss.backward()
+    assert weight.grad.tolist() == [3, 3] and module.running_mean.tolist() == [0, 0]
