@@ -40,6 +40,7 @@ from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate,
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.proposals import proposed_regions
+from mmdet_lcp.training_mode.held import in_training
 
 # Numbers under a consumer's kernel from which on second moments are taken on a detector of half
 # the width; and how often it may be halved, a VGG's first linear layer under 512 x 7 x 7 most.
@@ -192,7 +193,10 @@ def _attached(
         attachment.check(detector, [stage])
         sampler = attachment.sampler(detector)
         if sampler is not None:
-            images.samples = sampler.sample_images(detector, images.inputs, images.data_samples)
+            with in_training(detector):
+                images.samples = sampler.sample_images(
+                    detector, images.inputs, images.data_samples
+                )
         torch.manual_seed(0)
         attached = attachment.attach(detector, [stage], 0)
     except CompressionError as error:
