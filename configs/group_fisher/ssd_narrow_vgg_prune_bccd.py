@@ -4,7 +4,10 @@ _base_ = ['../ssd/ssd_narrow_vgg_bccd.py', '../_base_/pruning/group_fisher.py']
 load_from = 'work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth'
 
 pruning = dict(
+    layers=r'^backbone\.',
+    kinds=('single',),
     ratio=0.7,
+    channel_divisor=1,
     retrain=dict(
         max_epochs=30,
         lr=0.01,

@@ -9,6 +9,7 @@ pruning = dict(
     layers=r'^(backbone|neck|rpn_head|roi_head)\.',
     kinds=('single', 'coupled', 'shared'),
     ratio=0.5,
+    channel_divisor=1,
     selection=dict(num_images=64),
     finetune=dict(max_epochs=None, max_iters=0, lr=0.005, param_scheduler=None),
     retrain=dict(

@@ -5,7 +5,10 @@ _base_ = ['../ssd/ssd300_vgg16_scratch_bccd.py', '../_base_/pruning/lcp_exact.py
 load_from = 'work_dirs/ssd300_vgg16_scratch_bccd/epoch_80.pth'
 
 pruning = dict(
+    layers=r'^backbone\.',
+    kinds=('single',),
     ratio=0.7,
+    channel_divisor=1,
     selection=dict(num_images=64),
     finetune=dict(max_epochs=None, max_iters=0, lr=0.002, param_scheduler=None),
     retrain=dict(

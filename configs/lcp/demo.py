@@ -5,7 +5,10 @@ load_from = 'work_dirs/demo/dense/epoch_8.pth'
 randomness = dict(seed=0)
 
 pruning = dict(
+    layers=r'^backbone\.',
+    kinds=('single',),
     ratio=0.5,
+    channel_divisor=1,
     selection=dict(num_images=48),
     retrain=dict(
         max_epochs=3,

@@ -6,8 +6,10 @@ _base_ = ['../ssd/ssd_shufflenet_v1_bccd.py', '../_base_/pruning/lcp_exact.py']
 load_from = 'work_dirs/ssd_shufflenet_v1_bccd/epoch_30.pth'
 
 pruning = dict(
-    ratio=0.5,
+    layers=r'^backbone\.',
     kinds=('single', 'coupled'),
+    ratio=0.5,
+    channel_divisor=1,
     retrain=dict(
         max_epochs=30,
         lr=0.01,

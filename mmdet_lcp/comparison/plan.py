@@ -44,7 +44,7 @@ class Request:
             the dense one.
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
             shares the removal out over the groups by its own scores. Without these and ratios:
-            the config's own ratios.
+            what the config itself asks for.
     """
 
     config: str
@@ -168,7 +168,7 @@ def _control_cells(
         return _dense_cells(ratio, cfg, request, ground, total)
     plan = pruned_structure(ground, stages)
     same = False
-    if name == 'uniform' and not isinstance(cfg[KEY].get('ratio', 0.5), Mapping):
+    if name == 'uniform' and not isinstance(cfg[KEY].get('ratio'), Mapping):
         same = 'scratch' in methods
         notes.append(
             f'uniform at {ratio:g}: one ratio for all layers narrows them uniformly already, so '
@@ -207,11 +207,8 @@ def _check(request: Request) -> None:
                     f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
                 )
     from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
-    if request.macs and from_scratch:
-        raise CompressionError(
-            f'{from_scratch[0]} has the architecture that pruning leaves, and with --macs every '
-            'method leaves another one: compare it at --ratios, in a call of its own'
-        )
+    if request.macs:
+        _check_one_architecture(request)
     if request.scratch_options and not from_scratch:
         raise CompressionError(
             f'--scratch-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
@@ -235,11 +232,21 @@ def _check(request: Request) -> None:
         raise CompressionError('--finetune-iters must be at least 1')
 
 
+def _check_one_architecture(request: Request) -> None:
+    """With a share of the multiply-accumulates there is no architecture to train from scratch."""
+    from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
+    if from_scratch:
+        raise CompressionError(
+            f'{from_scratch[0]} has the architecture that pruning leaves, and with --macs every '
+            'method leaves another one: compare it at --ratios, in a call of its own'
+        )
+
+
 def _load(request: Request) -> dict[str, Any]:
     """The config as plain data, with the checkpoint's full path in it."""
     base = read_config(request.config, request.cfg_options).to_dict()
     pruning = PruningConfig.from_cfg(base)
-    if pruning.target is not None:
+    if base[KEY].get('target') is not None:
         raise CompressionError(
             f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
             f'each group, and set {KEY}.target=None'
@@ -270,15 +277,24 @@ def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[s
     for share in request.macs:
         changes[macs_amount(share)] = dict(ratio=None, target=dict(macs=share))
     if not changes:
-        own = base[KEY].get('ratio', 0.5)
-        changes = {OWN if isinstance(own, Mapping) else own: {}}
+        own = PruningConfig.from_cfg(base)
+        if own.target is None:
+            changes = {OWN if isinstance(own.ratio, Mapping) else own.ratio: {}}
+        elif own.target.cost == 'macs':
+            _check_one_architecture(request)
+            changes = {macs_amount(own.target.share): {}}
+        else:
+            raise CompressionError(
+                f'{KEY}.default is a target of {own.target.cost}: say with --macs what may '
+                'remain, or with --ratios how much goes of each group'
+            )
     return {amount: {**base, KEY: {**base[KEY], **more}} for amount, more in changes.items()}
 
 
 def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, Any]:
     """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
     pruning = without_method(base[KEY])
-    for key in ('ratio', 'evaluate'):
+    for key in ('ratio', 'default', 'evaluate'):
         pruning.pop(key, None)
     rest = {k: v for k, v in base.items() if k != 'randomness'}
     return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

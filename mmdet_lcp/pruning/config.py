@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmdet_lcp.config.checks import check_integer
 from mmdet_lcp.config.keys import build, check_keys, check_pattern, parse, section
@@ -15,14 +15,18 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.nearest import nearest_hint
+from mmdet_lcp.pruning.channel_steps import AUTO
 from mmdet_lcp.pruning.criteria import Criterion
+from mmdet_lcp.pruning.criteria.base import check_has_costs
 from mmdet_lcp.pruning.problem.objective import Objective
-from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.pruning.targets.target import WORDS, Target
 from mmdet_lcp.pruning.updates import Update
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
 from mmdet_lcp.selection.config import SelectionConfig
 
 KEY = 'pruning'
+ALL = '.'
+"""The pattern of `layers` that takes every layer."""
 
 
 @dataclass
@@ -51,22 +55,50 @@ class RetrainConfig(PhaseConfig):
 
 
 @dataclass(kw_only=True)
+class Amount:
+    """How much is removed where a config does not say it; exactly one of the two.
+
+    Attributes:
+        ratio: as `RemovalConfig.ratio`, but no file.
+        target: as `RemovalConfig.target`.
+    """
+
+    ratio: float | Mapping[str, float] | None = None
+    target: Target | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None and not isinstance(self.target, Target):
+            self.target = parse(Target, self.target, f'{KEY}.default.target')
+        if (self.ratio is None) == (self.target is None):
+            raise CompressionError(
+                f'{KEY}.default must give exactly one of ratio and target; over a base that gives '
+                f'the other one: default=dict(_delete_=True, ...)'
+            )
+
+
+@dataclass(kw_only=True)
 class RemovalConfig:
     """Which groups of a detector lose how many channels, and by what.
 
     Attributes:
         layers: regular expression, or several, searched in the path of a group's first producer.
+            ``'.'`` takes all groups that criterion, update and attachment can work on; one that a
+            narrower expression takes and they cannot work on is an error.
         stages: stages of the backbone, counted from 1 as its paper does; with `layers`, both hold.
         kinds: which kinds of groups may be pruned: ``'single'``, channels that one layer writes;
             ``'coupled'``, that several layers write together (residual additions, FPN);
             ``'shared'``, that a layer writes or reads which runs several times (heads shared by
-            levels). A group of two kinds needs both; heads and necks want `layers` too.
+            levels). A group of two kinds needs both. Heads and necks want `layers` too.
         ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts; a group without a match is
-            left alone), also by the name of a JSON file that holds one; ``None`` with a target.
+            left alone), also by the name of a JSON file that holds one; instead of a target.
         target: the share of a cost of the dense detector that may remain, instead of a ratio;
             how many channels of each group go follows from a ranking over all of them.
-        channel_divisor: the number of channels that stay is a multiple of this, >= 1.
+        default: what is asked for where neither `ratio` nor `target` is given: a dict with one of
+            the two. A fragment's, so that either of them in a config goes before it.
+        channel_divisor: the number of channels that stay is a multiple of this, >= 1. ``'auto'``:
+            of 8; of 4 in groups of fewer than 32 channels, of 2 below 8, of 1 below 4. Grouped
+            and depth-wise layers are counted as runtimes do (`channel_steps`).
         min_channels: at least so many channels of a group stay, >= 1.
         criterion: picks the channels (`CRITERIA`).
         update: changes the weights of the consuming layers after a selection (`UPDATES`).
@@ -82,13 +114,18 @@ class RemovalConfig:
     layers: str | Sequence[str] = r'^backbone\.'
     stages: Sequence[int] | None = None
     kinds: Sequence[str] = ('single',)
-    ratio: float | Mapping[str, float] | None = 0.5
+    ratio: float | Mapping[str, float] | None = None
     target: Target | None = None
-    channel_divisor: int = 1
+    default: Amount = field(default_factory=lambda: Amount(ratio=0.5))
+    channel_divisor: int | Literal['auto'] = AUTO
     min_channels: int = 1
     objective: Objective = field(default_factory=Objective)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     norm_statistics: str = 'best'
+
+    def __post_init__(self) -> None:
+        if self.ratio is None and self.target is None:
+            self.ratio, self.target = self.default.ratio, self.default.target
 
     def check(self) -> None:
         """Raise a CompressionError for a value out of range."""
@@ -106,8 +143,13 @@ class RemovalConfig:
             check_integer(f'{KEY}.stages', stage, least=1)
         self._check_kinds()
         self._check_ratio()
+        if isinstance(self.channel_divisor, str) and self.channel_divisor != AUTO:
+            raise CompressionError(
+                f'{KEY}.channel_divisor={self.channel_divisor!r}: use {AUTO!r} or an integer >= 1'
+            )
         for key in ('channel_divisor', 'min_channels'):
-            check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
+            if getattr(self, key) != AUTO:
+                check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
         if self.norm_statistics not in ('keep', 'recalibrate', 'best'):
             raise CompressionError(
                 f"{KEY}.norm_statistics={self.norm_statistics!r}: use 'keep', 'recalibrate' or "
@@ -136,6 +178,7 @@ class RemovalConfig:
                     f'{KEY}.ratio={self.ratio!r} and {KEY}.target both say how many channels go: '
                     f'set {KEY}.ratio=None to take the target, {KEY}.target=None to take the ratio'
                 )
+            check_has_costs(self.criterion)
             return
         ratios = self.ratio if isinstance(self.ratio, Mapping) else {'': self.ratio}
         for pattern, ratio in ratios.items():
@@ -151,6 +194,11 @@ class RemovalConfig:
     def layer_patterns(self) -> list[str]:
         """The regular expressions of `layers`."""
         return [self.layers] if isinstance(self.layers, str) else list(self.layers)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether `layers` names no layers but takes all that can be pruned."""
+        return self.layer_patterns == [ALL]
 
 
 @dataclass(kw_only=True)
@@ -212,12 +260,15 @@ class PruningConfig(RemovalConfig):
             ('selection', SelectionConfig),
             ('finetune', PhaseConfig),
             ('retrain', RetrainConfig),
-            ('target', Target),
+            ('default', Amount),
         ):
-            if key in given and not (key == 'target' and given[key] is None):
+            if given.get(key) is not None or (key in given and key != 'default'):
                 given[key] = parse(kind, given[key], f'{KEY}.{key}')
+        if given.get('default') is None:
+            given.pop('default', None)
         if given.get('target') is not None:
-            given.setdefault('ratio', None)
+            target = _with_cost(given['target'], given.get('default'))
+            given['target'] = parse(Target, target, f'{KEY}.target')
         if is_ratio_file(given.get('ratio')):
             given['ratio'] = read_ratios(given['ratio'])
         if isinstance(given.get('ratio'), Mapping):  # mmengine leaves it where a base has none
@@ -225,6 +276,15 @@ class PruningConfig(RemovalConfig):
         config = cls(**given)
         config.check()
         return config
+
+
+def _with_cost(target: Any, default: Amount | None) -> Any:
+    """A target that says `max_ratio` alone, say, with the cost of the default one."""
+    if not isinstance(target, Mapping) or any(target.get(cost) is not None for cost in WORDS):
+        return target
+    if default is None or default.target is None:
+        return target
+    return {default.target.cost: default.target.share, **target}
 
 
 def is_ratio_file(ratio: Any) -> bool:

@@ -90,6 +90,13 @@ class PruningJob:
         """Paths of the layers that read the groups, in order of the stages."""
         return [member.path for stage in self.stages for member in stage.group.consumers]
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why layers keep all that they write, by path."""
+        why = {item.name: item.reason for item in self.skipped}
+        alone = [group for group in self.groups if group.name in why]
+        return {member.path: why[group.name] for group in alone for member in group.producers}
+
     def example_plan(self) -> Plan:
         """A plan of the size that the run's will have: of each group the first channels stay."""
         plan = Plan()

@@ -11,6 +11,7 @@ from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.suited import attachable_stages
 from mmdet_lcp.selection.soundness import check_sound
 
 
@@ -34,12 +35,14 @@ def prepare_job(
         CompressionError: see `PruningJob.lay_out`; or the attachment or the data do not fit.
     """
     size = deployed_image_size(runner, detector)
-    job = PruningJob.lay_out(detector, dense, size, config, runner.seed)
-    laid_out(job)
+    spare = config.takes_all
+    job = PruningJob.lay_out(detector, dense, size, config, runner.seed, spare)
     sampler = None
     if config.attachment is not None:
         sampler = config.attachment.sampler(dense)
-        config.attachment.check(detector, job.stages)
+        job.stages, unsuited = attachable_stages(detector, job.stages, config.attachment, spare)
+        job.skipped += unsuited
+    laid_out(job)
     runner.message_hub.update_info('epoch', 0)  # some heads match by it
     loader = runner.train_dataloader
     with readable('train_dataloader'):

@@ -26,6 +26,7 @@ from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.delivery import pruned_config
 from mmdet_lcp.pruning.finish import PruningFinish
+from mmdet_lcp.pruning.forecast import Forecast
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.prepare import left_alone, prepare_job
@@ -257,9 +258,18 @@ class PruningRunner(StagedRunner):
             )
         for line in left_alone(job):
             self.logger.info(line)
+        table, warning = on_main(lambda: self._told_beforehand(job))
+        self.logger.info(f'What will go:\n{table}')
+        if warning is not None:
+            self.logger.warning(warning)
         statistics = self.pruning.norm_statistics
         for text in frozen_layer_messages(job.detector, job.stages, statistics):
             self.logger.warning(text)
+
+    def _told_beforehand(self, job: PruningJob) -> tuple[str, str | None]:
+        """What goes, as a table; and what is to be said where that is little."""
+        forecast = Forecast(job.dense, job.groups, job.image_size)
+        return forecast.table(job.stages), forecast.warning(job.stages, self.pruning)
 
     def _check_ranks(self) -> None:
         """Several ranks have to be told that not every parameter learns something.

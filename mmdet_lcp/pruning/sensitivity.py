@@ -52,6 +52,7 @@ UNUSED = (
         for key in (
             'ratio',
             'target',
+            'default',
             'attachment',
             'finetune',
             'retrain',

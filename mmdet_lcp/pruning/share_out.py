@@ -37,6 +37,7 @@ def share_out(
             work_dir,
             tell,
             wider=lambda: wider(job.dense, job.groups, config),
+            reasons=job.reasons,
         )
 
     on_main(prepare)

@@ -1,7 +1,6 @@
 """Stages: which groups are pruned, in which order, and how many channels of each stay."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +10,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.blocks import stage_of
 from mmdet_lcp.graph.stage import Skipped, Stage
+from mmdet_lcp.pruning.channel_steps import step_of
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.targets.allocation import smallest
 
@@ -54,7 +54,7 @@ def choose_stages(
             reason = f'{KEY}.ratio has no pattern that matches it'
         else:
             # Both count a layer's channels, of which several may go together.
-            divisor = config.channel_divisor // math.gcd(config.channel_divisor, group.unit)
+            divisor = step_of(detector, group, config.channel_divisor)
             fewest = -(-config.min_channels // group.unit)
             if config.target is not None:
                 asked = keep = least = smallest(

@@ -1,9 +1,10 @@
-"""Which groups a config's criterion and update can work on."""
+"""Which groups a config's criterion, update and attachment can work on."""
 
 from collections.abc import Sequence
 
 from torch import nn
 
+from mmdet_lcp.auxiliary.base import StageAttachment
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Skipped, Stage
 from mmdet_lcp.pruning.config import RemovalConfig
@@ -46,6 +47,41 @@ def suited_stages(
     if refusals and not spare:
         raise CompressionError(_listed(refusals))
     return suited, unsuited
+
+
+def attachable_stages(
+    detector: nn.Module, stages: Sequence[Stage], attachment: StageAttachment, spare: bool
+) -> tuple[list[Stage], list[Skipped]]:
+    """Ask what trains along about each group.
+
+    Args:
+        detector: the detector.
+        stages: the groups that are to lose channels.
+        attachment: what trains along before each selection.
+        spare: groups that it cannot serve are left alone, instead of an error.
+
+    Returns:
+        The stages that it can serve, and the others' groups with the reason.
+
+    Raises:
+        CompressionError: it cannot serve them, or none of them.
+    """
+    try:
+        attachment.check(detector, stages)
+        return list(stages), []
+    except CompressionError:
+        if not spare:
+            raise
+    served: list[Stage] = []
+    left: list[Skipped] = []
+    for stage in stages:
+        try:
+            attachment.check(detector, [stage])
+            served.append(stage)
+        except CompressionError as error:
+            left.append(Skipped(stage.group.name, str(error)))
+    attachment.check(detector, served or stages)
+    return served, left
 
 
 def _listed(refusals: Sequence[CompressionError]) -> str:

@@ -1,4 +1,7 @@
-"""Lines of a config that let more channels go than it does, for a target that is out of reach."""
+"""Lines of a config that let more channels go than it does.
+
+For a target that is out of reach, and for a ratio that takes next to nothing.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,28 +27,26 @@ def wider(
     Args:
         detector: the dense detector.
         groups: all of its groups.
-        config: with a target.
+        config: with a target or a ratio.
 
     Returns:
-        What to write into `pruning`, and the stages with the smallest numbers of channels then.
-        Lines that change nothing are left out.
+        What to write into `pruning`, and the stages then: with a target at their smallest numbers
+        of channels, with a ratio at those that it leaves. Lines that change nothing are left out.
     """
     present = {kind for group in groups if not group.obstacle for kind in group.kinds}
     kinds = tuple(k for k in KINDS if k in {*config.kinds, *present})
-    assert config.target is not None
     changes: list[tuple[str, dict[str, Any]]] = []
     if tuple(config.layer_patterns) != ('.',) or config.stages is not None:
         text = "layers='.'" + ('' if config.stages is None else ', stages=None')
         changes.append((text, dict(layers='.', stages=None)))
     if {*kinds} != {*config.kinds}:
         changes.append((f'kinds={kinds!r}', dict(kinds=kinds)))
-    if config.target.max_ratio < MAX_RATIO:
+    if config.target is not None and config.target.max_ratio < MAX_RATIO:
         target = dataclasses.replace(config.target, max_ratio=MAX_RATIO)
         changes.append((f'target=dict(max_ratio={MAX_RATIO})', dict(target=target)))
-    if config.channel_divisor > 1 or config.min_channels > 1:
-        text = ', '.join(
-            f'{key}=1' for key in ('channel_divisor', 'min_channels') if getattr(config, key) > 1
-        )
+    finer = [key for key in ('channel_divisor', 'min_channels') if getattr(config, key) != 1]
+    if finer:
+        text = ', '.join(f'{key}=1' for key in finer)
         changes.append((text, dict(channel_divisor=1, min_channels=1)))
     combined = [changes[:count] for count in range(2, len(changes) + 1)]
     steps = [([text], change) for text, change in changes]

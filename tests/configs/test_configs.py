@@ -164,10 +164,10 @@ def test_schedules_of_the_paper():
         assert scheduler.type == 'MultiStepLR' and 'gamma' not in scheduler  # a tenth
         return phase[length], phase.lr, list(scheduler.milestones)
 
-    assert list(vgg.stages) == [1, 2, 3, 4, 5] and vgg.ratio == 0.5
+    assert list(vgg.stages) == [1, 2, 3, 4, 5] and vgg.default == dict(ratio=0.5)
     assert facts(vgg.finetune, 'max_epochs') == (10, 1e-3, [5])
     assert facts(vgg.retrain, 'max_iters') == (60_000, 5e-4, [30_000, 45_000])
-    assert list(r50.stages) == [1, 2, 3, 4] and r50.ratio == 0.5
+    assert list(r50.stages) == [1, 2, 3, 4] and r50.default == dict(ratio=0.5)
     assert facts(r50.finetune, 'max_epochs') == (15, 1e-3, [5, 10])
     assert facts(r50.retrain, 'max_iters') == (120_000, 1e-3, [80_000, 100_000])
 
@@ -267,15 +267,14 @@ def test_methods_that_score_the_detector_as_it_is(name, tmp_path):
     assert config.attachment is None
     assert config.finetune.iterations(epoch_length=100) == 0
     base = Config.fromfile(CONFIGS / '_base_/pruning/lcp.py')[KEY]
-    for key in ('layers', 'selection'):
-        assert cfg[KEY][key] == base[key]
+    assert cfg[KEY].selection == base.selection
     # as long as LCP's, at the detector's own rate and not the paper's
     assert {**cfg[KEY].retrain, 'lr': base.retrain.lr} == base.retrain
     assert config.retrain.rate(own=2e-4) is None
-    assert 'ratio' not in cfg[KEY] and 'ratio' not in base  # so that a target may be given
-    assert config.ratio == 0.5
+    assert 'ratio' not in cfg[KEY] and 'target' not in cfg[KEY]  # so that either may be given
     detector, stages, _ = stages_of(cfg)
-    assert len(stages) == expected_stages('lcp/ssd_narrow_vgg_prune_bccd.py')
+    # the backbone, and the four layers behind it; the heads' outputs stay
+    assert len(stages) == expected_stages('lcp/ssd_narrow_vgg_prune_bccd.py') + 4
     for stage in stages:
         config.criterion.check(detector, stage.group)
 

@@ -10,9 +10,11 @@ from mmengine.config import Config
 from mmdet_lcp.auxiliary.localization_auxiliary import LocalizationAuxiliary
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.pruning.config import PruningConfig, RetrainConfig
 from mmdet_lcp.pruning.criteria import LCP
 from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.pruning.updates import NoUpdate, SGDUpdate
 from mmdet_lcp.selection.config import SelectionConfig
 
@@ -46,7 +48,7 @@ def test_defaults(given):
     assert config.selection == SelectionConfig(5, None, 2.0)
     assert config.retrain == RetrainConfig(max_iters=7, lr=0.1)
     assert config.layer_patterns == [r'^backbone\.']
-    assert (config.ratio, config.channel_divisor, config.min_channels) == (0.5, 1, 1)
+    assert (config.ratio, config.channel_divisor, config.min_channels) == (0.5, 'auto', 1)
     assert (config.stages, config.evaluate) == (None, ('selected', 'finetuned', 'pruned'))
 
 
@@ -155,7 +157,13 @@ def test_missing_keys(given, key):
         read(given)
 
 
-@pytest.mark.parametrize('ratio', [0, 1, 0.0, 1.0, -0.1, 1.5, math.nan, True, '0.5', None, [0.5]])
+def test_a_pattern_without_a_ratio(given):
+    given['ratio'] = {'stage1': 0.5, 'stage2': None}
+    with pytest.raises(CompressionError, match=r"pruning\.ratio\['stage2'\]=.*between 0 and 1"):
+        read(given)
+
+
+@pytest.mark.parametrize('ratio', [0, 1, 0.0, 1.0, -0.1, 1.5, math.nan, True, '0.5', [0.5]])
 def test_ratio_out_of_range(given, ratio):
     given['ratio'] = ratio
     with pytest.raises(CompressionError, match=r'pruning\.ratio=.*between 0 and 1'):
@@ -315,18 +323,86 @@ class TestTarget:
         assert f'the nearest valid one is {nearest!r}' in str(error.value)
 
     def test_every_fragment_takes_one(self):
-        """Without `ratio=None`, but for those that give the ratio of their paper."""
-        with_ratio = []
+        """Without `ratio=None`, and a ratio without `target=None`."""
+        tried = 0
         for path in sorted(FRAGMENT.parent.glob('*.py')):
             cfg = Config.fromfile(path)
             if 'criterion' not in cfg.pruning:
                 continue
-            cfg.merge_from_dict({'pruning.target.macs': 0.5})
-            try:
-                assert PruningConfig.from_cfg(cfg).target.macs == 0.5
-            except CompressionError:
-                with_ratio.append(path.stem)
-        assert with_ratio == ['lcp_r50', 'lcp_vgg16']
+            cfg.merge_from_dict({'pruning.target.params': 0.3})
+            config = PruningConfig.from_cfg(cfg)
+            assert (config.ratio, config.target) == (None, Target(params=0.3))
+            cfg = Config.fromfile(path)
+            cfg.merge_from_dict({'pruning.ratio': 0.7})
+            config = PruningConfig.from_cfg(cfg)
+            assert (config.ratio, config.target) == (0.7, None)
+            tried += 1
+        assert tried == 13
+
+
+class TestDefault:
+    """What is asked for where neither ratio nor target is given."""
+
+    @pytest.mark.parametrize('nothing', [{}, {'ratio': None, 'target': None}])
+    def test_it_is_taken(self, given, nothing):
+        given.update(nothing, default=dict(target=dict(macs=0.4)))
+        config = read(given)
+        assert (config.ratio, config.target) == (None, Target(macs=0.4))
+        given['default'] = dict(ratio=0.3)
+        config = read(given)
+        assert (config.ratio, config.target) == (0.3, None)
+
+    def test_what_is_given_goes_before_it(self, given):
+        given['default'] = dict(target=dict(macs=0.4))
+        assert (read({**given, 'ratio': 0.2}).ratio, read({**given, 'ratio': 0.2}).target) == (
+            0.2,
+            None,
+        )
+        given['target'] = dict(params=0.6)
+        assert read(given).target == Target(params=0.6)
+
+    def test_a_target_without_a_cost_has_its_cost(self, given):
+        given.update(default=dict(target=dict(macs=0.4)), target=dict(max_ratio=0.9))
+        assert read(given).target == Target(macs=0.4, max_ratio=0.9)
+        given['default'] = dict(ratio=0.5)
+        with pytest.raises(CompressionError, match=r'exactly one of macs, params and latency'):
+            read(given)
+
+    @pytest.mark.parametrize('default', [{}, dict(ratio=0.5, target=dict(macs=0.5))])
+    def test_it_is_one_of_the_two(self, given, default):
+        given['default'] = default
+        with pytest.raises(CompressionError, match=r'pruning\.default must give exactly one'):
+            read(given)
+
+    def test_of_the_fragments(self):
+        """The paper's a ratio of single groups in the backbone, ours half of the detector."""
+        for path in sorted(FRAGMENT.parent.glob('*.py')):
+            cfg = Config.fromfile(path)
+            if 'criterion' not in cfg.pruning:
+                continue
+            config = PruningConfig.from_cfg(cfg)
+            if (
+                path.stem.startswith('lcp')
+                and path.stem != 'lcp_exact'
+                or path.stem
+                in (
+                    'dcp',
+                    'thinet',
+                )
+            ):
+                assert (config.ratio, config.target, config.channel_divisor) == (0.5, None, 1)
+                assert (config.layers, config.kinds) == (r'^backbone\.', ('single',))
+            else:
+                assert (config.ratio, config.target) == (None, Target(macs=0.5))
+                assert config.takes_all and set(config.kinds) == set(KINDS)
+                assert config.channel_divisor == 'auto'
+
+
+@pytest.mark.parametrize('divisor', ['eight', '8', 0, 2.5, True])
+def test_channel_divisor_out_of_range(given, divisor):
+    given['channel_divisor'] = divisor
+    with pytest.raises(CompressionError, match=r'pruning\.channel_divisor='):
+        read(given)
 
 
 class TestKinds:

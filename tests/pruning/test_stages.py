@@ -32,6 +32,7 @@ def detector():
 
 def config(**keys) -> PruningConfig:
     none = PhaseConfig(max_epochs=0)
+    keys = {'channel_divisor': 1, **keys}
     return PruningConfig(criterion=LCP(), update=NoUpdate(), finetune=none, retrain=none, **keys)
 
 

@@ -188,7 +188,6 @@ MISTAKES = {
     'out of range': ({'pruning.target.macs': 1.5}, r'pruning\.target\.macs=1\.5'),
     'a number': ({'pruning.target': 0.5}, r'pruning\.target must be a dict'),
     'and a ratio': ({'pruning.ratio': 0.5}, r'pruning\.ratio=0\.5 and .* set pruning\.ratio=None'),
-    'neither': ({'pruning.target': None, 'pruning.ratio': None}, r'pruning\.ratio=None'),
 }
 
 

@@ -30,6 +30,7 @@ def groups(*names) -> list[ChannelGroup]:
 def lines(names, **keys) -> dict[str, dict[str, int]]:
     """Channels that stay at least, by group, for each line."""
     none = PhaseConfig(max_epochs=0)
+    keys = {'channel_divisor': 1, **keys}
     target = Target(macs=0.1, max_ratio=keys.pop('max_ratio', 0.8))
     config = PruningConfig(
         criterion=L1Norm(), update=NoUpdate(), finetune=none, retrain=none, target=target,

@@ -11,7 +11,10 @@ chain = ['mmdet_lcp.PruningRunner', 'mmdet_lcp.WeightCompressionRunner']
 COSINE = [dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=True)]
 
 pruning = dict(
+    layers=r'^backbone\.',
+    kinds=('single',),
     ratio=0.7,
+    channel_divisor=1,
     retrain=dict(
         max_epochs=8,
         lr=1e-2,

@@ -4,6 +4,9 @@ runner_type = 'mmdet_lcp.PruningRunner'
 
 pruning = dict(
     layers=r'^backbone\.',
+    kinds=('single',),
+    default=dict(ratio=0.5),
+    channel_divisor=1,
     attachment=dict(type='mmdet_lcp.LocalizationAuxiliary'),
     objective=dict(reconstruction=1.0, alpha=1.0),
     criterion=dict(type='mmdet_lcp.LCP'),

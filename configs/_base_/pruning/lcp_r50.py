@@ -5,7 +5,7 @@ _base_ = './lcp.py'
 
 pruning = dict(
     stages=(1, 2, 3, 4),
-    ratio=0.5,
+    default=dict(ratio=0.5),
     finetune=dict(
         max_epochs=15,
         param_scheduler=[dict(type='MultiStepLR', milestones=[5, 10])],

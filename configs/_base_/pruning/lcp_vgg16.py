@@ -8,7 +8,7 @@ _base_ = './lcp.py'
 
 pruning = dict(
     stages=(1, 2, 3, 4, 5),
-    ratio=0.5,
+    default=dict(ratio=0.5),
     retrain=dict(
         max_epochs=None,
         max_iters=60_000,

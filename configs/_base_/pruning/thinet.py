@@ -5,6 +5,11 @@ _base_ = './sweep.py'
 
 pruning = dict(
     method='ThiNet',
+    # The paper's: the same part of every layer inside the backbone.
+    layers=r'^backbone\.',
+    kinds=('single',),
+    default=dict(_delete_=True, ratio=0.5),
+    channel_divisor=1,
     criterion=dict(type='mmdet_lcp.ThiNet'),
     update=dict(_delete_=True, type='mmdet_lcp.ChannelScaleUpdate'),
 )

@@ -73,10 +73,20 @@ class Criterion(ABC):
         Raises:
             CompressionError: the criterion has no such costs.
         """
-        raise CompressionError(
-            f'pruning.target: the criterion {type(self).__name__} does not say what channels of '
-            'different groups cost. Give pruning.ratio instead, or another pruning.criterion.type'
-        )
+        raise _no_costs(self)
+
+
+def check_has_costs(criterion: Criterion) -> None:
+    """Raise a CompressionError unless a criterion says what removals cost, as targets need it."""
+    if type(criterion).removal_costs is Criterion.removal_costs:
+        raise _no_costs(criterion)
+
+
+def _no_costs(criterion: Criterion) -> CompressionError:
+    return CompressionError(
+        f'pruning.target: the criterion {type(criterion).__name__} does not say what channels of '
+        'different groups cost. Give pruning.ratio instead, or another pruning.criterion.type'
+    )
 
 
 def shares_of_the_rest(scores: Tensor) -> Tensor:

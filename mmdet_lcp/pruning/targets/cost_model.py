@@ -47,11 +47,13 @@ class Term:
         value: cost at (input channels, output channels).
         inputs: width of the input axis; `ONE` where the cost does not follow it.
         outputs: width of the output axis.
+        path: of the layer; '' for what belongs to none.
     """
 
     value: Callable[[float, float], float]
     inputs: Width
     outputs: Width
+    path: str = ''
 
     @property
     def groups(self) -> set[int]:
@@ -75,11 +77,23 @@ class CostModel:
     def __init__(self, constant: float, terms: Sequence[Term], groups: int) -> None:
         self.constant = constant + sum(term.at(()) for term in terms if not term.groups)
         self.terms = [term for term in terms if term.groups]
+        self._all = list(terms)
         self._touching = [[t for t in self.terms if g in t.groups] for g in range(groups)]
 
     def total(self, counts: Sequence[int]) -> float:
         """Cost of the detector when the groups have ``counts`` channels."""
         return self.constant + sum(term.at(counts) for term in self.terms)
+
+    def by_layer(self, counts: Sequence[int]) -> dict[str, float]:
+        """Cost of each layer by its path, of those too that no group touches.
+
+        What belongs to no layer, such as resizing, is not among them.
+        """
+        found: dict[str, float] = {}
+        for term in self._all:
+            if term.path:
+                found[term.path] = found.get(term.path, 0.0) + term.at(counts)
+        return found
 
     def change(self, counts: Sequence[int], group: int, count: int) -> float:
         """What the cost changes by when one group has ``count`` channels instead."""
@@ -111,11 +125,11 @@ def macs_model(
         kind = kind_of(module)
         if kind is not None and kind.has_kernels and kind.known:
             terms += [
-                widths.product(macs, *widths.of_tensor(path, module, name))
+                widths.product(macs, *widths.of_tensor(path, module, name), path)
                 for name, macs in count.layers[path].items()
             ]
         elif macs := count.modules.get(path):
-            terms.append(widths.product(macs, *widths.of_layer(path, module)))
+            terms.append(widths.product(macs, *widths.of_layer(path, module), path))
     rest = _outside_layers(detector, count.modules)
     for number, each in _channel_costs_outside_layers(detector, groups, image_size, rest).items():
         share = each * groups[number].channels
@@ -139,7 +153,7 @@ def params_model(detector: nn.Module, groups: Sequence[ChannelGroup]) -> CostMod
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 axes = widths.of_tensor(path, module, name)
-                terms.append(widths.product(parameter.numel(), *axes))
+                terms.append(widths.product(parameter.numel(), *axes, path))
     return CostModel(0, terms, len(groups))
 
 
@@ -167,6 +181,11 @@ class Widths:
     def of_group(self, number: int) -> Width:
         """The width of a group itself."""
         return Width(0, ((number, 1),))
+
+    def outputs(self, path: str, module: nn.Module) -> Width:
+        """The width of a layer's output."""
+        written = self._of.get((path, 'out_channels'))
+        return written or Width(kind_of(module).size(module, 'out_channels'))
 
     def of_layer(self, path: str, module: nn.Module) -> tuple[Width, Width]:
         """Widths of a layer's input and output; `ONE` where its cost does not follow them.
@@ -200,10 +219,10 @@ class Widths:
         touched = written or read
         return kind.groups(module) is not None and (path in self._scaled or not touched)
 
-    def product(self, cost: float, inputs: Width, outputs: Width) -> Term:
-        """A cost that grows with both widths, from what it is in the dense detector."""
+    def product(self, cost: float, inputs: Width, outputs: Width, path: str = '') -> Term:
+        """A cost that grows with both widths, from what a layer's is in the dense detector."""
         factor = cost / (inputs.at(self.dense) * outputs.at(self.dense))
-        return Term(lambda ins, outs: factor * ins * outs, inputs, outputs)
+        return Term(lambda ins, outs: factor * ins * outs, inputs, outputs, path)
 
 
 def first_channels(

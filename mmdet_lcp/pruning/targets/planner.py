@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from mmdet_lcp.report.tables import format_count, format_ms
 # often it is tried to come nearer.
 NEAR = 0.02
 ATTEMPTS = 4
+# So many layers are named where a target is out of reach.
+HOLDING = 5
 
 # Lines of a config, each with what it lets go.
 Wider = Callable[[], Sequence[tuple[str, Sequence[Stage]]]]
@@ -82,6 +84,7 @@ class TargetPlanner:
         stopwatch: takes the times for a latency.
         wider: gives lines of `pruning` that let more go, each with its stages at their smallest;
             for the message that a target cannot be reached.
+        reasons: why layers keep all that they write, by path; for the same message.
 
     Raises:
         CompressionError: the target cannot be reached; the floor is named.
@@ -98,7 +101,9 @@ class TargetPlanner:
         deeper: str = f'raise {KEY}.max_ratio',
         stopwatch: Stopwatch | None = None,
         wider: Wider | None = None,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
+        self._reasons = reasons or {}
         self._dense_detector, self._image_size, self._wider = dense, image_size, wider
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
@@ -189,8 +194,25 @@ class TargetPlanner:
             return ''
         return '\nWhat would help, and what is left then:\n' + '\n'.join(lines)
 
+    def _holds(self) -> str:
+        """The layers that the most is left of with every group at its smallest; '' if unknown."""
+        if self._latency is not None:
+            return ''
+        layers = self._model.by_layer(self._least)
+        written = {m.path: s for s in self.stages for m in s.group.producers}
+        lines = []
+        for path in sorted(layers, key=layers.__getitem__, reverse=True)[:HOLDING]:
+            if path in written:
+                group = written[path].group
+                why = (
+                    f'of the group {group.name}, {written[path].keep} of {group.channels} channels'
+                )
+            else:
+                why = self._reasons.get(path, 'no group that is pruned has what it writes')
+            lines.append(f'  {path}: {layers[path] / self._dense:.3f} ({why})')
+        return '\nMost of what is left then lies in\n' + '\n'.join(lines)
+
     def _unreachable(self) -> str:
-        stage = self.stages[0]
         names = ', '.join(
             f'{stage.group.name} {stage.group.channels} -> {least}'
             for stage, least in zip(self.stages, self._least, strict=True)
@@ -200,6 +222,7 @@ class TargetPlanner:
             f'every group at its smallest, {self.floor:.3f} of the '
             f"dense detector's {WORDS[self.target.cost]} is left. Ask for more than that, "
             f'{self._deeper} ({self.target.max_ratio}), lower pruning.min_channels or '
-            f'pruning.channel_divisor ({stage.divisor}), or let pruning.layers and pruning.stages '
-            f'take in more groups. The groups at their smallest: {names}{self._what_helps()}'
+            'pruning.channel_divisor, or let pruning.layers and pruning.stages '
+            f'take in more groups.{self._holds()}\nThe groups at their smallest: '
+            f'{names}{self._what_helps()}'
         )

@@ -57,7 +57,11 @@ def test_ratios_come_back_as_the_same_numbers(vgg):
     ratios = as_ratios(Allocation('macs', 0.5, 0.5, 0.1, 1.0, counts), channels)
     assert not any(re.search(pattern, first.name) for pattern in ratios)
     config = RemovalConfig(
-        criterion=None, update=None, layers='.', ratio=json.loads(json.dumps(ratios))
+        criterion=None,
+        update=None,
+        layers='.',
+        ratio=json.loads(json.dumps(ratios)),
+        channel_divisor=1,
     )
     stages, skipped = choose_stages(vgg.detector, vgg.groups, config)
     assert {stage.group.name: stage.keep for stage in stages} == {
