@@ -381,15 +381,7 @@ class TestDefault:
             if 'criterion' not in cfg.pruning:
                 continue
             config = PruningConfig.from_cfg(cfg)
-            if (
-                path.stem.startswith('lcp')
-                and path.stem != 'lcp_exact'
-                or path.stem
-                in (
-                    'dcp',
-                    'thinet',
-                )
-            ):
+            if path.stem in ('lcp', 'lcp_vgg16', 'lcp_r50', 'dcp', 'thinet'):
                 assert (config.ratio, config.target, config.channel_divisor) == (0.5, None, 1)
                 assert (config.layers, config.kinds) == (r'^backbone\.', ('single',))
             else:

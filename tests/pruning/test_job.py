@@ -16,7 +16,9 @@ from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.pruning.updates import NoUpdate
 from mmdet_lcp.selection.images import SelectionImages
 
-NORM = RemovalConfig(criterion=L1Norm(), update=NoUpdate(), layers='.', ratio=0.25)
+NORM = RemovalConfig(
+    criterion=L1Norm(), update=NoUpdate(), layers='.', ratio=0.25, channel_divisor=1
+)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ class RankingCriterion(Criterion):
 
     Attributes:
         comparable: whether scores of different groups are on one scale and add up. Otherwise
-            removals cost their `shares_of_the_rest`.
+            removals cost their `shares_of_the_rest`, once for each layer that writes the group:
+            each of them loses that share of its filters.
     """
 
     comparable: bool = False
@@ -43,7 +44,10 @@ class RankingCriterion(Criterion):
         """The scores, the smallest first; see `comparable`."""
         scores = self.scores(problem)
         check_finite(problem, scores)
-        costs = scores.sort().values if self.comparable else shares_of_the_rest(scores)
+        if self.comparable:
+            costs = scores.sort().values
+        else:
+            costs = shares_of_the_rest(scores) * max(len(problem.producers), 1)
         return costs[: problem.channels - least]
 
 

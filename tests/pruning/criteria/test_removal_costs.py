@@ -45,7 +45,7 @@ def test_norms_cost_their_share_of_what_is_left(least):
         scores[k] += np.abs(weights).sum()
     expected, left = [], sorted(scores)
     while len(left) > least:
-        expected.append(left[0] / sum(left))
+        expected.append(len(maps) * left[0] / sum(left))  # each layer loses this share
         left = left[1:]
     found = L1Norm().removal_costs(problem, least)
     assert found.dtype == torch.float64 and found.shape == (5 - least,)
