@@ -108,7 +108,7 @@ def lay_out(detector: nn.Module, config: PruningConfig, count: int) -> PruningJo
             regions = proposed_regions(dense, inputs, samples, REGIONS)
         batches = [SelectionImages(inputs, None, samples, regions)]
         norms = following_norms(dense, (SIZE, SIZE))
-        images = SelectionSet(batches, config.selection, 2**30, norms=norms)
+        images = SelectionSet(batches, 2**30, config.selection.positions, norms)
         job.see(images)
         with tempfile.TemporaryDirectory() as folder:
             job.share_out(share_out(job, config, Path(folder), lambda line: None))
