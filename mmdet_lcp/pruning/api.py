@@ -9,19 +9,20 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mmdet.models.detectors import BaseDetector
 from torch import nn
 
 from mmdet_lcp.config.checks import check_integer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.following_norms import following_norms
+from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.modes import frozen
 from mmdet_lcp.pruning.call_words import in_call_words, in_its_words
+from mmdet_lcp.pruning.channel_steps import AUTO
 from mmdet_lcp.pruning.components import criterion_of, settings, update_of
-from mmdet_lcp.pruning.config import RemovalConfig, is_ratio_file, read_ratios
+from mmdet_lcp.pruning.config import ALL, RemovalConfig, is_ratio_file, read_ratios
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.network import check_network, copied
@@ -38,7 +39,7 @@ from mmdet_lcp.selection.given import Images, given_images, labelled
 from mmdet_lcp.selection.norm_statistics import settle_statistics
 from mmdet_lcp.selection.soundness import check_sound
 
-RATIO = 0.5
+TARGET = dict(macs=0.5)
 
 
 @in_its_words
@@ -51,8 +52,8 @@ def prune(
     criterion: Criterion | type[Criterion] | Mapping[str, Any] | str | None = None,
     update: Update | type[Update] | Mapping[str, Any] | str | None = None,
     layers: str | Sequence[str] | None = None,
-    kinds: Sequence[str] = ('single',),
-    channel_divisor: int = 1,
+    kinds: Sequence[str] = KINDS,
+    channel_divisor: int | Literal['auto'] = AUTO,
     min_channels: int = 1,
     objective: Objective | Mapping[str, Any] | None = None,
     selection: SelectionConfig | Mapping[str, Any] | None = None,
@@ -70,19 +71,20 @@ def prune(
             loader (of images and labels the images are taken), or a data set. With mmdet's
             ground truth, localization decides as well.
         ratio: fraction of each group's channels that is removed, in (0, 1), or by regular
-            expression, also by the name of a JSON file that holds such a mapping; 0.5 by default.
-        target: share of the dense cost that may remain, instead of a ratio, such as
-            ``dict(macs=0.5)``.
+            expression, also by the name of a JSON file that holds such a mapping.
+        target: share of the dense cost that may remain, instead of a ratio; without either
+            ``dict(macs=0.5)``, half of the multiply-accumulates.
         criterion: picks the channels: an object, a class, a config dict, or a registered name
             (``'L1Norm'``); exact backward elimination by default. LCP and DCP have no auxiliary
             network here, which only runs from a config train: a warning says so.
         update: what happens to the weights of the consuming layers: likewise; the exact
             least-squares update by default. With the default of both, groups that these cannot
             work on are left alone.
-        layers: regular expression, or several, of the layers whose outputs may go; the backbone
-            of an mmdet detector by default, everything of another network.
-        kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``.
-        channel_divisor: the number of channels that stay is a multiple of this, >= 1.
+        layers: regular expression, or several, of the layers whose outputs may go; all of them by
+            default, of a detector ``r'^backbone\\.'`` for its backbone alone.
+        kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``; all by default.
+        channel_divisor: the number of channels that stay is a multiple of this, >= 1; ``'auto'``
+            takes 8, and less in small groups (`RemovalConfig`).
         min_channels: at least so many channels of a group stay, >= 1.
         objective: weights of the loss that criterion and update see, and terms of your own, see
             `Objective`.
@@ -113,8 +115,9 @@ def prune(
     tell = _teller(tell, detector)
     defaults = criterion is None and update is None
     criterion, update = criterion_of(criterion), update_of(update)
-    layers, ratio = _layers(detector, layers), _ratio(ratio, target)
-    target = None if target is None else settings(Target, target, 'target')
+    layers, ratio = _layers(layers), _ratio(ratio, target)
+    if ratio is None:
+        target = settings(Target, TARGET if target is None else target, 'target')
     objective = settings(Objective, objective, 'objective')
     selection = settings(SelectionConfig, selection, 'selection')
     dense = frozen(copied(detector))
@@ -170,10 +173,10 @@ def prune(
     )
 
 
-def _layers(detector: nn.Module, layers: str | Sequence[str] | None) -> str | Sequence[str]:
+def _layers(layers: str | Sequence[str] | None) -> str | Sequence[str]:
     """What was given, or the default."""
     if layers is None:
-        return r'^backbone\.' if isinstance(detector, BaseDetector) else '.'
+        return ALL
     if layers in ('', [], ()) or (isinstance(layers, (list, tuple)) and '' in layers):
         raise CompressionError(
             f"layers={layers!r} names no layer: leave it out for the default, or take '.' for all"
@@ -182,7 +185,7 @@ def _layers(detector: nn.Module, layers: str | Sequence[str] | None) -> str | Se
 
 
 def _ratio(ratio: Any, target: Any) -> float | Mapping[str, float] | None:
-    """What was given, read from a file, or the default."""
+    """What was given, or read from a file; ``None`` where a target says it."""
     if ratio is not None and target is not None:
         raise CompressionError(
             f'ratio={ratio!r} and target={target!r} both say how many channels go: give one'
@@ -191,7 +194,7 @@ def _ratio(ratio: Any, target: Any) -> float | Mapping[str, float] | None:
         return read_ratios(ratio)
     if isinstance(ratio, Mapping):
         return dict(ratio)
-    return RATIO if ratio is None and target is None else ratio
+    return ratio
 
 
 def _teller(tell: Callable[[str], None] | None, detector: nn.Module) -> Callable[[str], None]:

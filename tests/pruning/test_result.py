@@ -56,7 +56,8 @@ class Joined(nn.Module):
 
 
 def test_explain_group_by_group():
-    result = prune(Joined(), torch.randn(4, 3, 8, 8), ratio={'a': 0.75, 'b': 0.5})
+    ratio = {'a': 0.75, 'b': 0.5}
+    result = prune(Joined(), torch.randn(4, 3, 8, 8), ratio=ratio, channel_divisor=1)
     assert explain(result).splitlines()[:6] == [
         'a: 8 -> 2 channels',
         '  a: out_channels 8 -> 2',

@@ -199,7 +199,11 @@ class TargetPlanner:
         if self._latency is not None:
             return ''
         layers = self._model.by_layer(self._least)
-        written = {m.path: s for s in self.stages for m in s.group.producers}
+        written = {
+            member.path: stage
+            for stage in self.stages
+            for member in (*stage.group.producers, *stage.group.norms)
+        }
         lines = []
         for path in sorted(layers, key=layers.__getitem__, reverse=True)[:HOLDING]:
             if path in written:
