@@ -10,7 +10,7 @@ from mmdet_lcp.graph import find_groups
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.criteria import BackwardElimination, BNScale, L1Norm
-from mmdet_lcp.pruning.suited import suited_stages
+from mmdet_lcp.pruning.suited import attachable_stages, suited_stages
 from mmdet_lcp.pruning.updates import ExactUpdate, NoUpdate
 
 
@@ -50,6 +50,41 @@ def test_they_are_told_all_at_once(net):
 
 def test_the_pair_that_is_recommended_works_on_them(net):
     assert suited(net, L1Norm(), NoUpdate()) == (['0', '1', '2', '3'], {})
+
+
+class OnConvolutions:
+    """What trains along where a convolution reads the group; of two groups at most."""
+
+    def __init__(self, most=9):
+        self.most = most
+
+    def check(self, detector, stages):
+        if len(stages) > self.most:
+            raise CompressionError('too many groups')
+        for stage in stages:
+            if not isinstance(detector.get_submodule(stage.group.consumers[0].path), nn.Conv2d):
+                raise CompressionError(f'{stage.group.name}: no convolution reads it')
+
+
+def test_groups_that_the_attachment_cannot_serve():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 4), nn.Linear(4, 2),
+    ).eval()  # fmt: skip
+    stages = [Stage(g, 2, 2) for g in find_groups(net, (8, 8)) if g.obstacle is None]
+    assert [stage.group.name for stage in stages] == ['0', '1', '4']
+    served, left = attachable_stages(net, stages, OnConvolutions(), spare=True)
+    assert [stage.group.name for stage in served] == ['0']
+    assert {item.name: item.reason for item in left} == {
+        name: f'{name}: no convolution reads it' for name in ('1', '4')
+    }
+    assert attachable_stages(net, stages[:1], OnConvolutions(), spare=False) == (stages[:1], [])
+    with pytest.raises(CompressionError, match='1: no convolution'):
+        attachable_stages(net, stages, OnConvolutions(), spare=False)
+    with pytest.raises(CompressionError, match='1: no convolution'):  # not one is left
+        attachable_stages(net, stages[1:], OnConvolutions(), spare=True)
+    with pytest.raises(CompressionError, match='too many'):  # it is not about single groups
+        attachable_stages(net, stages, OnConvolutions(most=0), spare=True)
 
 
 def test_refusals_of_another_kind(net):

@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.measure.cost import detector_cost, layer_macs
 from mmdet_lcp.pruning.targets.cost_model import (
     CostModel,
     Term,
@@ -32,6 +32,16 @@ def macs_by_hand(a: int, b: int) -> int:
 
 def params_by_hand(a: int, b: int) -> int:
     return (27 * a + a) + 2 * a + 9 * a + (a * b + b) + (9 * (2 + b) * 5 + 5) + (4 * a * 7 + 7)
+
+
+def test_layer_by_layer(net):
+    model = macs_model(net.detector, net.groups, net.size)
+    before, after = (model.by_layer(counts) for counts in (net.channels, [3, 2]))
+    changed = {path for path in before if before[path] != after[path]}
+    pruned = first_channels(net.detector, net.groups, [3, 2])
+    for path, own in layer_macs(pruned, net.size).items():
+        assert after[path] == pytest.approx(sum(own.values()))
+    assert changed and set(before) == set(after)
 
 
 @pytest.mark.parametrize('counts', itertools.product([1, 3, 6], [1, 2, 4]))

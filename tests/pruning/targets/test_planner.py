@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.measure.cost import detector_cost, layer_macs
 from mmdet_lcp.pruning.targets.cost_model import first_channels
 from mmdet_lcp.pruning.targets.planner import NEAR, Allocation, TargetPlanner
 from mmdet_lcp.pruning.targets.target import Target
@@ -77,6 +77,22 @@ def test_out_of_reach(vgg, tmp_path, cost):
         assert word in message
     for group, count in zip(vgg.groups, smallest, strict=True):
         assert f'{group.name} {group.channels} -> {count}' in message
+    held = re.findall(r'^  (\S+): (0\.\d+) \((.*)\)$', message, re.M)
+    if cost == 'latency':
+        assert not held
+    else:
+        layers = {path: sum(own.values()) for path, own in layer_macs(pruned, vgg.size).items()}
+        if cost == 'params':
+            layers = {
+                path: sum(p.numel() for p in pruned.get_submodule(path).parameters())
+                for path in layers
+            }
+        largest = sorted(layers.values(), reverse=True)[:5]
+        dense = detector_cost(vgg.detector, vgg.size)[cost]
+        assert [float(share) for _, share, _ in held] == pytest.approx(
+            [value / dense for value in largest], abs=6e-4
+        )
+        assert [layers[path] for path, _, _ in held] == largest
     # a little above the floor it can be reached
     found = plan(vgg, tmp_path, Target(**{cost: floor + 1e-3}), least=5)
     assert found.predicted <= floor + 1e-3 + 1e-9

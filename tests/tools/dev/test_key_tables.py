@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.targets.target import Target
 
 ROOT = Path(__file__).parents[3]
 TOOL = runpy.run_path(str(ROOT / 'tools' / 'dev' / 'key_tables.py'))
@@ -54,7 +55,9 @@ def test_an_old_table_is_replaced_and_the_rest_stays():
         ('retrain.lr', '`None`', '`0.001`'),
         ('selection.positions.objects', '`0.7`', '`0.7`'),
         ('evaluate', "`('selected', 'pruned')`", "`('selected', 'finetuned', 'pruned')`"),
-        ('layers', r"`r'^backbone\.'`", r"`r'^backbone\.'`"),
+        ('layers', "`'.'`", r"`r'^backbone\.'`"),
+        ('default', '`dict(target=dict(macs=0.5))`', '`dict(ratio=0.5)`'),
+        ('channel_divisor', "`'auto'`", '`1`'),
     ],
 )
 def test_what_the_two_main_fragments_say(pruning, key, exact, lcp):
@@ -69,12 +72,14 @@ def test_values_are_those_that_the_runner_gets(pruning):
         )
         for key, cells in pruning.items():
             first = key.partition('.')[0]
-            if first in ('criterion', 'update', 'attachment', 'target'):
-                continue
+            if first in ('criterion', 'update', 'attachment', 'target', 'default', 'ratio'):
+                continue  # objects by now; and what `default` has come to
             found = config
             for part in key.split('.'):
                 found = getattr(found, part)
             assert not cells[column] or eval(cells[column].strip('`')) == found, (name, key)
+        (amount,) = eval(pruning['default'][column].strip('`')).values()
+        assert amount == config.ratio or Target(**amount) == config.target
 
 
 @dataclass
