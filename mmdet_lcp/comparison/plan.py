@@ -1,5 +1,6 @@
 """What a comparison will run, checked as a whole before anything runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.pruning.suited import attachable_stages, suited_stages
 
 
 @dataclass
@@ -118,6 +120,7 @@ def _cells_of(
     ground: Ground,
     notes: list[str],
 ) -> list[Cell]:
+    cfg = _same_groups(cfg, methods, ground, notes)
     pruning = PruningConfig.from_cfg(cfg)
     stages = ground.stages(pruning)
     if pruning.target is not None:
@@ -140,6 +143,33 @@ def _cells_of(
         else:
             cells += _control_cells(name, ratio, cfg, methods, request, ground, stages, notes)
     return cells
+
+
+def _same_groups(
+    cfg: dict[str, Any], methods: Mapping[str, Method | str], ground: Ground, notes: list[str]
+) -> dict[str, Any]:
+    """The config with the groups that every method can work on, where it takes all that can go.
+
+    Otherwise methods would prune different groups; what is named in `layers` stays as it is.
+    """
+    pruning = PruningConfig.from_cfg(cfg)
+    if not pruning.takes_all:
+        return cfg
+    stages = kept = ground.stages(pruning)
+    for name, method in methods.items():
+        if isinstance(method, Method):
+            own = PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])})
+            kept, left = suited_stages(ground.detector, kept, own, spare=True)
+            if own.attachment is not None:
+                kept, more = attachable_stages(ground.detector, kept, own.attachment, spare=True)
+                left += more
+            if left:
+                names = ', '.join(item.name for item in left)
+                notes.append(f'{name} cannot work on {names}: no method prunes them')
+    if len(kept) == len(stages):
+        return cfg
+    layers = [f'^{re.escape(stage.group.name)}$' for stage in kept]
+    return {**cfg, KEY: {**cfg[KEY], 'layers': layers}}
 
 
 def _dense_cells(

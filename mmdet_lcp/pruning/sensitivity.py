@@ -23,6 +23,7 @@ from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.prepare import left_alone, prepare_job, training_batch_size
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.suited import suited_stages
 from mmdet_lcp.pruning.targets.by_sensitivity import share_by_sensitivity
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.pruning.targets.target import Target
@@ -200,7 +201,8 @@ class SensitivityRunner(PhasedRunner):
 
     def _stages_at(self, ratio: float) -> list[Stage]:
         config = dataclasses.replace(self.pruning, ratio=ratio, target=None)
-        return choose_stages(self.job.detector, self.job.groups, config)[0]
+        stages = choose_stages(self.job.detector, self.job.groups, config)[0]
+        return suited_stages(self.job.dense, stages, config, spare=config.takes_all)[0]
 
     def _depends_on(self, measure: Measure, images: int) -> dict[str, Any]:
         """What decides on the figures."""

@@ -12,6 +12,7 @@ from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.config.text import config_text
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.criteria import FPGM
 
 
 def test_cells(plan):
@@ -108,3 +109,35 @@ def test_bad_input(config, changes, words):
 def test_nothing_to_share_out():
     assert share_out(0, 3, 0, 'a').total == 0
     assert share_out(7, 3, 2, 'a').retrain == 1
+
+
+def test_what_the_config_asks_for_by_default(config):
+    """Where no amount is named; it is taken as if --macs had said it."""
+    options = {'pruning.default': dict(_delete_=True, target=dict(macs=0.9))}
+    (cell,) = plan_comparison(Request(config, ['l1_norm'], cfg_options=options)).cells
+    assert cell.name == 'l1_norm_rmacs0.9_s0'
+    assert PruningConfig.from_cfg(cell.cfg).target.macs == 0.9
+    (cell,) = plan_comparison(Request(config, ['l1_norm'], [0.25], cfg_options=options)).cells
+    assert PruningConfig.from_cfg(cell.cfg).target is None
+    with pytest.raises(CompressionError, match='with --macs every method leaves another one'):
+        plan_comparison(Request(config, ['scratch'], cfg_options=options))
+    options['pruning.default'] = dict(_delete_=True, target=dict(params=0.6))
+    with pytest.raises(CompressionError, match=r'pruning\.default is a target of params'):
+        plan_comparison(Request(config, ['l1_norm'], cfg_options=options))
+
+
+def test_groups_that_one_method_cannot_work_on_are_nobodys(config, monkeypatch):
+    def check(self, detector, group):
+        if 'stage4' in group.name:
+            raise CompressionError('not this one')
+
+    options = {'pruning.layers': '.'}
+    free = plan_comparison(Request(config, ['l1_norm', 'fpgm'], cfg_options=options))
+    assert {cell.cfg['pruning']['layers'] for cell in free.cells} == {'.'}
+    monkeypatch.setattr(FPGM, 'check', check)
+    plan = plan_comparison(Request(config, ['l1_norm', 'fpgm'], cfg_options=options))
+    one, other = (cell.cfg['pruning']['layers'] for cell in plan.cells)
+    assert one == other and one and not any('stage4' in pattern for pattern in one)
+    assert any(r'stage3\.0' in pattern for pattern in one)
+    (note,) = [note for note in plan.notes if note.startswith('fpgm cannot work on')]
+    assert 'backbone.stage4.0.conv' in note and note.endswith('no method prunes them')
