@@ -29,12 +29,11 @@ from mmdet_lcp.config.file import read_config
 from mmdet_lcp.coverage.detectors import REGIONS, build, few_regions, plain_model
 from mmdet_lcp.coverage.synthetic import synthetic_batch
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import apply_plan
 from mmdet_lcp.graph.following_norms import following_norms
 from mmdet_lcp.graph.forward import is_two_stage
-from mmdet_lcp.measure.cost import detector_cost
 from mmdet_lcp.modes import frozen
 from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.forecast import Forecast
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.share_out import share_out
@@ -116,14 +115,16 @@ def lay_out(detector: nn.Module, config: PruningConfig, count: int) -> PruningJo
 
 
 def removed(detector: nn.Module, config: PruningConfig, count: int) -> str:
-    """Share of the multiply-accumulates that goes, counted on the pruned detector; or why not."""
-    before = detector_cost(detector, (SIZE, SIZE))['macs']
+    """Share of the multiply-accumulates that goes; or why none.
+
+    Of a two-stage detector at the number of proposals that the dense one makes.
+    """
     try:
         job = lay_out(copy.deepcopy(detector), config, count)
     except CompressionError as error:
         return str(error).partition('\n')[0]
-    pruned = apply_plan(copy.deepcopy(detector), job.example_plan())
-    return f'{100 * (1 - detector_cost(pruned, (SIZE, SIZE))["macs"] / before):.1f} %'
+    share = Forecast(job.dense, job.groups, job.image_size).macs_removed(job.stages)
+    return f'{100 * share:.1f} %'
 
 
 def main() -> None:
