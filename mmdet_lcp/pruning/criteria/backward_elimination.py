@@ -101,14 +101,15 @@ class BackwardElimination(Criterion):
 
         With the metric ``'gradient'`` in the detector's loss, the same for all groups: a
         consumer's mean squared error at a position counts as often as there are positions in an
-        image. With the others in shares of the outputs' variance.
+        image, or as `SelectionProblem.positions_that_count` says. With the others in shares of
+        the outputs' variance.
         """
         found = self._eliminate(problem, least)
         if self.metric != 'gradient':
             return found.costs.sum(1)
         if not self._reached(problem):
             return torch.zeros(len(found.order), dtype=torch.float64)
-        positions = outputs_per_image(problem)
+        positions = {**outputs_per_image(problem), **problem.positions_that_count}
         factors = [positions[part.path] for part in problem.parts().values()]
         return found.costs @ torch.tensor(factors).double()
 

@@ -55,6 +55,8 @@ class SelectionProblem:
             (out, out) by path, over all positions of all ranks; ``None`` unless asked for.
         round_up: the least number of channels that may stay and is not below a given one, for
             criteria that stop before the budget is used up.
+        positions_that_count: of an image at a consumer, by path (`coherence`); of those that are
+            not there all count.
     """
 
     name: str
@@ -70,6 +72,7 @@ class SelectionProblem:
     images: Sequence[SelectionImages] = ()
     metrics: dict[str, Tensor] | None = None
     round_up: Callable[[int], int] = int
+    positions_that_count: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._moments: dict[str, tuple[Moments, Moments]] | None = None

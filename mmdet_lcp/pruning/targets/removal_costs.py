@@ -9,6 +9,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.criteria import Criterion
+from mmdet_lcp.pruning.problem.coherence import effective_positions
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.report.tables import format_seconds
@@ -52,6 +53,10 @@ def group_removal_costs(
         'over the images for all groups come with it'
     )
     began = after_first = time.monotonic()
+    counting: dict[str, float] = {}
+    if criterion.needs_metrics:
+        paths = [member.path for stage in stages for member in stage.group.consumers]
+        counting = effective_positions(dense, selection_set.batches, paths)
     for number, stage in enumerate(stages):
         problem = selection_set.problem(
             stage.group,
@@ -62,6 +67,7 @@ def group_removal_costs(
             seed=derive(seed, 'criterion', number),
             needs_metrics=criterion.needs_metrics,
         )
+        problem.positions_that_count = counting
         costs = criterion.removal_costs(problem, stage.keep)
         if not costs.isfinite().all():
             raise CompressionError(
