@@ -7,7 +7,8 @@ channels the neighbouring groups still have.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -266,6 +267,23 @@ def _outside_layers(detector: nn.Module, counted: Mapping[str, int]) -> int:
     return counted[''] - sum(counted.get(path, 0) for path, _ in _layers(detector))
 
 
+def _outside_layers_by_module(detector: nn.Module, counted: Mapping[str, int]) -> Counter[str]:
+    """The same, by the module whose forward pass does it; what its children do is theirs."""
+    layers = {path for path, _ in _layers(detector)}
+    found: Counter[str] = Counter()
+
+    def walk(path: str, module: nn.Module) -> None:
+        if path in layers:
+            return
+        children = {f'{path}.{name}'.lstrip('.'): m for name, m in module.named_children()}
+        found[path] = counted.get(path, 0) - sum(counted.get(child, 0) for child in children)
+        for child, inner in children.items():
+            walk(child, inner)
+
+    walk('', detector)
+    return found
+
+
 def _channel_costs_outside_layers(
     detector: nn.Module,
     groups: Sequence[ChannelGroup],
@@ -274,9 +292,12 @@ def _channel_costs_outside_layers(
 ) -> dict[int, float]:
     """What one channel of a group costs in operations without weights, by the group's number.
 
-    Pruned copies tell: those of all groups together, and where that changes anything, of half of
-    them, and so on; nearly always it is no group or a few (a neck's). They are copies of a very
-    small detector, with four channels of each group: what is counted is linear in the channels.
+    Pruned copies tell. One in which all groups are half as wide says in which modules this changes
+    anything; often in none. One for each binary digit of the groups' numbers, in which those with
+    that digit are half as wide, then spells the number of the group that a module works on. Where
+    a module works on several (a neck adds its levels up), halves of the groups are tried, and so
+    on. The copies are of a very small detector, with four channels of each group: what is counted
+    is linear in the channels.
 
     Args:
         detector: the dense detector.
@@ -284,24 +305,46 @@ def _channel_costs_outside_layers(
         image_size: (height, width) in pixels.
         rest: multiply-accumulates outside of its layers.
     """
-    if not rest:
+    if not rest or not groups:
         return {}
     totals = axis_sizes(detector, groups)
     small = [min(group.channels, 4) for group in groups]
     done = _first_channels_plan(groups, small, totals)
     start = apply_plan(copy.deepcopy(detector), done)
-    before = _outside_layers(start, macs_by_module(start, image_size))
+    before = _outside_layers_by_module(start, macs_by_module(start, image_size))
 
-    def search(numbers: list[int]) -> dict[int, float]:
-        counts = [-(-n // 2) if number in numbers else n for number, n in enumerate(small)]
+    def saved(halved: Container[int]) -> Counter[str]:
+        """By module, with these groups half as wide."""
+        counts = [-(-n // 2) if number in halved else n for number, n in enumerate(small)]
         plan = _first_channels_plan(groups, counts, totals)
         pruned = apply_plan(copy.deepcopy(start), plan, done=done)
-        saved = before - _outside_layers(pruned, macs_by_module(pruned, image_size))
-        if not saved:
-            return {}
-        if len(numbers) == 1:
-            return {numbers[0]: saved / (small[numbers[0]] - counts[numbers[0]])}
-        half = len(numbers) // 2
-        return {**search(numbers[:half]), **search(numbers[half:])}
+        after = _outside_layers_by_module(pruned, macs_by_module(pruned, image_size))
+        return Counter({path: own - after[path] for path, own in before.items()})
 
-    return search(list(range(len(groups)))) if groups else {}
+    numbers = range(len(groups))
+    found: Counter[int] = Counter()
+    everything = {path: all_of_it for path, all_of_it in saved(numbers).items() if all_of_it}
+    digits = range((len(groups) - 1).bit_length()) if everything else ()
+    spelt = [saved([number for number in numbers if number >> digit & 1]) for digit in digits]
+    several = []
+    for path, all_of_it in everything.items():
+        own = [part[path] for part in spelt]
+        number = sum(1 << digit for digit in digits if own[digit])
+        if set(own) <= {0, all_of_it} and number in numbers:
+            found[number] += all_of_it
+        else:
+            several.append(path)
+
+    def search(some: Sequence[int], amount: int) -> None:
+        if not amount:
+            return
+        if len(some) == 1:
+            found[some[0]] += amount
+            return
+        for part in (some[: len(some) // 2], some[len(some) // 2 :]):
+            own = saved(part)
+            search(part, sum(own[path] for path in several))
+
+    search(numbers, sum(everything[path] for path in several))
+    halves = [-(-n // 2) for n in small]
+    return {n: amount / (small[n] - halves[n]) for n, amount in found.items() if amount}
