@@ -16,7 +16,7 @@ where G = sum_p g_p (x_p - E x)' is an image's gradient of the kernel. The mean 
 taken off, since a constant error goes into the bias.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +25,8 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
-from mmdet_lcp.modes import in_eval
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
+from mmdet_lcp.training_mode import in_training
 
 
 def effective_positions(
@@ -54,7 +54,7 @@ def effective_positions(
                 hook = partial(_see, sums[path])
                 hooks.callback(layer.register_forward_hook(hook).remove)
             weights = [layer.weight for layer in layers.values()]
-            hooks.enter_context(in_eval(dense))
+            hooks.enter_context(in_training(dense))
             hooks.enter_context(_differentiable(weights))
             loss = detection_loss(dense, images)
             if loss.requires_grad:
@@ -148,7 +148,7 @@ def _rows(layer: nn.Module, values: Tensor) -> Tensor:
 
 
 @contextmanager
-def _differentiable(weights: Sequence[Tensor]):
+def _differentiable(weights: Sequence[Tensor]) -> Iterator[None]:
     """Gradients of these parameters for a while."""
     fixed = [weight for weight in weights if not weight.requires_grad]
     try:

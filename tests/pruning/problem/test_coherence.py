@@ -21,11 +21,10 @@ class Weighed(nn.Module):
 
     def __init__(self, layer, numbers, runs=lambda x: [x]):
         super().__init__()
-        self.layer, self.numbers, self.runs, self.batch = layer, numbers, runs, 0
+        self.layer, self.numbers, self.runs = layer, numbers, runs
 
     def loss(self, inputs, samples):
-        numbers = self.numbers[self.batch]
-        self.batch += 1
+        numbers = self.numbers[samples[0]]
         runs = self.runs(inputs)
         return sum((self.layer(x) * r).sum() for x, r in zip(runs, numbers, strict=True))
 
@@ -35,7 +34,7 @@ class Weighed(nn.Module):
 
 def found(layer, inputs, numbers, runs=lambda x: [x]) -> float:
     net = Weighed(layer, numbers, runs).eval().requires_grad_(False)
-    batches = [SelectionImages(x, None) for x in inputs]
+    batches = [SelectionImages(x, None, [number]) for number, x in enumerate(inputs)]
     result = effective_positions(net, batches, ['layer', 'layer'])
     assert not any(p.requires_grad or p.grad is not None for p in net.parameters())
     assert list(result) == ['layer']
