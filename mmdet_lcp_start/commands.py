@@ -80,7 +80,7 @@ from a trained detector to a small one:
 where my_detector_pruned.py reads
   _base_ = ['my_detector.py', 'mmdet_lcp::_base_/pruning/lcp_exact.py']
   load_from = 'my_detector.pth'
-  pruning = dict(ratio=0.5)
+  pruning = dict(target=dict(macs=0.5))   # half of the multiply-accumulates go
 
 A config is a file, or one of the package by name: {PROGRAM} train mmdet_lcp::lcp/demo.py
 On several GPUs: torchrun --nproc-per-node 8 -m mmdet_lcp train CONFIG --launcher pytorch"""
