@@ -13,8 +13,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 from pathlib import Path
+
+from mmcv_units import write_units
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / '.venv'
@@ -37,6 +40,7 @@ def fail(message: str) -> None:
 def fingerprint() -> str:
     """What the finished environment depends on: a change makes setup run again."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
+    digest.update(Path(__file__).with_name('mmcv_units.py').read_bytes())
     for name in REQUIREMENTS:
         digest.update((ROOT / 'requirements' / name).read_bytes())
     digest.update((ROOT / 'setup.py').read_bytes())
@@ -93,13 +97,13 @@ def build_mmcv(folder: Path) -> Path:
     """Compile mmcv's operators, showing how far the compiler is; return the wheel."""
     cores = len(os.sched_getaffinity(0))
     say(
-        f'compiling mmcv {MMCV} (once per machine): about {max(2, round(12 / cores))} minutes '
+        f'compiling mmcv {MMCV} (once per machine): about {max(1, round(2 / cores))} minutes '
         f'on {cores} core(s)'
     )
-    # Downloading first keeps `pip wheel` from looking for another version.
     partial = folder.with_name(folder.name + f'.partial-{os.getpid()}')
     partial.mkdir(parents=True)
     log = partial / 'build.log'
+    start = time.time()
     env = {
         **os.environ,
         **COMPILE_FLAGS,
@@ -108,23 +112,36 @@ def build_mmcv(folder: Path) -> Path:
     }
     if sys.version_info >= (3, 13):  # mmcv's setup.py fails there; the folder says why
         env['PYTHONPATH'] = str(ROOT / 'tools' / 'dev' / 'exec_into_locals')
-    command = [
-        str(VENV / 'bin' / 'python'),
-        '-m',
-        'pip',
-        '-v',
-        'wheel',
-        '--no-deps',
-        '--no-build-isolation',
-        '--no-binary',
-        'mmcv',
-        f'mmcv=={MMCV}',
-        '-w',
-        str(partial),
-    ]
+    source = unpack_mmcv(partial, log, env)
+    files = write_units(source)
+    say(f'  its 77 files in {files}, which read the headers once each')
+    run_logged(
+        ['wheel', '--no-deps', '--no-build-isolation', str(source), '-w', partial], log, env
+    )
+    shutil.rmtree(source)
+    say(f'mmcv compiled in {time.time() - start:.0f} s')
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    return next(folder.glob('mmcv-*.whl'))
+
+
+def unpack_mmcv(partial: Path, log: Path, env: dict[str, str]) -> Path:
+    """Download mmcv's source package; return the folder with its setup.py."""
+    fetch = ['download', '--no-deps', '--no-build-isolation', '--no-binary', 'mmcv']
+    run_logged([*fetch, f'mmcv=={MMCV}', '-d', str(partial)], log, env)
+    package = next(partial.glob('mmcv-*.tar.gz'))
+    with tarfile.open(package) as archive:
+        archive.extractall(partial, filter='data')
+    package.unlink()
+    return partial / f'mmcv-{MMCV}'
+
+
+def run_logged(arguments: list, log: Path, env: dict[str, str]) -> None:
+    """Run pip with its output in a log, showing the compiler's steps; fail with the log's end."""
+    command = [str(VENV / 'bin' / 'python'), '-m', 'pip', '-v', *map(str, arguments)]
     start = time.time()
-    shown = 0.0
-    with log.open('w') as file:
+    with log.open('a') as file:
         build = subprocess.Popen(
             command,
             env=env,
@@ -136,25 +153,14 @@ def build_mmcv(folder: Path) -> Path:
         for line in build.stdout:
             file.write(line)
             step = re.search(r'\[(\d+)/(\d+)\]', line)
-            if step and (time.time() - shown > 10 or step[1] == step[2]):
-                shown = time.time()
-                done, total = int(step[1]), int(step[2])
-                left = (shown - start) / done * (total - done)
-                say(
-                    f'  compiled {done}/{total} files, {shown - start:4.0f} s, '
-                    f'about {left / 60:.1f} min left'
-                )
+            if step:
+                say(f'  compiled {step[1]}/{step[2]} files, {time.time() - start:4.0f} s')
     if build.wait():
         tail = log.read_text().splitlines()[-25:]
         kept = CACHE / 'build.log'
         shutil.copy(log, kept)
-        shutil.rmtree(partial)
+        shutil.rmtree(log.parent)
         fail('mmcv did not compile:\n' + '\n'.join(tail) + f'\nThe whole log: {kept}')
-    say(f'mmcv compiled in {time.time() - start:.0f} s')
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
-    return next(folder.glob('mmcv-*.whl'))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def setup_env(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.syspath_prepend(ROOT / 'tools' / 'dev')
     return runpy.run_path(str(ROOT / 'tools' / 'dev' / 'setup_env.py'))
 
 
