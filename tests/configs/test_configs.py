@@ -27,8 +27,8 @@ from mmdet_lcp.selection.config import SelectionConfig
 register_all_modules()
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# test_mimic_configs.py has students, test_deep_compression_configs.py those of its name ...
-ELSEWHERE = {'_base_', 'mimic', 'deep_compression', 'bdnn'}
+# test_mimic_configs.py has students, others those of their name ...
+ELSEWHERE = {'_base_', 'mimic', 'deep_compression', 'bdnn', 'zoo'}
 NAMES = [
     str(path.relative_to(CONFIGS))
     for path in sorted(CONFIGS.rglob('*.py'))

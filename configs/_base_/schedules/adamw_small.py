@@ -1,8 +1,8 @@
-# Training a small detector from scratch on a few hundred images, whatever its head: AdamW, 16
+# Training a small detector from scratch on some hundred images, whatever its head: AdamW, 8
 # epochs, cosine, a moving average of the weights.
 _base_ = '../default_runtime.py'
 
-max_epochs = 16
+max_epochs = 8
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

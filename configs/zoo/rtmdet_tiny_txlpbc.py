@@ -1,6 +1,6 @@
-# RTMDet-tiny, as wide as mmdet's, from scratch, for aquarium7 at 256x256, on a CPU.
+# RTMDet-tiny, as wide as mmdet's, from scratch, for txlpbc at 192x192, on a CPU.
 _base_ = [
-    '../_base_/datasets/aquarium7.py',
+    '../_base_/datasets/txlpbc.py',
     '../_base_/schedules/adamw_small.py',
 ]
 

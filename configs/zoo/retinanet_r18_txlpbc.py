@@ -1,7 +1,7 @@
-# RetinaNet on a half-width ResNet-18, from scratch, for aquarium7 at 256x256, on a CPU.
+# RetinaNet on a half-width ResNet-18, from scratch, for txlpbc at 192x192, on a CPU.
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',
-    '../_base_/datasets/aquarium7.py',
+    '../_base_/datasets/txlpbc.py',
     '../_base_/schedules/adamw_small.py',
 ]
 

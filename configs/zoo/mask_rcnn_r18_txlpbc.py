@@ -1,9 +1,9 @@
-# Mask R-CNN on a half-width ResNet-18, from scratch, for aquarium7 at 256x256, on a CPU. The data
+# Mask R-CNN on a half-width ResNet-18, from scratch, for txlpbc at 192x192, on a CPU. The data
 # have no masks: `LoadAnnotations` wants polygons, and tools/dev/boxes_as_masks.py writes the boxes
 # as such. That shows the mask branch at work, not how good masks are.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
-    '../_base_/datasets/aquarium7.py',
+    '../_base_/datasets/txlpbc.py',
     '../_base_/schedules/adamw_small.py',
 ]
 

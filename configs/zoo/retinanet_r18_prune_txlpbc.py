@@ -1,0 +1,14 @@
+# Half of the multiply-accumulates of retinanet_r18_txlpbc.py go, over backbone, neck and heads.
+_base_ = ['retinanet_r18_txlpbc.py', '../_base_/pruning/lcp_exact.py']
+
+load_from = 'work_dirs/retinanet_r18_txlpbc/epoch_8.pth'
+
+pruning = dict(
+    target=dict(macs=0.5),
+    selection=dict(num_images=32),
+    retrain=dict(
+        max_epochs=4,
+        lr=5e-4,
+        param_scheduler=[dict(type='CosineAnnealingLR', eta_min=1e-5, convert_to_iter_based=True)],
+    ),
+)

@@ -1,0 +1,49 @@
+"""The zoo's detectors at a small size: each trains a step, and its pruning config is read."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+
+from mmdet_lcp.coverage.synthetic import synthetic_batch
+from mmdet_lcp.pruning.config import PruningConfig
+
+register_all_modules()
+
+ROOT = Path(__file__).parents[2] / 'configs' / 'zoo'
+NAMES = sorted(path.name.split('_prune')[0] for path in ROOT.glob('*_prune_txlpbc.py'))
+
+
+def test_every_dense_detector_has_its_pruning_config():
+    assert NAMES == sorted(
+        path.name.removesuffix('_txlpbc.py')
+        for path in ROOT.glob('*.py')
+        if '_prune_' not in path.name
+    )
+    assert len(NAMES) == 6
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_trains_a_step_on_images_of_its_size(name):
+    cfg = Config.fromfile(ROOT / f'{name}_txlpbc.py')
+    torch.manual_seed(0)
+    detector = MODELS.build(copy.deepcopy(cfg.model)).train()
+    images, samples = synthetic_batch(2, cfg.image_size, detector)
+    loss, _ = detector.parse_losses(detector.loss(images, samples))
+    loss.backward()
+    assert loss.isfinite()
+    still = [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+    assert not still, still
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_half_of_the_whole_detector_is_asked_for(name):
+    cfg = Config.fromfile(ROOT / f'{name}_prune_txlpbc.py')
+    config = PruningConfig.from_cfg(cfg)
+    assert config.target.macs == 0.5
+    assert set(config.kinds) == {'single', 'coupled', 'shared'}
+    assert cfg.load_from == f'work_dirs/{name}_txlpbc/epoch_{cfg.train_cfg.max_epochs}.pth'
