@@ -1,4 +1,4 @@
-# Half of the multiply-accumulates of fcos_r18_txlpbc.py go, over backbone, neck and heads.
+# Half of the multiply-accumulates of the detector go, over backbone, neck and heads.
 _base_ = ['fcos_r18_txlpbc.py', '../_base_/pruning/lcp_exact.py']
 
 load_from = 'work_dirs/fcos_r18_txlpbc/epoch_8.pth'

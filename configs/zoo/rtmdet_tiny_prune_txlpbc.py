@@ -1,4 +1,4 @@
-# Half of the multiply-accumulates of rtmdet_tiny_txlpbc.py go, over backbone, neck and heads.
+# Half of the multiply-accumulates of the detector go, over backbone, neck and heads.
 _base_ = ['rtmdet_tiny_txlpbc.py', '../_base_/pruning/lcp_exact.py']
 
 load_from = 'work_dirs/rtmdet_tiny_txlpbc/epoch_8.pth'

@@ -19,10 +19,13 @@ NAMES = sorted(path.name.split('_prune')[0] for path in ROOT.glob('*_prune_txlpb
 
 
 def test_every_dense_detector_has_its_pruning_config():
-    assert NAMES == sorted(
-        path.name.removesuffix('_txlpbc.py')
-        for path in ROOT.glob('*.py')
-        if '_prune_' not in path.name
+    assert (
+        sorted(
+            path.name.removesuffix('_txlpbc.py')
+            for path in ROOT.glob('*.py')
+            if '_prune_' not in path.name
+        )
+        == NAMES
     )
     assert len(NAMES) == 6
 
