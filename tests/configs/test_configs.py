@@ -85,7 +85,7 @@ def expected_stages(name: str) -> int:
 
 
 def test_all_are_found():
-    assert len([n for n in NAMES if n.startswith('ssd/')]) == 19
+    assert len([n for n in NAMES if n.startswith('ssd/')]) == 20
     assert len(LCP) >= 18
     assert len(ABLATIONS) >= 6
 
