@@ -15,6 +15,7 @@ from mmdet_lcp.compat.distributed import (
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
 from mmdet_lcp.compat.empty_results import empty_results_evaluated
 from mmdet_lcp.compat.host_packages import require_host_packages
+from mmdet_lcp.compat.modes_of_distilling import train_returns_distilling_detector
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
 from mmdet_lcp.compat.onnx_deform_conv import exported_deform_conv
 from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
@@ -31,6 +32,7 @@ def apply() -> None:
     """
     require_host_packages()
     ssd_head_loss_cls()
+    train_returns_distilling_detector()
     exported_box_decoding()
     exported_deform_conv()
     exported_roi_align()

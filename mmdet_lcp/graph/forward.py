@@ -2,17 +2,22 @@
 
 mmdet's ``mode='tensor'`` lets a two-stage detector choose its proposals by NMS, so that a change
 of the weights changes which regions its heads see, and how many. Here the regions can be given.
+It leaves out a semantic head beside the RoI head, and wants annotations of some detectors: their
+heads run here as they do in a prediction.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from mmdet.models.dense_heads import CascadeRPNHead, EmbeddingRPNHead
 from mmdet.models.detectors import BaseDetector
-from mmdet.structures import DetDataSample
+from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmdet_lcp.graph.made_samples import plain_samples
 from mmdet_lcp.graph.regions import Regions, given_rois
 
 # Sides of square regions in pixels: one at least for each level of any usual RoI extractor, and
@@ -48,7 +53,7 @@ def tensor_forward(
 
     Returns:
         Nested tuples, lists or dicts of tensors. Of a two-stage detector the outputs of the RPN
-        and of the RoI head.
+        and of the RoI head, and of a semantic head if it has one.
     """
     if data_samples is None:
         if not isinstance(detector, BaseDetector):
@@ -56,15 +61,11 @@ def tensor_forward(
         data_samples = plain_samples(inputs)
     if not takes_mode(detector):
         return detector(inputs)
-    if not is_two_stage(detector):
-        return detector.forward(inputs, data_samples, mode='tensor')
-    features = detector.extract_feat(inputs)
-    proposed = detector.rpn_head(features) if detector.with_rpn else ()
-    regions = regions or default_regions(inputs)
-    proposals = [InstanceData(bboxes=boxes) for boxes in regions.proposals]
-    with given_rois(detector, regions.rois):
-        found = detector.roi_head.forward(features, proposals, data_samples)
-    return proposed, found
+    if is_two_stage(detector):
+        return _two_stage(detector, inputs, data_samples, regions or default_regions(inputs))
+    if isinstance(detector, SingleStageInstanceSegmentor) and detector.with_bbox:
+        return _instances(detector, inputs, data_samples)
+    return detector.forward(inputs, data_samples, mode='tensor')
 
 
 def default_regions(inputs: Tensor) -> Regions:
@@ -73,20 +74,49 @@ def default_regions(inputs: Tensor) -> Regions:
     return Regions([boxes] * len(inputs))
 
 
-def plain_samples(inputs: Tensor) -> list[DetDataSample]:
-    """Mmdet samples that say of each of a batch's images that it is not padded."""
-    height, width = map(int, inputs.shape[-2:])  # numbers, where a tracer has tensors
-    return [_plain_sample((height, width)) for _ in inputs]
+def _two_stage(
+    detector: nn.Module, inputs: Tensor, data_samples: Sequence, regions: Regions
+) -> tuple:
+    features = detector.extract_feat(inputs)
+    rpn, head = (detector.rpn_head if detector.with_rpn else None), detector.roi_head
+    with given_rois(detector, regions.rois):
+        if isinstance(rpn, EmbeddingRPNHead):  # its proposals are weights, with features of each
+            learned = rpn.predict(features, data_samples)
+            heads = [getattr(head, name, None) for name in ('bbox_head', 'mask_head')]
+            with _noted_outputs(*heads) as found:
+                head.predict(features, learned, data_samples, rescale=False)
+            return (), found
+        proposed: Any = ()
+        if isinstance(rpn, CascadeRPNHead):  # its stages read the boxes of those before
+            with _noted_outputs(rpn.stages) as proposed:
+                rpn.predict(features, data_samples, rescale=False)
+        elif rpn is not None:
+            proposed = rpn(features)
+        proposals = [InstanceData(bboxes=boxes) for boxes in regions.proposals]
+        found = head.forward(features, proposals, data_samples)
+    semantic = getattr(detector, 'semantic_head', None)
+    return (proposed, found) if semantic is None else (proposed, found, semantic(features))
 
 
-def _plain_sample(shape: tuple[int, int]) -> DetDataSample:
-    return DetDataSample(
-        metainfo=dict(
-            img_id=0,
-            img_shape=shape,
-            ori_shape=shape,
-            pad_shape=shape,
-            batch_input_shape=shape,
-            scale_factor=(1.0, 1.0),
-        )
-    )
+def _instances(detector: nn.Module, inputs: Tensor, data_samples: Sequence) -> list:
+    """Heads of masks that read what a head of boxes has found: YOLACT, CondInst, BoxInst."""
+    features = detector.extract_feat(inputs)
+    with _noted_outputs(detector.bbox_head, detector.mask_head) as outputs:
+        found = detector.bbox_head.predict(features, data_samples, rescale=False)
+        detector.mask_head.predict(features, data_samples, rescale=False, results_list=found)
+    return outputs
+
+
+@contextmanager
+def _noted_outputs(*heads: nn.Module | None) -> Iterator[list]:
+    """What heads return in each of their calls, in order; of a list of heads each one's."""
+    noted: list = []
+    with ExitStack() as hooks:
+        for head in heads:
+            for module in head if isinstance(head, nn.ModuleList) else [head]:
+                if module is not None:
+                    handle = module.register_forward_hook(
+                        lambda m, args, output: noted.append(output)
+                    )
+                    hooks.callback(handle.remove)
+        yield noted

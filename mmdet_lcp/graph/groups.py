@@ -62,7 +62,8 @@ class ChannelGroup:
         consumers: convolutions and linear layers that read them, in order of execution.
         obstacle: why the group cannot be pruned, or ``None``.
         followers: input axes of the norms that are grouped convolutions: they say again what goes
-            with whole groups, for plans of several prunings to compose.
+            with whole groups, for plans of several prunings to compose. And those of layers that
+            only the detector's loss or prediction runs: they lose what they have read, no more.
     """
 
     name: str
@@ -136,7 +137,9 @@ def _axes(trace: ChannelTrace) -> Iterator[tuple[Key, Tensor]]:
     )
     for role, table in tables:
         for path, channels in table.items():
-            yield Key(trace.order[path], path, role), channels
+            # What only a later pass runs, such as the loss, cannot be scored on the first one.
+            late = role == 'consumers' and path not in trace.runs[0]
+            yield Key(trace.order[path], path, 'followers' if late else role), channels
 
 
 def _grids(trace: ChannelTrace) -> dict[Key, Grid]:
@@ -164,7 +167,11 @@ def _describe(
         roles[key.role].append(Member(key.path, axis, index, root, calls[key.path]))
     obstacles = list(reasons)
     if not roles['consumers'] and not obstacles:
-        obstacles.append('no layer reads its channels')
+        late = [m.path for m in roles['followers'] if not _in_blocks(detector, m.path)]
+        obstacles.append(
+            f'only {late[0]} reads its channels, which runs in training or in prediction alone'
+            if late else 'no layer reads its channels'
+        )  # fmt: skip
     if len(units) == 1 and not obstacles:
         width = len(roles['producers'][0].index)
         blocks = ', '.join(m.path for m in roles['norms'] if _in_blocks(detector, m.path))

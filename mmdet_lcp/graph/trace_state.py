@@ -16,7 +16,7 @@ from mmdet_lcp.graph.ties import Ties
 
 
 class TraceState:
-    """The findings of one forward pass.
+    """The findings of one or several forward passes.
 
     Attributes:
         labels: of each tensor that has some, see `labels`.
@@ -28,9 +28,10 @@ class TraceState:
         reads: channels of each layer's input axis, by path; 0 for what nothing has written.
         follows: channels of the input axis of convolutions that lose whole groups, by path.
         grouped: number of groups of each convolution that reads and writes in groups of several
-            channels, by path; after `run`, of those that lose equally many of each group.
+            channels, by path; after `finish`, of those that lose equally many of each group.
         group_counts: numbers of groups that such convolutions have.
-        calls: how many times each of these has run, by path.
+        calls: how many times each of these has run, by path, in the first pass that runs it.
+        runs: paths of those that have run, of each pass in order.
         order: position of each module's first run, by path.
     """
 
@@ -45,6 +46,7 @@ class TraceState:
         self.grouped: dict[str, int] = {}
         self.group_counts: set[int] = set()
         self.calls: dict[str, int] = {}
+        self.runs: list[frozenset[str]] = []
         self.order: dict[str, int] = {}
 
     def label(self, tensor: Tensor, labels: Tensor) -> None:

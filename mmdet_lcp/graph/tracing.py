@@ -1,10 +1,11 @@
-"""A trace of a detector: one forward pass in which every channel is followed by its label.
+"""A trace of a detector: forward passes in which every channel is followed by its label.
 
 Layers write, scale and read channels (`layer_kinds`); every other operation moves, mixes or ties
 them (`operations`). Torch-Pruning's dependency graph does the like on autograd's graph, but knows
 few index maps and takes minutes and tens of gigabytes behind a RoI head's flatten.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -19,7 +20,6 @@ from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
 from mmdet_lcp.graph.operations import apply_rule
 from mmdet_lcp.graph.shared_tensors import sharing_one_tensor
 from mmdet_lcp.graph.trace_state import TraceState, tensors_in
-from mmdet_lcp.modes import in_eval
 
 
 class ChannelTrace(TorchDispatchMode, TraceState):
@@ -29,6 +29,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         TorchDispatchMode.__init__(self)
         TraceState.__init__(self)
         self._paused = 0
+        self._counts: Counter[str] = Counter()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -56,8 +57,12 @@ class ChannelTrace(TorchDispatchMode, TraceState):
     def run(self, detector: nn.Module, forward: Callable[[], Any]) -> None:
         """Follow one forward pass of a detector; it and its outputs' channels stay.
 
+        Further passes add to what the first has found: layers that it did not run, and other ways
+        in which layers read what others write. How often a layer runs is as in the first of the
+        passes that runs it.
+
         Args:
-            detector: its weights and modes are left as they are.
+            detector: its weights are left as they are; it has to be in the mode that it runs in.
             forward: runs it and returns its outputs.
         """
         paths = {module: path for path, module in detector.named_modules()}
@@ -72,6 +77,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
                 for name, value in named:
                     if value is not None and value.numel() > 1:
                         self.parameters[value] = f'{path}.{name} ({type(module).__name__})'
+        self._paused, self._counts = 0, Counter()
         with ExitStack() as hooks:
             for module, path in paths.items():
                 before, after = partial(self._before, path), partial(self._after, path)
@@ -79,11 +85,18 @@ class ChannelTrace(TorchDispatchMode, TraceState):
                 hooks.callback(handle.remove)
                 handle = module.register_forward_hook(after, with_kwargs=True)
                 hooks.callback(handle.remove)
-            hooks.enter_context(in_eval(detector))
             hooks.enter_context(torch.no_grad())
-            with self:
-                outputs = forward()
+            try:
+                with self:
+                    outputs = forward()
+            finally:  # of a pass that fails, what it has shown so far
+                self.runs.append(frozenset(self._counts))
+                for path, count in self._counts.items():
+                    self.calls.setdefault(path, count)
         self.stay(tensors_in(outputs), "its channels are the detector's outputs")
+
+    def finish(self, detector: nn.Module) -> None:
+        """Close the trace when all passes have run: what stays whatever runs, what goes whole."""
         for path, reason in sharing_one_tensor(detector).items():
             for channels in (self.writes, self.scales, self.reads):
                 if path in channels:
@@ -102,7 +115,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         if kind is not None:
             self._paused += not kind.whole
             self.order.setdefault(path, len(self.order))
-            self.calls[path] = self.calls.get(path, 0) + 1
+            self._counts[path] += 1
             source = args[0] if args else next(iter(kwargs.values()), None)
             kind.check_names(module, path)
             kind.trace(self, path, module, source, output)

@@ -5,79 +5,218 @@ its own: a reshape by a count of channels that was written down when the detecto
 mean over what had to be a sum.
 """
 
-import copy
 import dataclasses
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.graph.example import example_image
-from mmdet_lcp.graph.forward import default_regions, tensor_forward
 from mmdet_lcp.graph.groups import ChannelGroup
+from mmdet_lcp.graph.passes import Pass
 from mmdet_lcp.graph.plan import Plan
-from mmdet_lcp.graph.regions import Regions, noted_rois
-from mmdet_lcp.graph.surgery import apply_plan, axis_sizes, mask_plan
-from mmdet_lcp.modes import in_eval
+from mmdet_lcp.graph.surgery import axis_sizes
+from mmdet_lcp.graph.watching import Fault, compare, note
+from mmdet_lcp.graph.workbench import cut, masked
 
-# Relative to an output's largest value. What rounding leaves in single precision is far below, a
-# wrong channel far above.
-TOLERANCE = 1e-2
+# Seconds between two lines about the progress.
+_EVERY = 10.0
 
 
 def tried(
-    detector: nn.Module, groups: Sequence[ChannelGroup], image_size: tuple[int, int]
+    bench: nn.Module,
+    groups: Sequence[ChannelGroup],
+    image_size: tuple[int, int],
+    passes: Sequence[Pass],
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[ChannelGroup]:
     """The same groups, with an obstacle for each that cannot be pruned as the trace says.
 
-    Channels of all groups are removed at once, in copies of the detector, on one image of noise:
-    half of each group first, then a share of its own of each, as a ratio by layer does. Only if
-    that goes wrong, groups are tried in halves, and so on.
+    Channels of all groups are removed at once, on one image of noise: half of each group first,
+    then a share of its own of each, as a ratio by layer does; the latter in every pass. Only if
+    that goes wrong, groups near the fault are set aside until the others are right, and then
+    tried again, as few at a time as it takes.
 
     Args:
-        detector: a plain mmdet detector; it is left as it is.
+        bench: a copy of the detector; it is changed for each try, and put back.
         groups: found on it.
         image_size: (height, width) of the image, in pixels.
+        passes: ways to run it, the first of them in ``mode='tensor'`` if that runs.
+        tell: called with a line now and then.
     """
-    image = example_image(detector, image_size, torch.Generator().manual_seed(0))
+    image = example_image(bench, image_size, torch.Generator().manual_seed(0))
     open_ = [group for group in groups if group.obstacle is None]
-    wrong = _wrong(detector, open_, image)
+    sizes = [group.channels for group in open_]
+    halves = {g.name: size // 2 for g, size in zip(open_, sizes, strict=True)}
+    shares = dict(zip(halves, _unequal(sizes), strict=True))
+    trials = [Trial(bench, passes[0], image, halves)]
+    trials += [Trial(bench, each, image, shares) for each in passes if shares]
+    wrong: dict[str, str] = {}
+    for number, trial in enumerate(trials):
+        search = Search(trial, tell)
+        search.run([group for group in open_ if group.name not in wrong])
+        for name, fault in search.wrong.items():
+            wrong[name] = _obstacle(trial, number, fault, len(open_) > 1)
     return [
         dataclasses.replace(group, obstacle=wrong[group.name]) if group.name in wrong else group
         for group in groups
     ]
 
 
-def _wrong(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -> dict[str, str]:
-    """Groups that go wrong, by name, and how."""
-    problem = _problem(detector, groups, image) if groups else None
-    if problem is None:
-        return {}
-    if len(groups) == 1:
-        return {groups[0].name: problem}
+def _obstacle(trial: 'Trial', number: int, fault: Fault, several: bool) -> str:
+    where = {'loss': 'in training ', 'predict': 'in prediction '}.get(trial.each.name, '')
+    subject = f'{where}the detector {fault.what}'
+    if number == 0:
+        return f'without half of its channels {subject}'
+    if several and not where:
+        return f'where it loses another share of its channels than others, {subject}'
+    return f'without some of its channels {subject}'
+
+
+@dataclasses.dataclass
+class Trial:
+    """Removing certain numbers of channels, seen in one pass.
+
+    Attributes:
+        bench: the detector.
+        each: the pass.
+        image: on which.
+        counts: how many channels of each group go, by its name.
+    """
+
+    bench: nn.Module
+    each: Pass
+    image: Tensor
+    counts: dict[str, int]
+
+    def fault(self, groups: Sequence[ChannelGroup]) -> Fault | None:
+        """What the detector does wrong without channels of these groups."""
+        if not groups:
+            return None
+        totals, plan = axis_sizes(self.bench, groups), Plan()
+        # At random: what is evenly spread may be right by luck, where a forward pass halves its
+        # maps.
+        draw = torch.Generator().manual_seed(0)
+        for group in groups:
+            order = torch.randperm(group.channels, generator=draw)
+            plan = plan.remove(group, order[: self.counts[group.name]].tolist(), totals)
+        with masked(self.bench, plan) as detector:
+            notes = note(detector, plan, self.each, self.image)
+        try:
+            with cut(self.bench, plan) as detector:
+                compare(detector, notes, self.each, self.image)
+        except Fault as fault:
+            return fault
+        return None
+
+
+class Search:
+    """Finds the groups that make a trial go wrong.
+
+    Args:
+        trial: which one.
+        tell: called with a line now and then.
+
+    Attributes:
+        wrong: the fault of each of these groups, by name.
+        tries: how many there were.
+    """
+
+    def __init__(self, trial: Trial, tell: Callable[[str], None]) -> None:
+        self.trial = trial
+        self.tell = tell
+        self.wrong: dict[str, Fault] = {}
+        self.tries = 0
+        self._told = time.monotonic()
+
+    def run(self, groups: Sequence[ChannelGroup]) -> None:
+        """Search among groups; the others of them are right together."""
+        right, shelves = list(groups), []
+        fault = self._fault(right)
+        last = None
+        while fault is not None:
+            near = _nearest(right, fault.path)
+            right = [group for group in right if group not in near]
+            if last is not None and last.path == fault.path:
+                shelves[-1][0].extend(near)  # those before had no part in it, or not the only one
+            else:
+                shelves.append((near, fault))
+            last, fault = fault, self._fault(right)
+        shelves = [_pieces(near, fault) for near, fault in shelves]
+        while any(shelves):
+            right = self._put_back(right, shelves)
+
+    def _put_back(
+        self, right: list[ChannelGroup], shelves: list[list[list[ChannelGroup]]]
+    ) -> list[ChannelGroup]:
+        """Try one piece of each shelf together; those that go wrong are cut in two."""
+        tops = [shelf.pop() for shelf in shelves if shelf]
+        fault = None
+        while tops:
+            fault = self._fault([*right, *(group for top in tops for group in top)])
+            if fault is None:
+                return [*right, *(group for top in tops for group in top)]
+            closest = [_closeness(top, fault.path) for top in tops]
+            blamed = tops.pop(closest.index(max(closest)))
+            sure = len(tops) == 0 or closest.count(max(closest)) == 1 and max(closest) > 0
+            if not sure:
+                own = self._fault([*right, *blamed])
+                if own is None:
+                    right = [*right, *blamed]
+                    continue
+                fault = own
+            if len(blamed) == 1:
+                self.wrong[blamed[0].name] = fault
+            else:
+                shelves.append(_halves(blamed))
+        return right
+
+    def _fault(self, groups: Sequence[ChannelGroup]) -> Fault | None:
+        self.tries += 1
+        now = time.monotonic()
+        if now - self._told > _EVERY:
+            self._told = now
+            self.tell(
+                f'Trying groups of channels out in the {self.trial.each.name} pass: {self.tries} '
+                f'tries, {len(self.wrong)} groups refused so far'
+            )
+        return self.trial.fault(groups)
+
+
+def _pieces(near: list[ChannelGroup], fault: Fault) -> list[list[ChannelGroup]]:
+    """What to try of groups that were set aside together: not all of them, which went wrong."""
+    return [near] if len(near) == 1 else _halves(near)
+
+
+def _halves(groups: list[ChannelGroup]) -> list[list[ChannelGroup]]:
+    """The second half, then the first, which is taken from the end."""
     half = len(groups) // 2
-    found = {
-        **_wrong(detector, groups[:half], image),
-        **_wrong(detector, groups[half:], image),
-    }
-    # Each half alone is right: what they do together is left to the first.
-    return found or {group.name: problem for group in groups[half:]}
+    return [groups[half:], groups[:half]]
 
 
-def _problem(detector: nn.Module, groups: Sequence[ChannelGroup], image: Tensor) -> str | None:
-    """What is wrong with removing channels of these groups, or ``None``."""
-    halves = [group.channels // 2 for group in groups]
-    problem = _difference(detector, groups, halves, image)
-    if problem is not None:
-        return f'without half of its channels the detector {problem}'
-    shares = _unequal([group.channels for group in groups])
-    problem = _difference(detector, groups, shares, image) if shares != halves else None
-    if problem is not None and len(groups) > 1:
-        return f'where it loses another share of its channels than others, the detector {problem}'
-    return problem and f'without some of its channels the detector {problem}'
+def _nearest(groups: Sequence[ChannelGroup], path: str) -> list[ChannelGroup]:
+    """Groups that have a module at a path, or else in the smallest part of the detector around."""
+    found = [_closeness([group], path) for group in groups]
+    most = max(found)
+    return [group for group, close in zip(groups, found, strict=True) if close == most]
+
+
+def _closeness(groups: Sequence[ChannelGroup], path: str) -> int:
+    """How many names of a path a module of these groups shares with it from the front."""
+    names = path.split('.') if path else []
+    most = 0
+    for group in groups:
+        for member in group.members:
+            same = 0
+            for one, two in zip(names, member.path.split('.'), strict=False):
+                if one != two:
+                    break
+                same += 1
+            most = max(most, same)
+    return most
 
 
 def _unequal(sizes: Sequence[int]) -> list[int]:
@@ -95,37 +234,3 @@ def _unequal(sizes: Sequence[int]) -> list[int]:
         step = next(s for s in range(round(0.618 * size) or 1, size + 1) if gcd(s, size) == 1)
         counts.append(turns[size] * step % size)
     return counts
-
-
-def _difference(
-    detector: nn.Module, groups: Sequence[ChannelGroup], counts: Sequence[int], image: Tensor
-) -> str | None:
-    """What the detector does without so many channels of each group, if it is wrong."""
-    totals, plan = axis_sizes(detector, groups), Plan()
-    # At random: what is evenly spread may be right by luck, where a forward pass halves its maps.
-    draw = torch.Generator().manual_seed(0)
-    for group, count in zip(groups, counts, strict=True):
-        order = torch.randperm(group.channels, generator=draw)
-        plan = plan.remove(group, order[:count].tolist(), totals)
-    regions = default_regions(image)
-    masked = mask_plan(copy.deepcopy(detector), plan)
-    with noted_rois(masked) as rois:
-        expected = _outputs(masked, image, regions)
-    try:  # on the same regions: rounding may tip a cascade over to others
-        pruned = apply_plan(copy.deepcopy(detector), plan)
-        found = _outputs(pruned, image, Regions(regions.proposals, rois))
-    except Exception as error:  # a forward pass of someone else's may fail in any way
-        return f'fails: {error}'
-    for one, two in zip(expected, found, strict=True):
-        scale = one.abs().max().clamp(min=torch.finfo(one.dtype).tiny)
-        # A comparison with nan is false: an untrained detector may overflow, which shows nothing.
-        if one.shape != two.shape or (one - two).abs().max() > TOLERANCE * scale:
-            return 'computes something else than zeros do'
-    return None
-
-
-@torch.no_grad()
-def _outputs(detector: nn.Module, image: Tensor, regions: Regions) -> list[Tensor]:
-    with in_eval(detector):
-        found = tree_leaves(tensor_forward(detector, image, regions=regions))
-    return [leaf for leaf in found if isinstance(leaf, Tensor) and leaf.numel()]

@@ -14,6 +14,7 @@ from mmdet_lcp.graph.layer_kinds.base import (
     layers_of,
     slice_tensor,
 )
+from mmdet_lcp.graph.layer_kinds.blocks import Res2NetBlock
 from mmdet_lcp.graph.layer_kinds.convolutions import (
     Convolution,
     DepthwiseConvolution,
@@ -35,6 +36,7 @@ __all__ = [
     'LayerNorm',
     'LinearLayer',
     'Positions',
+    'Res2NetBlock',
     'RoIExtractor',
     'RoIPooling',
     'TransposedConvolution',
