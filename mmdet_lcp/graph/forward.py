@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads import CascadeRPNHead, EmbeddingRPNHead
 from mmdet.models.detectors import BaseDetector
 from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
+from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -81,11 +83,7 @@ def _two_stage(
     rpn, head = (detector.rpn_head if detector.with_rpn else None), detector.roi_head
     with given_rois(detector, regions.rois):
         if isinstance(rpn, EmbeddingRPNHead):  # its proposals are weights, with features of each
-            learned = rpn.predict(features, data_samples)
-            heads = [getattr(head, name, None) for name in ('bbox_head', 'mask_head')]
-            with _noted_outputs(*heads) as found:
-                head.predict(features, learned, data_samples, rescale=False)
-            return (), found
+            return (), _learned(head, features, rpn.predict(features, data_samples), data_samples)
         proposed: Any = ()
         if isinstance(rpn, CascadeRPNHead):  # its stages read the boxes of those before
             with _noted_outputs(rpn.stages) as proposed:
@@ -96,6 +94,25 @@ def _two_stage(
         found = head.forward(features, proposals, data_samples)
     semantic = getattr(detector, 'semantic_head', None)
     return (proposed, found) if semantic is None else (proposed, found, semantic(features))
+
+
+def _learned(
+    head: nn.Module, features: Sequence[Tensor], proposals: Sequence, data_samples: Sequence
+) -> list:
+    """The stages of Sparse R-CNN and QueryInst, each on the boxes of the one before."""
+    metas = [sample.metainfo for sample in data_samples]
+    boxes = [found.bboxes for found in proposals]
+    objects = torch.stack([found.features for found in proposals])
+    outputs = []
+    for stage in range(head.num_stages):
+        rois = bbox2roi(boxes)
+        found = head._bbox_forward(stage, features, rois, objects, metas)
+        outputs.append((found['cls_score'], found['decoded_bboxes']))
+        if head.with_mask:
+            attended = found['attn_feats'].flatten(0, 1)
+            outputs.append(head._mask_forward(stage, features, rois, attended)['mask_preds'])
+        objects, boxes = found['object_feats'], found['detached_proposals']
+    return outputs
 
 
 def _instances(detector: nn.Module, inputs: Tensor, data_samples: Sequence) -> list:

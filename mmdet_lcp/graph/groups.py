@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmdet_lcp.graph.balance import Grid, Key, Unit, balanced
 from mmdet_lcp.graph.layer_kinds import Axis, kind_of
-from mmdet_lcp.graph.tracing import ChannelTrace
+from mmdet_lcp.graph.tracing import OUTPUTS, ChannelTrace
 
 Kind = Literal['single', 'coupled', 'shared']
 KINDS: tuple[Kind, ...] = ('single', 'coupled', 'shared')
@@ -110,7 +110,7 @@ def groups_of(trace: ChannelTrace, detector: nn.Module) -> list[ChannelGroup]:
     written = {
         root: unit for root, unit in units.items() if any(k.role == 'producers' for k in unit)
     }
-    fates = [(unit, trace.ties.reasons(root)) for root, unit in written.items()]
+    fates = [(unit, _told(trace.ties.reasons(root))) for root, unit in written.items()]
     free = [unit for unit, reasons in fates if not reasons]
     fates = [fate for fate in fates if fate[1]]
     for unit, reason in balanced(free, _grids(trace)):
@@ -126,6 +126,11 @@ def groups_of(trace: ChannelTrace, detector: nn.Module) -> list[ChannelGroup]:
     ]
     found.sort(key=lambda g: (trace.order[g.producers[0].path], g.producers[0].index))
     return _named_apart(found)
+
+
+def _told(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Reasons why channels stay; of a detector's outputs, what a loss does with them is none."""
+    return (OUTPUTS,) if OUTPUTS in reasons else reasons
 
 
 def _axes(trace: ChannelTrace) -> Iterator[tuple[Key, Tensor]]:

@@ -38,6 +38,8 @@ WINDOWS = {
     'upsample_nearest3d': 3, '_upsample_nearest_exact2d': 2, 'upsample_linear1d': 1,
     'upsample_bilinear2d': 2, '_upsample_bilinear2d_aa': 2, 'upsample_bicubic2d': 2,
     '_upsample_bicubic2d_aa': 2, 'upsample_trilinear3d': 3, 'grid_sampler_2d': 2,
+    'replication_pad1d': 1, 'replication_pad2d': 2, 'replication_pad3d': 3,
+    'reflection_pad1d': 1, 'reflection_pad2d': 2, 'reflection_pad3d': 3,
 }  # fmt: skip
 # Reductions that a channel at zero adds nothing to, so that it may as well be gone.
 SUMS = {'sum', 'linalg_vector_norm', 'norm', 'count_nonzero'}
@@ -206,6 +208,9 @@ def _reduce(
     else:
         dims = [d % x.dim() for d in (given if isinstance(given, (list, tuple)) else [given])]
     across = [dim for dim in dims if labels.shape[dim] > 1]
+    if name == 'sum' and any(n > 1 for d, n in enumerate(labels.shape) if d not in dims):
+        # Maps that were stacked, or parts of one: it is their addition, channel by channel.
+        labels, across = mixed(labels, dims, trace.ties), []
     if across and name not in SUMS:
         trace.ties.fix(labels.flatten(), f'{name} runs over them')
     if name in SOFTMAX:

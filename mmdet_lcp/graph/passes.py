@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmdet.models.detectors import BaseDetector
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -41,7 +42,7 @@ class Pass:
     def run(self, detector: nn.Module, inputs: Tensor) -> Any:
         """Run it; modes of modules and the state of the generators are as before."""
         mode = held_training if self.name == 'loss' else in_eval
-        with mode(detector), seeded(0):
+        with mode(detector), seeded(0), _first_iteration():
             return self.forward(detector, inputs)
 
 
@@ -66,6 +67,20 @@ def _predict(detector: nn.Module, inputs: Tensor) -> Any:
         samples = made_samples(detector, inputs)  # with proposals
     found = detector.predict(inputs, samples)
     return [value for sample in found for value in sample.all_values()]
+
+
+@contextmanager
+def _first_iteration() -> Iterator[None]:
+    """What some losses ask of mmengine: how far the training is, if there is none."""
+    hub = MessageHub.get_current_instance()
+    unknown = [key for key in ('iter', 'epoch') if hub.get_info(key) is None]
+    for key in unknown:
+        hub.update_info(key, 0)
+    try:
+        yield
+    finally:
+        for key in unknown:
+            hub.pop_info(key)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Ties:
                 break
             found = above
         self._parent[asked] = found
-        return torch.from_numpy(found)
+        return torch.from_numpy(np.asarray(found))  # of no dimensions it is a number
 
     def tie(self, first: Tensor, second: Tensor) -> None:
         """Tie channels pair by pair, (n,) and (n,); a pair with 0 in it ties nothing."""

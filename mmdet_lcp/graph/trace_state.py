@@ -32,6 +32,7 @@ class TraceState:
         group_counts: numbers of groups that such convolutions have.
         calls: how many times each of these has run, by path, in the first pass that runs it.
         runs: paths of those that have run, of each pass in order.
+        stayed: how often something has been found that has to stay.
         order: position of each module's first run, by path.
     """
 
@@ -47,6 +48,7 @@ class TraceState:
         self.group_counts: set[int] = set()
         self.calls: dict[str, int] = {}
         self.runs: list[frozenset[str]] = []
+        self.stayed = 0
         self.order: dict[str, int] = {}
 
     def label(self, tensor: Tensor, labels: Tensor) -> None:
@@ -96,6 +98,7 @@ class TraceState:
         """All channels in these tensors have to stay."""
         for leaf in tensors_in(values):
             if leaf in self.labels:
+                self.stayed += 1
                 self.ties.fix(self.labels[leaf].flatten(), reason)
 
 

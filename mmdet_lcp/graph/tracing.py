@@ -21,6 +21,8 @@ from mmdet_lcp.graph.operations import apply_rule
 from mmdet_lcp.graph.shared_tensors import sharing_one_tensor
 from mmdet_lcp.graph.trace_state import TraceState, tensors_in
 
+OUTPUTS = "its channels are the detector's outputs"
+
 
 class ChannelTrace(TorchDispatchMode, TraceState):
     """Follows labels while it is active; what it finds is in its `TraceState`."""
@@ -30,6 +32,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         TraceState.__init__(self)
         self._paused = 0
         self._counts: Counter[str] = Counter()
+        self._entered: list[int] = []
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -77,7 +80,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
                 for name, value in named:
                     if value is not None and value.numel() > 1:
                         self.parameters[value] = f'{path}.{name} ({type(module).__name__})'
-        self._paused, self._counts = 0, Counter()
+        self._paused, self._counts, self._entered = 0, Counter(), []
         with ExitStack() as hooks:
             for module, path in paths.items():
                 before, after = partial(self._before, path), partial(self._after, path)
@@ -93,7 +96,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
                 self.runs.append(frozenset(self._counts))
                 for path, count in self._counts.items():
                     self.calls.setdefault(path, count)
-        self.stay(tensors_in(outputs), "its channels are the detector's outputs")
+        self.stay(tensors_in(outputs), OUTPUTS)
 
     def finish(self, detector: nn.Module) -> None:
         """Close the trace when all passes have run: what stays whatever runs, what goes whole."""
@@ -105,6 +108,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
 
     def _before(self, path: str, module: nn.Module, args: tuple) -> None:
         kind = kind_of(module)
+        self._entered.append(self.stayed)
         if kind is not None and kind.whole:
             self._paused += 1
 
@@ -112,6 +116,7 @@ class ChannelTrace(TorchDispatchMode, TraceState):
         self, path: str, module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any
     ) -> None:
         kind = kind_of(module)
+        stayed = self._entered.pop() != self.stayed
         if kind is not None:
             self._paused += not kind.whole
             self.order.setdefault(path, len(self.order))
@@ -120,12 +125,12 @@ class ChannelTrace(TorchDispatchMode, TraceState):
             kind.check_names(module, path)
             kind.trace(self, path, module, source, output)
             self._paused -= 1
-        elif self._lost((args, kwargs), output):
+        elif not stayed and self._lost((args, kwargs), output):
             name = type(module).__name__
             self.stay((args, kwargs), f'{path} is a {name}, whose computation cannot be followed')
 
     def _lost(self, inputs: Any, output: Any) -> bool:
-        """Whether maps with labels went in and only ones without came out."""
+        """Whether maps with labels went in and only ones without came out, for no known reason."""
         maps = [leaf for leaf in tensors_in(output) if leaf.is_floating_point()]
         if not maps or any(leaf in self.labels for leaf in maps):
             return False
