@@ -55,6 +55,7 @@ from mmdet_lcp.export.outcome import Outcome
 from mmdet_lcp.export.photos import first_photos, photo_paths
 from mmdet_lcp.export.scenes import scenes
 from mmdet_lcp.export.sizes import dense_bytes, weight_bytes
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.report.tables import format_bytes, text_table
 from mmdet_lcp_runtime import DetectionError
 
@@ -195,7 +196,7 @@ def load(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict[str, Any]]:
         raise CompressionError('the config has no `model`: it is no detector')
     detector = MODELS.build(copy.deepcopy(cfg.model))
     meta = load_detector(detector, checkpoint)
-    return detector.eval(), meta
+    return evaluated(detector), meta
 
 
 def form_of(args: argparse.Namespace) -> dict[str, Any]:

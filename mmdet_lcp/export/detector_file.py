@@ -33,7 +33,7 @@ from mmdet_lcp.export.thresholds import change_thresholds
 from mmdet_lcp.export.verification import check_end_to_end, check_outputs
 from mmdet_lcp.export.writer import opset_for, write_onnx
 from mmdet_lcp.files import atomic_path, write_json, write_text
-from mmdet_lcp.modes import in_eval
+from mmdet_lcp.modes import evaluated, in_eval
 
 ANY = 'any'
 PICTURES = 2  # that a file is tried on
@@ -98,7 +98,7 @@ def export_detector(
     path = Path(path)
     if path.suffix != '.onnx':
         raise CompressionError(f'{path}: the name of an ONNX file ends in .onnx')
-    own = copy.deepcopy(detector).cpu().eval()
+    own = evaluated(copy.deepcopy(detector).cpu())
     change_thresholds(own, **thresholds)
     graph = ExportGraph(copy.deepcopy(own), geometry.size, form, pixels).eval()
     limits = getattr(graph.postprocess, 'thresholds', None)

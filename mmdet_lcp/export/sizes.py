@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_lcp.models.pruned_detector import TYPE
+from mmdet_lcp.models.pruned_detector import OWN, TYPE
 
 
 def weight_bytes(detector: nn.Module) -> int:
@@ -25,4 +25,5 @@ def dense_bytes(cfg: Config) -> int | None:
         return None
     kind = model.pop('detector')
     del model['plan']
-    return weight_bytes(MODELS.build({**model, 'type': kind}))
+    own = model.pop(OWN, {})
+    return weight_bytes(MODELS.build({**model, **own, 'type': kind}))

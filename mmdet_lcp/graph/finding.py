@@ -14,17 +14,21 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.groups import ChannelGroup, groups_of
 from mmdet_lcp.graph.passes import Pass, modules_run, passes_of
+from mmdet_lcp.graph.single_detector import check_single
 from mmdet_lcp.graph.tracing import ChannelTrace
 from mmdet_lcp.graph.verification import tried
-from mmdet_lcp.wrappers import check_plain
 
 Tell = Callable[[str], None]
+
+
+def _log(line: str) -> None:
+    print_log(line, logger='current')
 
 
 def find_groups(
     detector: nn.Module,
     image_size: tuple[int, int],
-    tell: Tell = partial(print_log, logger='current'),
+    tell: Tell = _log,
 ) -> list[ChannelGroup]:
     """Trace a detector and return all its channel groups, in order of execution.
 
@@ -36,14 +40,14 @@ def find_groups(
         detector: a plain mmdet detector; its weights and mode are left as they are.
         image_size: (height, width) of the traced image, in pixels.
         tell: called with a line when only a part of the detector can be traced or tried out,
-            and now and then when trying out takes long.
+            and now and then when trying out takes long; by default it goes into the log.
 
     Raises:
         CompressionError: the detector's forward pass cannot be traced, it holds several detectors,
             or no such image exists.
     """
     _check_size(image_size)
-    check_plain(detector)
+    check_single(detector)
     if next(detector.parameters(), None) is None:
         raise CompressionError(f'the {type(detector).__name__} has no parameters to prune')
     bench = copy.deepcopy(detector)  # a loss may change more than weights

@@ -30,8 +30,9 @@ def made_samples(detector: nn.Module, inputs: Tensor) -> list[DetDataSample]:
         inputs: preprocessed images, (N, C, H, W).
 
     Returns:
-        Of each image two or three objects with boxes, labels and masks; the same boxes as
-        proposals, for a detector without an RPN; a map of classes; and no objects to ignore.
+        Of each image two or three objects with boxes, labels and, if they are learnt, masks; the
+        same boxes as proposals, for a detector without an RPN; a map of classes; and no objects
+        to ignore.
     """
     samples = plain_samples(inputs)
     for number, sample in enumerate(samples):
@@ -49,9 +50,9 @@ def _fill(sample: DetDataSample, shown: Sequence, detector: nn.Module, inputs: T
     masks = np.zeros((len(shown), height, width), dtype=np.uint8)
     for mask, box in zip(masks, boxes.round().int().tolist(), strict=True):
         mask[box[1] : box[3], box[0] : box[2]] = 1
-    sample.gt_instances = InstanceData(
-        bboxes=boxes.to(device), labels=labels.to(device), masks=BitmapMasks(masks, height, width)
-    )
+    sample.gt_instances = InstanceData(bboxes=boxes.to(device), labels=labels.to(device))
+    if learns_masks(detector):
+        sample.gt_instances.masks = BitmapMasks(masks, height, width)
     if hasattr(getattr(detector, 'mask_head', None), 'pairwise_size'):  # BoxInst's, of colours
         pairs = torch.ones(len(shown), _PAIRS, -(-height // 4), -(-width // 4))
         sample.gt_instances.pairwise_masks = pairs.to(device)
@@ -62,6 +63,13 @@ def _fill(sample: DetDataSample, shown: Sequence, detector: nn.Module, inputs: T
         bboxes=torch.zeros(0, 4, device=device),
         labels=torch.zeros(0, dtype=torch.long, device=device),
     )
+
+
+def learns_masks(detector: nn.Module) -> bool:
+    """Whether any head of a detector has a loss of masks."""
+    if getattr(detector, 'mask_head', None) is not None:
+        return True
+    return any(hasattr(module, 'loss_mask') for module in detector.modules())
 
 
 def num_classes(detector: nn.Module) -> int:

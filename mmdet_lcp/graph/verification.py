@@ -138,7 +138,7 @@ class Search:
         fault = self._fault(right)
         last = None
         while fault is not None:
-            near = _nearest(right, fault.path)
+            near = _nearest(right, fault)
             right = [group for group in right if group not in near]
             if last is not None and last.path == fault.path:
                 shelves[-1][0].extend(near)  # those before had no part in it, or not the only one
@@ -161,7 +161,7 @@ class Search:
                 return [*right, *(group for top in tops for group in top)]
             closest = [_closeness(top, fault.path) for top in tops]
             blamed = tops.pop(closest.index(max(closest)))
-            sure = len(tops) == 0 or closest.count(max(closest)) == 1 and max(closest) > 0
+            sure = not tops or (closest.count(max(closest)) == 1 and max(closest) > 0)
             if not sure:
                 own = self._fault([*right, *blamed])
                 if own is None:
@@ -197,9 +197,19 @@ def _halves(groups: list[ChannelGroup]) -> list[list[ChannelGroup]]:
     return [groups[half:], groups[:half]]
 
 
-def _nearest(groups: Sequence[ChannelGroup], path: str) -> list[ChannelGroup]:
-    """Groups that have a module at a path, or else in the smallest part of the detector around."""
-    found = [_closeness([group], path) for group in groups]
+def _nearest(groups: Sequence[ChannelGroup], fault: Fault) -> list[ChannelGroup]:
+    """Groups on the axis that shows a fault, or else in the smallest part of the detector around.
+
+    There is one at least.
+    """
+    there = [
+        group
+        for group in groups
+        if any((m.path, m.axis) == (fault.path, fault.axis) for m in group.members)
+    ]
+    if there:
+        return there
+    found = [_closeness([group], fault.path) for group in groups]
     most = max(found)
     return [group for group, close in zip(groups, found, strict=True) if close == most]
 

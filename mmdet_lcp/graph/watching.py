@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdet_lcp.graph.decisions import Decisions, without_decisions
-from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
+from mmdet_lcp.graph.layer_kinds import Axis, is_layer, kind_of, layers_of
 from mmdet_lcp.graph.passes import Pass
 from mmdet_lcp.graph.plan import Plan
 
@@ -45,14 +45,16 @@ class Fault(Exception):
     """A pass without channels that goes wrong.
 
     Args:
-        path: of the module in which it does; empty if no layer shows it.
+        path: of the layer that shows it; empty if none does.
         what: happens.
+        axis: of the layer: what it reads is wrong, or it goes wrong with what it has written.
     """
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, path: str, what: str, axis: Axis = 'in_channels') -> None:
         super().__init__(what)
         self.path = path
         self.what = what
+        self.axis = axis
 
 
 class _Over(BaseException):
@@ -108,7 +110,11 @@ def compare(detector: nn.Module, notes: Notes, each: Pass, image: Tensor) -> Non
     except _Over:
         return
     except Exception as error:  # a forward pass of someone else's may fail in any way
-        raise Fault(running[-1] if running else '', f'fails: {error}') from error
+        what = f'fails: {error}'
+        if running and is_layer(detector.get_submodule(running[-1])):
+            raise Fault(running[-1], what) from error
+        last = notes.layers[turn - 1][0] if turn else ''
+        raise Fault(last, what, 'out_channels') from error
     for one, two in zip(found, notes.outputs, strict=True):
         if not _alike(one, two):
             raise Fault('', DIFFERS)

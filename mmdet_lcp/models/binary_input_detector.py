@@ -11,7 +11,7 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.models.pruned_detector import TYPE as PRUNED
-from mmdet_lcp.models.pruned_detector import build_detector, pruned_detector
+from mmdet_lcp.models.pruned_detector import build_detector, own_keys, pruned_detector
 from mmdet_lcp.registry import MODELS
 from mmdet_lcp.transforms import rebuild_inputs
 
@@ -35,7 +35,7 @@ def binary_input_detector(
         detector: the detector's type in mmdet's registry.
         inputs: `InputTransform.spec` by the path of the layer.
         plan: of a pruned detector, as `pruned_detector` takes it.
-        keys: the detector's own keys.
+        keys: the detector's own keys, as `pruned_detector` takes them.
 
     Raises:
         CompressionError: `inputs` or `plan` does not fit the detector.
@@ -63,7 +63,10 @@ def binary_input_model_cfg(
     """
     if not inputs:
         return dict(model)
-    detector = model['detector'] if model['type'] in (TYPE, PRUNED) else model['type']
-    rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'inputs')}
+    if model['type'] in (TYPE, PRUNED):
+        detector = model['detector']
+        rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'inputs')}
+    else:
+        detector, rest = model['type'], own_keys(model)
     specs = {path: dict(spec) for path, spec in inputs.items()}
     return dict(type=TYPE, detector=detector, inputs=specs, **rest)

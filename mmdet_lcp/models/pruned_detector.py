@@ -12,6 +12,9 @@ from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.registry import MODELS
 
 TYPE = 'mmdet_lcp.PrunedDetector'
+# Keys of the factories; a detector's own keys of these names are kept under the last one.
+RESERVED = ('detector', 'plan', 'inputs', 'own')
+OWN = RESERVED[-1]
 
 
 @MODELS.register_module(name='PrunedDetector')
@@ -24,7 +27,7 @@ def pruned_detector(detector: str, plan: dict[str, Any], **keys: Any) -> nn.Modu
     Args:
         detector: the detector's type in mmdet's registry.
         plan: a plan as `Plan.to_dict` gives it (also the content of ``plan.json``).
-        keys: the detector's own keys.
+        keys: the detector's own keys; those that are named like keys of this factory in `own`.
 
     Raises:
         CompressionError: the plan does not fit the detector.
@@ -46,7 +49,7 @@ def build_detector(detector: str, keys: Mapping[str, Any]) -> nn.Module:
 
     Args:
         detector: its registered name or import path.
-        keys: its own keys.
+        keys: its own keys, as `pruned_detector` takes them.
 
     Raises:
         CompressionError: there is no such detector.
@@ -62,7 +65,15 @@ def build_detector(detector: str, keys: Mapping[str, Any]) -> nn.Module:
                 'of your own is registered when the config imports its module, custom_imports = '
                 "dict(imports=['my_module']), and says default_scope of its registry"
             )
-    return MMDET_MODELS.build(dict(type=detector, **keys))
+    own = {key: value for key, value in keys.items() if key != OWN}
+    return MMDET_MODELS.build({**own, **(keys.get(OWN) or {}), 'type': detector})
+
+
+def own_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a detector's config, without its type, as `pruned_detector` takes them."""
+    keys = {key: value for key, value in model.items() if key not in ('type', *RESERVED)}
+    own = {key: model[key] for key in RESERVED if key in model}
+    return {**keys, OWN: own} if own else keys
 
 
 def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def pruned_model_cfg(model: dict[str, Any], plan: Plan) -> dict[str, Any]:
     if model['type'] == TYPE:
         plan = Plan.from_dict(model['plan']).then(plan)
         detector = model['detector']
+        rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'plan')}
     else:
-        detector = model['type']
-    rest = {key: v for key, v in model.items() if key not in ('type', 'detector', 'plan')}
+        detector, rest = model['type'], own_keys(model)
     return dict(type=TYPE, detector=detector, plan=plan.to_dict(compact=True), **rest)

@@ -9,14 +9,16 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import takes_mode
+from mmdet_lcp.graph.single_detector import check_single
 
 
 def check_network(network: nn.Module) -> None:
     """Look for what keeps a network from being pruned, before anything is done with it.
 
     Raises:
-        CompressionError: it is no module, a wrapper of one, compiled, without weights or
-            their values, in another than single precision, or its forward takes more than images.
+        CompressionError: it is no module, a wrapper of one, several detectors, compiled, without
+            weights or their values, in another than single precision, or its forward takes more
+            than images.
     """
     name = type(network).__name__
     if not isinstance(network, nn.Module):
@@ -33,6 +35,7 @@ def check_network(network: nn.Module) -> None:
             f'{name} is compiled by torch.compile and cannot be cut: give its `_orig_mod`, the '
             'module that it was made of'
         )
+    check_single(network)
     weights = [p for p in network.parameters() if p.is_floating_point()]
     if not weights:
         raise CompressionError(f'{name} has no weights: there is nothing to prune')

@@ -23,6 +23,7 @@ from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
+from mmdet_lcp.graph.single_detector import check_single
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.delivery import pruned_config
 from mmdet_lcp.pruning.finish import PruningFinish
@@ -38,6 +39,7 @@ from mmdet_lcp.report.report import GroupFacts
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.norm_statistics import settle_statistics
+from mmdet_lcp.wrappers import unwrap
 
 
 @RUNNERS.register_module()
@@ -63,6 +65,7 @@ class PruningRunner(StagedRunner):
         if is_ratio_file(cfg[KEY].get('ratio')):  # a resumed run must not meet other ratios
             cfg[KEY]['ratio'] = self.pruning.ratio
         super().__init__(**kwargs)
+        check_single(unwrap(self.model))
 
     @cached_property
     def job(self) -> PruningJob:
