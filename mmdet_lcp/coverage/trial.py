@@ -34,13 +34,14 @@ from torch.utils._pytree import tree_leaves
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
 from mmdet_lcp.coverage.reasons import in_words
-from mmdet_lcp.coverage.synthetic import num_classes, synthetic_batch
+from mmdet_lcp.coverage.synthetic import synthetic_batch
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.onnx_file import OPSET
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.layer_kinds import kind_of
+from mmdet_lcp.graph.made_samples import num_classes
 from mmdet_lcp.measure.cost import layer_macs
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
 from mmdet_lcp.modes import evaluated, in_eval

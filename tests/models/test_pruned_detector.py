@@ -190,3 +190,21 @@ def test_what_does_not_fit(change, message):
     cfg = dict(type='mmdet_lcp.PrunedDetector', detector='SingleStageDetector', **keys) | change
     with pytest.raises(CompressionError, match=message):
         MODELS.build(ConfigDict(cfg))
+
+
+def test_a_key_of_the_detectors_own_called_detector():
+    """Such as a semi-supervised one's; it comes back under its name."""
+    taken = []
+
+    @MODELS.register_module(name='OfADetector', force=True)
+    def of_a_detector(**keys):
+        taken.append(keys)
+        return torch.nn.Conv2d(3, 4, 1)
+
+    model = dict(type='OfADetector', detector=dict(depth=18), inputs=3, backbone=dict(a=1))
+    cfg = pruned_model_cfg(model, Plan())
+    assert cfg['detector'] == 'OfADetector' and cfg['backbone'] == dict(a=1)
+    again = pruned_model_cfg(cfg, Plan())
+    for each in (cfg, again):
+        MODELS.build(each)
+        assert taken.pop() == dict(detector=dict(depth=18), inputs=3, backbone=dict(a=1))
