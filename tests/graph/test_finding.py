@@ -1,12 +1,15 @@
 """Groups are found without leaving a trace, or it is said why not."""
 
+import copy
+
 import pytest
 import torch
+from mmdet.models.detectors import BaseDetector
 from torch import nn
-from toys import Toy, by_name
+from toys import Toy, by_name, paths
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import find_groups
+from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups, mask_plan
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -73,3 +76,83 @@ def test_sizes_that_no_image_has(size):
     model = Toy(lambda m, x: m.out(x), out=nn.Conv2d(3, 2, 1))
     with pytest.raises(CompressionError, match=r'image_size is .*\(height, width\)'):
         find_groups(model, size)
+
+
+class Own(BaseDetector):
+    """A detector whose loss reads a map of the backbone's through a layer of its own."""
+
+    def __init__(self, broken: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 6, 1)
+        self.out, self.only_loss = nn.Conv2d(6, 2, 1), nn.Conv2d(8, 4, 1)
+        self.broken = broken
+
+    def extract_feat(self, inputs):
+        if 'features' in self.broken:
+            raise ValueError('no features')
+        x = self.a(inputs).relu()
+        return x, self.b(x)
+
+    def run(self, mode, inputs):
+        if mode in self.broken:
+            raise ValueError(f'no {mode}')
+        return self.extract_feat(inputs)
+
+    def _forward(self, inputs, samples=None):
+        return self.out(self.run('tensor', inputs)[1])
+
+    def loss(self, inputs, samples):
+        x, y = self.run('loss', inputs)
+        return dict(loss=self.out(y).square().mean() + self.only_loss(x).square().mean())
+
+    def predict(self, inputs, samples, rescale=True):
+        self.out(self.run('predict', inputs)[1])
+        return samples
+
+
+@torch.no_grad()
+def test_layers_of_the_loss_alone_lose_what_they_read():
+    torch.manual_seed(0)
+    told, detector = [], Own().eval()
+    groups = {group.name: group for group in find_groups(detector, (8, 8), told.append)}
+    assert not told
+    group = groups['a']
+    assert group.obstacle is None
+    assert paths(group.consumers) == ['b']  # on which its channels can be scored
+    assert paths(group.followers) == ['only_loss']
+    plan = Plan().remove(group, [1, 4, 5], axis_sizes(detector, [group]))
+    x = torch.randn(2, 3, 8, 8)
+    expected = mask_plan(copy.deepcopy(detector), plan).loss(x, None)['loss']
+    found = apply_plan(copy.deepcopy(detector), plan).loss(x, None)['loss']
+    assert torch.allclose(found, expected) and not torch.allclose(
+        found, detector.loss(x, None)['loss']
+    )
+
+
+def test_passes_that_do_not_run_are_told():
+    told = []
+    groups = {g.name: g for g in find_groups(Own(('predict',)), (8, 8), told.append)}
+    assert groups['a'].obstacle is groups['b'].obstacle is None
+    assert told == [
+        'The predict pass of the Own does not run on a made-up image: no predict. '
+        'Layers that only this one runs are not looked at.'
+    ]
+    told.clear()
+    groups = {g.name: g for g in find_groups(Own(('tensor',)), (8, 8), told.append)}
+    assert paths(groups['a'].consumers) == ['b', 'only_loss']
+    assert len(told) == 1 and told[0].endswith(
+        'Its groups are taken from the loss and predict pass.'
+    )
+
+
+def test_the_backbone_is_left_when_no_pass_runs():
+    told = []
+    groups = {
+        g.name: g for g in find_groups(Own(('tensor', 'loss', 'predict')), (8, 8), told.append)
+    }
+    # Its maps are read by what has not been seen.
+    assert {g.obstacle for g in groups.values()} == {"its channels are the detector's outputs"}
+    assert len(told) == 3
+    assert all(line.endswith('Only its backbone and neck are pruned.') for line in told)
+    with pytest.raises(CompressionError, match='no tensor'):
+        find_groups(Own(('tensor', 'loss', 'predict', 'features')), (8, 8), told.append)
