@@ -4,25 +4,21 @@ mmdet's forward in ``mode='tensor'`` leaves out what only the loss or a predicti
 head, a branch of semantic segmentation, the extractors of a cascade's masks.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmcv.cnn.bricks import DropPath
 from mmdet.models.detectors import BaseDetector
-from mmengine.logging import MessageHub
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.graph.layer_kinds import kind_of
 from mmdet_lcp.graph.made_samples import made_samples, plain_samples
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.seeds import seeded
-
-_HELD = (_DropoutNd, DropPath, nn.MultiheadAttention)
+from mmdet_lcp.training_mode import in_training
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,9 @@ class Pass:
 
     @torch.no_grad()
     def run(self, detector: nn.Module, inputs: Tensor) -> Any:
-        """Run it; modes of modules and the state of the generators are as before."""
-        mode = held_training if self.name == 'loss' else in_eval
-        with mode(detector), seeded(0), _first_iteration():
+        """Run it; modes and state of modules and of the generators are as before."""
+        mode = in_training if self.name == 'loss' else in_eval
+        with mode(detector), seeded(0):
             return self.forward(detector, inputs)
 
 
@@ -67,31 +63,6 @@ def _predict(detector: nn.Module, inputs: Tensor) -> Any:
         samples = made_samples(detector, inputs)  # with proposals
     found = detector.predict(inputs, samples)
     return [value for sample in found for value in sample.all_values()]
-
-
-@contextmanager
-def _first_iteration() -> Iterator[None]:
-    """What some losses ask of mmengine: how far the training is, if there is none."""
-    hub = MessageHub.get_current_instance()
-    unknown = [key for key in ('iter', 'epoch') if hub.get_info(key) is None]
-    for key in unknown:
-        hub.update_info(key, 0)
-    try:
-        yield
-    finally:
-        for key in unknown:
-            hub.pop_info(key)
-
-
-@contextmanager
-def held_training(detector: nn.Module) -> Iterator[None]:
-    """A detector in train mode, with running statistics and dropout held still."""
-    with in_eval(detector):
-        detector.train()
-        for module in detector.modules():
-            if getattr(module, 'running_mean', None) is not None or isinstance(module, _HELD):
-                module.eval()
-        yield
 
 
 def modules_run(detector: nn.Module, forward: Callable[[], Any]) -> frozenset[str]:

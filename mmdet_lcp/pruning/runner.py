@@ -23,7 +23,7 @@ from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
-from mmdet_lcp.graph.single_detector import check_single
+from mmdet_lcp.graph.single_detector import check_single_config
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.delivery import pruned_config
 from mmdet_lcp.pruning.finish import PruningFinish
@@ -39,7 +39,6 @@ from mmdet_lcp.report.report import GroupFacts
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.norm_statistics import settle_statistics
-from mmdet_lcp.wrappers import unwrap
 
 
 @RUNNERS.register_module()
@@ -64,8 +63,8 @@ class PruningRunner(StagedRunner):
         self.pruning = PruningConfig.from_cfg(cfg)
         if is_ratio_file(cfg[KEY].get('ratio')):  # a resumed run must not meet other ratios
             cfg[KEY]['ratio'] = self.pruning.ratio
+        check_single_config(cfg.get('model'))
         super().__init__(**kwargs)
-        check_single(unwrap(self.model))
 
     @cached_property
     def job(self) -> PruningJob:

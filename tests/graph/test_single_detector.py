@@ -6,7 +6,7 @@ from mmdet.models.detectors import SoftTeacher
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import find_groups
-from mmdet_lcp.graph.single_detector import check_single
+from mmdet_lcp.graph.single_detector import check_single, check_single_config
 from mmdet_lcp.pruning.network import check_network
 
 
@@ -18,3 +18,12 @@ def test_a_semi_supervised_detector(check):
     with pytest.raises(CompressionError, match=r'two detectors.* model=the .* net\.teacher$'):
         check(model)
     check_single(model.student)
+
+
+def test_a_config_of_one():
+    detector = detectors.tiny_model('faster_rcnn')
+    for name in ('SoftTeacher', 'mmdet.SemiBaseDetector'):
+        with pytest.raises(CompressionError, match='two detectors'):
+            check_single_config(dict(type=name, detector=detector))
+    for fine in (detector, dict(type='NoSuchDetector'), {}, None):
+        check_single_config(fine)

@@ -85,6 +85,7 @@ CONFIG_MISTAKES = {
         {'prunning.ratio': 0.7},
         r'`prunning`, which nobody reads: did you mean `pruning`',
     ),
+    'two detectors': ({'model.type': 'SoftTeacher'}, r'SoftTeacher holds two detectors'),
     'teacher in the wrong place': ({'mimic.weight': 1.0}, r'`pruning.retrain.mimic`'),
     'nothing to measure on': (
         {f'val_{key}': None for key in ('dataloader', 'cfg', 'evaluator')},
