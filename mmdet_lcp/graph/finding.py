@@ -6,6 +6,7 @@ from functools import partial
 from operator import index
 from typing import Any
 
+import torch
 from mmdet.models.detectors import BaseDetector
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -51,7 +52,8 @@ def find_groups(
     if next(detector.parameters(), None) is None:
         raise CompressionError(f'the {type(detector).__name__} has no parameters to prune')
     bench = copy.deepcopy(detector)  # a loss may change more than weights
-    example = example_image(bench, image_size)
+    # Of noise: some losses cannot do with images on which all candidates are alike.
+    example = example_image(bench, image_size, torch.Generator().manual_seed(0))
     trace, passes = _traced(bench, example, image_size, tell)
     trace.finish(bench)
     return tried(bench, groups_of(trace, bench), image_size, passes, tell)
