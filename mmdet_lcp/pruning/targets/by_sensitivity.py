@@ -55,7 +55,8 @@ def share_by_sensitivity(
         lowest.append(dataclasses.replace(stages[name], asked=least, keep=least, least=least))
         costs.append(slopes(points))
     planner = TargetPlanner(
-        dataclasses.replace(target, max_ratio=max(sensitivity.ratios)),
+        # What is measured needs no caution.
+        dataclasses.replace(target, max_ratio=max(sensitivity.ratios), spread=math.inf),
         lowest,
         dense,
         image_size,

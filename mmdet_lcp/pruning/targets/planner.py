@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.measure.latency_table import LATENCY_TABLE
-from mmdet_lcp.pruning.targets.allocation import allocate, steps
+from mmdet_lcp.pruning.targets.allocation import allocate, smallest, steps
 from mmdet_lcp.pruning.targets.cost_model import CostModel, macs_model, params_model
 from mmdet_lcp.pruning.targets.latency_model import Latency, Stopwatch
 from mmdet_lcp.pruning.targets.target import KEY, WORDS, Cost, Target
@@ -25,6 +26,8 @@ NEAR = 0.02
 ATTEMPTS = 4
 # So many layers are named where a target is out of reach.
 HOLDING = 5
+# One ratio for all groups is looked for among so many.
+FINE = 1000
 
 # Lines of a config, each with what it lets go.
 Wider = Callable[[], Sequence[tuple[str, Sequence[Stage]]]]
@@ -138,23 +141,52 @@ class TargetPlanner:
             costs: removal costs of each group.
             priced: whether they are divided by what a removal saves already.
         """
+        if self._latency is None or not self._latency.measurable:
+            counts = self._allocated(costs, self.target.share * self._dense, priced)
+            return self._allocation(counts, self._model.total(counts) / self._dense, None)
+        return self._by_measuring(costs, priced)
+
+    def _allocated(self, costs, budget: float, priced: bool) -> list[int]:
         choices = [
             steps(stage.group.channels, stage.divisor, least)
-            for stage, least in zip(self.stages, self._least, strict=True)
+            for stage, least in zip(self.stages, self._within_reach(budget), strict=True)
         ]
-        if self._latency is None or not self._latency.measurable:
-            counts = allocate(self._model, choices, costs, self.target.share * self._dense, priced)
-            return self._allocation(counts, self._model.total(counts) / self._dense, None)
-        return self._by_measuring(choices, costs, priced)
+        return allocate(self._model, choices, costs, budget, priced)
 
-    def _by_measuring(self, choices, costs, priced: bool) -> Allocation:
+    def _within_reach(self, budget: float) -> list[int]:
+        """Of each group the smallest number of channels that `Target.spread` leaves.
+
+        So many times the ratio that takes all groups to the budget; where steps and smallest
+        numbers keep that from being enough, a little more.
+        """
+        ratios = [number / FINE for number in range(FINE)]
+        one = bisect_left(ratios, -budget, key=lambda ratio: -self._model.total(self._at(ratio)))
+        limit = one / FINE * self.target.spread
+        while limit < self.target.max_ratio:
+            floors = self._at(limit, rounded=True)
+            if self._model.total(floors) <= budget:
+                return floors
+            limit += 0.02
+        return self._least
+
+    def _at(self, ratio: float, rounded: bool = False) -> list[float]:
+        """Channels of the groups without this part of them, but never less than the smallest."""
+        found = []
+        for stage, least in zip(self.stages, self._least, strict=True):
+            count = stage.group.channels * (1 - ratio)
+            if rounded:
+                count = smallest(stage.group.channels, stage.divisor, 1, ratio)
+            found.append(max(count, least))
+        return found
+
+    def _by_measuring(self, costs, priced: bool) -> Allocation:
         """Share out, measure, and correct the model by what it was wrong, on the average."""
         error = 0.0
         errors: list[float] = []
         tried: list[Allocation] = []
         for _ in range(ATTEMPTS):
             budget = (self.target.share - error) * self._dense
-            counts = allocate(self._model, choices, costs, budget, priced)
+            counts = self._allocated(costs, budget, priced)
             modelled = self._model.total(counts) / self._dense
             measured = self._latency.share(counts)
             tried.append(self._allocation(counts, modelled + error, measured))

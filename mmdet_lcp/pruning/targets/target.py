@@ -21,6 +21,10 @@ class Target:
         params: ... of the parameters; or ...
         latency: ... of the milliseconds of one image on the device at hand. Exactly one of them.
         max_ratio: at most so large a part of a group's channels goes, in (0, 1).
+        spread: and at most so many times the part that would have to go of every group, if it were
+            the same of all, >= 1. Costs are those of one group alone on the dense detector; where
+            several layers in a row are cut deep, more is lost than they tell. 1 is one ratio for
+            all but for what it would save too much, ``float('inf')`` leaves all to the costs.
         latency_table: JSON file with the times of the layers, made on this device or another one;
             ``None``: they are measured, and kept in the work_dir.
 
@@ -32,6 +36,7 @@ class Target:
     params: float | None = None
     latency: float | None = None
     max_ratio: float = 0.8
+    spread: float = 1.25
     latency_table: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +59,12 @@ class Target:
                 raise CompressionError(
                     f'{KEY}.{key}={value!r} is {what}: it must lie between 0 and 1, both excluded'
                 )
+        number = isinstance(self.spread, Real) and not isinstance(self.spread, bool)
+        if not number or not self.spread >= 1:
+            raise CompressionError(
+                f'{KEY}.spread={self.spread!r} says how unequal the parts of the groups may be: '
+                'it must be 1 or more'
+            )
         if self.latency_table is not None and self.latency is None:
             raise CompressionError(
                 f'{KEY}.latency_table={self.latency_table!r} is read for {KEY}.latency only'

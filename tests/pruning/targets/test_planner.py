@@ -165,3 +165,33 @@ def test_priced_or_not_is_not_the_same(vgg, tmp_path):
     found = [plan(vgg, tmp_path, Target(macs=0.4), priced=priced) for priced in (False, True)]
     assert found[0].counts != found[1].counts
     assert all(0.39 < allocation.predicted <= 0.4 for allocation in found)
+
+
+def test_no_group_loses_much_more_than_one_ratio_would_take(vgg, tmp_path):
+    """One ratio is found here by really pruning with it."""
+    share = 0.5
+    dense = detector_cost(vgg.detector, vgg.size)['macs']
+
+    def left(ratio):
+        counts = [max(1, round(n * (1 - ratio))) for n in vgg.channels]
+        return detector_cost(first_channels(vgg.detector, vgg.groups, counts), vgg.size)['macs']
+
+    low, high = 0.2, 0.4
+    assert left(low) > share * dense > left(high)
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        low, high = (middle, high) if left(middle) > share * dense else (low, middle)
+    found = []
+    for spread in (1, 1.25, float('inf')):
+        counts = counts_of(vgg, plan(vgg, tmp_path, Target(macs=share, spread=spread)))
+        most = max(1 - count / n for count, n in zip(counts, vgg.channels, strict=True))
+        found.append(most)
+        # A channel of 16 more, where the ratio takes no whole ones.
+        assert most <= spread * high + 0.02 + 1 / 16
+    assert found == sorted(found) and found[-1] > found[0] + 0.2
+
+
+def test_steps_that_one_ratio_does_not_reach(vgg, tmp_path):
+    """In steps of 16 the narrow layers stay whole: the others have to go further."""
+    found = plan(vgg, tmp_path, Target(macs=0.5, spread=1), divisor=16)
+    assert found.predicted <= 0.5
