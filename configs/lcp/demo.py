@@ -1,14 +1,11 @@
-# The demo: half of the channels of every group of the backbone go, on the built-in digits.
+# The demo, on the built-in digits: a quarter of the multiply-accumulates stays.
 _base_ = ['../ssd/ssd_narrow_vgg_digits.py', '../_base_/pruning/lcp_exact.py']
 
 load_from = 'work_dirs/demo/dense/epoch_8.pth'
 randomness = dict(seed=0)
 
 pruning = dict(
-    layers=r'^backbone\.',
-    kinds=('single',),
-    ratio=0.5,
-    channel_divisor=1,
+    target=dict(macs=0.25),
     selection=dict(num_images=48),
     retrain=dict(
         max_epochs=3,
