@@ -58,6 +58,7 @@ from mmdet_lcp.export.sizes import dense_bytes, weight_bytes
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.report.tables import format_bytes, text_table
 from mmdet_lcp_runtime import DetectionError
+from mmdet_lcp_runtime.telling import tell
 
 CALIBRATION_IMAGES = 64
 INT8_TARGETS = ('openvino',)  # of the other engines' files none is written in eight bits
@@ -169,12 +170,12 @@ def export(args: argparse.Namespace) -> None:
     told = Outcome(weight_bytes(detector), dense_bytes(cfg))
     told.add(out, f'{about["form"]}, opset {about["versions"]["opset"]}; ONNX Runtime')
     told.compared.append(f'{out.name}: {checked(result.agreement, about["form"])}')
-    print(f'written: {out}', flush=True)
+    tell(f'written: {out}')
     if args.to:
         made = convert(out, args.to, module=result.module)
         told.add(made.path, args.to)
         told.compared.append(f'{made.path.name} with {out.name}, made images: {made.difference}')
-        print(f'written: {made.path}', flush=True)
+        tell(f'written: {made.path}')
     if args.int8 is not None:
         write_int8(args, cfg, about, out, told)
     photo = next((paths[0] for paths in photo_paths(cfg, 1) if paths), 'photo.jpg')
@@ -186,8 +187,8 @@ def export(args: argparse.Namespace) -> None:
     if args.evaluate:
         given = about['input']
         size = (given['height'], given['width'], given['channels'])
-        print(measured(cfg, detector, told, size))
-    print(told)
+        tell(measured(cfg, detector, told, size))
+    tell(told)
 
 
 def load(cfg: Config, checkpoint: str) -> tuple[nn.Module, dict[str, Any]]:
@@ -217,7 +218,7 @@ def write(
     geometry = geometry_of(cfg, detector.data_preprocessor, args.size)
     photos = first_photos(cfg, geometry, 3, PICTURES)
     if photos is None:
-        print('the test set cannot be read here: the file is tried on drawn pictures')
+        tell('the test set cannot be read here: the file is tried on drawn pictures')
     return export_detector(
         detector,
         geometry,
@@ -250,13 +251,13 @@ def write_int8(
     else:
         target = out.with_suffix('.int8.onnx')
         metric = validation_metric(cfg) if args.evaluate else None
-        choice = choose_int8(out, target, images, args.calibration, args.keep, metric, print)
+        choice = choose_int8(out, target, images, args.calibration, args.keep, metric, tell)
         told.add(target, 'ONNX Runtime, int8', int8=True)
         told.compared.append(
             f'{target.name} with {out.name}, training images: outputs differ by '
             f'{choice.final.loss:.3f} of a standard deviation; {choice.scheme}, {choice.why}'
         )
-    print(f'written: {target}', flush=True)
+    tell(f'written: {target}')
 
 
 def measured(cfg: Config, detector: nn.Module, told: Outcome, shape: tuple[int, int, int]) -> str:

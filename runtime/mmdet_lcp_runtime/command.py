@@ -8,11 +8,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmdet_lcp_runtime.detector import Detector
 from mmdet_lcp_runtime.engines import ENGINES
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.images import write_image
+from mmdet_lcp_runtime.telling import tell
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def detect(args: argparse.Namespace) -> None:
-    """Print what is found; write what is asked for."""
+    """Write what is asked for, a photo after the other, and say what is found in each."""
     several = len(args.images) > 1
     names = [Path(path).name for path in args.images]
     if several and args.out and len(set(names)) < len(names):
@@ -50,17 +52,20 @@ def detect(args: argparse.Namespace) -> None:
     for path in args.images:
         found = detector(path).above(args.score)
         told[path] = found.rows()
-        print(f'{path}: {len(found)} found')
-        for row in told[path]:
-            box = ', '.join(f'{side:.1f}' for side in row['box'])
-            print(f'  {row["name"]} {row["score"]:.3f} [{box}]')
         if args.out:
             out = Path(args.out, Path(path).name) if several else Path(args.out)
             out.parent.mkdir(parents=True, exist_ok=True)
             write_image(out, detector.draw(path, found, args.score))
+        tell('\n'.join([f'{path}: {len(found)} found', *map(line, told[path])]))
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(json.dumps(told, indent=1) + '\n', encoding='utf-8')
+
+
+def line(row: dict[str, Any]) -> str:
+    """Of a detection, see `Detections.rows`."""
+    box = ', '.join(f'{side:.1f}' for side in row['box'])
+    return f'  {row["name"]} {row["score"]:.3f} [{box}]'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,9 @@
 """The command: what it prints, writes and refuses."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -49,3 +52,20 @@ def test_mistakes_are_one_line(folder, capsys):
         assert main(arguments) == 1
         told = capsys.readouterr().err
         assert told.startswith('error: ') and message in told and told.count('\n') == 1
+
+
+def test_pictures_are_written_where_nobody_reads_the_lines(folder):
+    """As with `| head -1`: the pipe is closed before the first line, and that is no error."""
+    photos = [str(folder / name) for name in ('a.png', 'b.png')]
+    out, told = folder / 'seen', folder / 'x.json'
+    words = [str(folder / 'model.onnx'), *photos, '--out', str(out), '--json', str(told)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, '-m', 'mmdet_lcp_runtime', *words],
+        stdout=writing, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert sorted(path.name for path in out.iterdir()) == ['a.png', 'b.png']
+    assert list(json.loads(told.read_text())) == photos
