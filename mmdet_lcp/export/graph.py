@@ -14,6 +14,7 @@ from mmdet_lcp.export.regions import make_traceable
 from mmdet_lcp.graph.forward import is_two_stage
 
 FORMS = ('end-to-end', 'decoded', 'raw')
+END_TO_END = ('dets', 'labels', 'masks')  # outputs of the first form; the last where there are
 
 
 class Pixels(nn.Module):
@@ -119,7 +120,7 @@ class ExportGraph(nn.Module):
         if self.form == 'decoded':
             return ['boxes', 'scores']
         if self.form == 'end-to-end':
-            return ['dets', 'labels', 'masks'][: len(outputs)]
+            return list(END_TO_END[: len(outputs)])
         return raw_names(self.detector.bbox_head, inside)
 
 

@@ -5,6 +5,7 @@ is run by ONNX Runtime and has to report the same up to ties.
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.agreement import BOX, SCORE, Agreement, Found, agreement
-from mmdet_lcp.export.graph import ExportGraph, samples
+from mmdet_lcp.export.graph import END_TO_END, ExportGraph, samples
 from mmdet_lcp.export.onnx_detector import open_session
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.thresholds import Thresholds
+from mmdet_lcp_runtime.engines import open_engine
 
 MASK = 1e-2
 OTHERS = 0.02  # of detections may differ without a tie in sight: of two stages, proposals tie
@@ -87,8 +89,11 @@ def reported(outputs: list[np.ndarray]) -> list[Found]:
 
 
 def run_file(path: str | os.PathLike, images: np.ndarray) -> list[np.ndarray]:
-    """A file's outputs on a batch."""
-    return open_session(path).run(None, {INPUT: images})
+    """A file's outputs on a batch: by ONNX Runtime, or the engine of the file's suffix."""
+    if Path(path).suffix == '.onnx':
+        return open_session(path).run(None, {INPUT: images})
+    found = open_engine(path, None, None).run({INPUT: images})
+    return [found[name] for name in END_TO_END if name in found]
 
 
 def check_end_to_end(

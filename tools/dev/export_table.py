@@ -1,14 +1,19 @@
 #!/usr/bin/env python
 """Export every detector that is known to work, or is known not to, and write the table of it.
 
-  python tools/dev/export_table.py --out docs/export.md
-  python tools/dev/export_table.py --only ssd300 dino   # printed
+  python tools/dev/export_table.py --work W --to openvino
+  python tools/dev/export_table.py --work W --to openvino --only ssd300 dino-r50-4-scales
+  python tools/dev/export_table.py --work W --page docs/export.md
 
-Each detector is built from its own config with random weights, written end to end, and compared
-with mmdet on two drawn pictures. The table replaces what stands between the two marks of the page.
+Each detector is built from its own config with random weights, written end to end, converted for
+the engines that are asked for, and each file is compared with mmdet on two drawn pictures. What is
+found is kept in W, a file a detector: what is there is not done again, so that a run that was
+ended goes on. The last command writes the table between the marks of the page.
 """
 
 import argparse
+import importlib.metadata
+import json
 import sys
 import tempfile
 import time
@@ -17,124 +22,119 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmdet.utils import register_all_modules
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch import nn
 
+import marked_page
 from mmdet_lcp import CompressionError
-from mmdet_lcp.coverage.detectors import DETECTORS, SupportedDetector, build
+from mmdet_lcp.coverage.detectors import SupportedDetector, build
 from mmdet_lcp.export import export_detector
+from mmdet_lcp.export.agreement import Agreement
+from mmdet_lcp.export.convert import TARGETS, convert
+from mmdet_lcp.export.detector_file import PICTURES
 from mmdet_lcp.export.geometry import Geometry
-from mmdet_lcp.export.graph import samples
 from mmdet_lcp.export.postprocess import postprocess_of
 from mmdet_lcp.export.scenes import scenes
+from mmdet_lcp.export.verification import check_end_to_end
+from random_detectors import calm, known
 
-BEGIN, END = '<!-- table: begin -->', '<!-- table: end -->'
-MORE = (
-    ('FreeAnchor R50', 'free_anchor/freeanchor_r50_fpn_1x_coco.py', 128),
-    ('FSAF R50', 'fsaf/fsaf_r50_fpn_1x_coco.py', 128),
-    ('PISA RetinaNet R50', 'pisa/retinanet-r50_fpn_pisa_1x_coco.py', 128),
-    ('GFL R50', 'gfl/gfl_r50_fpn_1x_coco.py', 128),
-    ('PAA R50', 'paa/paa_r50_fpn_1x_coco.py', 128),
-    ('TOOD R50', 'tood/tood_r50_fpn_1x_coco.py', 256),
-    ('VFNet R50', 'vfnet/vfnet_r50_fpn_1x_coco.py', 256),
-    ('DDOD R50', 'ddod/ddod_r50_fpn_1x_coco.py', 384),
-    ('FoveaBox R50', 'foveabox/fovea_r50_fpn_4xb4-1x_coco.py', 128),
-    ('YOLOF R50', 'yolof/yolof_r50-c5_8xb8-1x_coco.py', 128),
-    ('YOLOX-tiny', 'yolox/yolox_tiny_8xb8-300e_coco.py', 128),
-    ('RTMDet-tiny', 'rtmdet/rtmdet_tiny_8xb32-300e_coco.py', 128),
-    ('AutoAssign R50', 'autoassign/autoassign_r50-caffe_fpn_1x_coco.py', 128),
-    ('NAS-FCOS R50', 'nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py', 128),
-    ('RepPoints R50', 'reppoints/reppoints-moment_r50_fpn_1x_coco.py', 256),
-    ('CenterNet R18', 'centernet/centernet_r18_8xb16-crop512-140e_coco.py', 128),
-    ('CenterNet-update R50', 'centernet/centernet-update_r50-caffe_fpn_ms-1x_coco.py', 128),
-    ('DETR R50', 'detr/detr_r50_8xb2-150e_coco.py', 128),
-    ('Conditional DETR R50', 'conditional_detr/conditional-detr_r50_8xb2-50e_coco.py', 128),
-    ('DAB-DETR R50', 'dab_detr/dab-detr_r50_8xb2-50e_coco.py', 128),
-    ('Deformable DETR R50', 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', 128),
-    (
-        'Deformable DETR, two stages',
-        'deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py',
-        256,
-    ),
-    ('DINO R50, 4 scales', 'dino/dino-4scale_r50_8xb2-12e_coco.py', 256),
-    ('Cascade Mask R-CNN R50', 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py', 128),
-    ('Dynamic R-CNN R50', 'dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco.py', 128),
-    ('Libra R-CNN R50', 'libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco.py', 128),
-    ('Double-Head R-CNN R50', 'double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py', 128),
-    ('Faster R-CNN R50, DCN', 'dcn/faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py', 128),
-    ('Faster R-CNN R50, DCNv2', 'dcnv2/faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py', 128),
-    ('Grid R-CNN R50', 'grid_rcnn/grid-rcnn_r50_fpn_gn-head_1x_coco.py', 128),
-    ('Sparse R-CNN R50', 'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py', 128),
-    ('SABL RetinaNet R50', 'sabl/sabl-retinanet_r50_fpn_1x_coco.py', 128),
-    ('GA-RetinaNet R50', 'guided_anchoring/ga-retinanet_r50-caffe_fpn_1x_coco.py', 128),
-    ('CornerNet', 'cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco.py', 127),
-)
+NAMES = {'openvino': 'OpenVINO', 'mnn': 'MNN'}  # of those that take files with NMS
 
 
-def known() -> list[SupportedDetector]:
-    """The detectors of the support table, and those that only export is tried with."""
-    return [*DETECTORS, *(SupportedDetector(n, f'mmdet::{c}', s) for n, c, s in MORE)]
-
-
-@torch.no_grad()
-def calm(detector: nn.Module, size: int) -> nn.Module:
-    """Scale each layer so that what it computes has deviation 1: scores spread, none saturate."""
-    handles, seen = [], set()
-
-    def scale(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        if module in seen or not output.numel() > 1:
-            return output
-        seen.add(module)
-        deviation = output.std().clamp(min=1e-6)
-        module.weight /= deviation
-        if module.bias is not None:
-            module.bias /= deviation
-        return output / deviation
-
-    for module in detector.modules():
-        if isinstance(module, (_ConvNd, nn.Linear)):
-            handles.append(module.register_forward_hook(scale))
-    picture = torch.from_numpy(scenes(1, size, size)[0]).permute(2, 0, 1)
-    batch = detector.data_preprocessor({'inputs': [picture], 'data_samples': None}, False)
-    detector.predict(batch['inputs'], samples(1, (size, size)))
-    for handle in handles:
-        handle.remove()
-    return detector
-
-
-def row(spec: SupportedDetector, decoded: bool = False) -> list[str]:
-    """A row of the table: name, what was written, how it compares."""
+def measured(spec: SupportedDetector, engines: Sequence[str]) -> dict[str, Any]:
+    """A detector in ONNX Runtime and in other engines; what fails is said under 'refused'."""
+    found: dict[str, Any] = {'name': spec.name}
+    try:
+        detector = build(spec.read())
+        postprocess_of(detector, (spec.size, spec.size))  # who is refused need not run
+        detector = calm(detector, spec.size)
+    except Exception as error:  # others' detectors fail in any way; the table says so
+        return {**found, 'onnx': {'refused': one_line(error)}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'x.onnx')
-        cells = [spec.name]
         try:
-            detector = build(spec.read())
-            postprocess_of(detector, (spec.size, spec.size))  # who is refused need not run
-            detector = calm(detector, spec.size)
-            geometry = Geometry(spec.size, spec.size)
-            result = export_detector(detector, geometry, path)
-        except Exception as error:  # others' detectors fail in any way; the table says so
-            return [spec.name, 'no: ' + ' '.join(str(error).split())[:200], '', '', '', '']
-        found = result.agreement
-        cells += ['yes', str(result.description['versions']['opset'])]
-        cells += [str(found.pairs), f'{found.box:.0e}', f'{found.score:.0e}']
-        cells[3] += f' + {found.ties} ties' if found.ties else ''
-        cells[3] += f' + {found.others} others' if found.others else ''
-        try:
-            if decoded:
-                export_detector(detector, geometry, path, form='decoded')
-        except CompressionError as error:
-            cells[1] = 'end to end; not decoded: ' + ' '.join(str(error).split())[:200]
-    return cells
+            result = export_detector(detector, Geometry(spec.size, spec.size), path)
+        except Exception as error:
+            return {**found, 'onnx': {'refused': one_line(error)}}
+        opset = result.description['versions']['opset']
+        found['onnx'] = {'opset': opset, **vars(result.agreement)}
+        for engine in engines:
+            found[engine] = converted(detector, result.path, result.description, engine)
+    return found
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
+def converted(
+    detector: nn.Module, path: Path, description: dict[str, Any], engine: str
+) -> dict[str, Any]:
+    """The file in another engine, beside mmdet, on the pictures that it was tried on."""
+    given, limits = description['input'], postprocess_of(detector, size_of(description)).thresholds
+    images = scenes(max(PICTURES, given['batch'] or 1), *size_of(description), given['channels'])
+    try:
+        made = convert(path, engine)
+        return vars(check_end_to_end(made.path, detector, limits, images, True, given['batch']))
+    except CompressionError as error:
+        return {'refused': one_line(error)}
+
+
+def size_of(description: dict[str, Any]) -> tuple[int, int]:
+    """(height, width) of a file's input."""
+    return description['input']['height'], description['input']['width']
+
+
+def one_line(error: Exception) -> str:
+    """What it says, for a cell."""
+    return ' '.join(str(error).replace('|', '/').split())[:200]
+
+
+def cells(found: dict[str, Any]) -> list[str]:
+    """How a file compares: detections in both, boxes, scores."""
+    if 'refused' in found:
+        return [f'no: {found["refused"]}', '', '']
+    agreement = Agreement(**{key: found[key] for key in vars(Agreement())})
+    pairs = str(agreement.pairs)
+    pairs += f' + {agreement.ties} ties' if agreement.ties else ''
+    pairs += f' + {agreement.others} others' if agreement.others else ''
+    masks = f', masks {agreement.mask:.0e}' if agreement.mask else ''
+    return [pairs, f'{agreement.box:.0e}', f'{agreement.score:.0e}{masks}']
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """In Markdown."""
-    head = ['detector', 'written', 'opset', 'detections in both', 'boxes, px', 'scores']
-    lines = ['| ' + ' | '.join(cells) + ' |' for cells in [head, [':--'] * len(head), *rows]]
-    return '\n'.join(lines)
+    engines = [each for each in TARGETS if any(each in row for row in rows)]
+    head = ['detector', 'opset', 'ONNX Runtime: in both', 'boxes, px', 'scores']
+    for engine in engines:
+        head += [f'{NAMES[engine]}: in both', 'boxes, px', 'scores']
+    lines = [head, [':--'] * len(head)]
+    for row in rows:
+        own = [row['name'], str(row['onnx'].get('opset', '')), *cells(row['onnx'])]
+        for engine in engines:
+            own += cells(row[engine]) if engine in row else [''] * 3
+        lines.append(own)
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Fill the folder."""
+    register_all_modules()
+    warnings.simplefilter('ignore')
+    args.work.mkdir(parents=True, exist_ok=True)
+    for spec in known():
+        file = args.work / f'{spec.key}.json'
+        if file.exists() or (args.only and spec.key not in args.only):
+            continue
+        began = time.monotonic()
+        found = measured(spec, args.to)
+        file.write_text(json.dumps(found, indent=1) + '\n')
+        print(f'{time.monotonic() - began:5.1f} s  {found}', flush=True)
+
+
+def write_page(args: argparse.Namespace) -> None:
+    """Write what is in the folder into the page."""
+    files = [args.work / f'{spec.key}.json' for spec in known()]
+    rows = [json.loads(file.read_text()) for file in files if file.exists()]
+    packages = ['onnxruntime', *(each for each in TARGETS if any(each in row for row in rows))]
+    versions = [f'{each} {importlib.metadata.version(each)}' for each in packages]
+    marked_page.replace(args.page, 'table', f'{table(rows)}\n\n{", ".join(versions)}.')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,25 +142,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--out', metavar='PAGE', help='the page whose table is replaced')
-    parser.add_argument('--decoded', action='store_true', help='try that form, too')
+    parser.add_argument('--work', type=Path, required=True, help='where results are kept')
+    parser.add_argument('--to', nargs='+', choices=NAMES, default=[], help='other engines')
     parser.add_argument('--only', nargs='+', metavar='KEY', help='keys of detectors')
+    parser.add_argument('--page', type=Path, help='write the table there; nothing is run')
     args = parser.parse_args(argv)
-    register_all_modules()
-    warnings.simplefilter('ignore')
-    rows = []
-    for spec in known():
-        if args.only and spec.key not in args.only:
-            continue
-        began = time.monotonic()
-        rows.append(row(spec, args.decoded))
-        print(f'{time.monotonic() - began:5.1f} s  ' + ' | '.join(rows[-1]), flush=True)
-    if args.out:
-        page = Path(args.out)
-        text = page.read_text()
-        before, rest = text.split(BEGIN)
-        after = rest.split(END)[1]
-        page.write_text(f'{before}{BEGIN}\n{table(rows)}\n{END}{after}')
+    (write_page if args.page else measure)(args)
     return 0
 
 

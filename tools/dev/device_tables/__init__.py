@@ -1,0 +1,1 @@
+"""What `device_table.py` does, a file a table."""
