@@ -102,9 +102,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--calibration', choices=METHODS, default='minmax', help='default: minmax')
     add(
         '--keep',
-        metavar='auto|REGEX',
-        help='what stays in full precision: the layers that lose most, as far as that helps; or '
-        'nodes by name',
+        metavar='heads|auto|REGEX',
+        help="what stays in full precision: the heads' last layers; these and the layers that "
+        'lose most, as far as that helps; or nodes by name',
     )
     add(
         '--evaluate',
@@ -151,9 +151,10 @@ def check(args: argparse.Namespace) -> None:
             f'--int8 --to {args.to}: eight bits are written for ONNX Runtime (without --to) and '
             f'{", ".join(INT8_TARGETS)}'
         )
-    if args.to and args.keep:
+    if args.to and args.keep == 'auto':
         raise CompressionError(
-            "--keep is for ONNX Runtime's eight bits; NNCF chooses itself: leave --keep out"
+            "--keep auto is for ONNX Runtime's eight bits; with --to take --keep heads, or leave "
+            'it out: NNCF chooses itself'
         )
 
 
@@ -242,7 +243,7 @@ def write_int8(
     images = file_images(cfg, about, args.int8, args.seed)
     if args.to:
         target = out.with_suffix('.int8.xml')
-        found = write_openvino_int8(out, target, images)
+        found = write_openvino_int8(out, target, images, args.keep)
         told.add(target, f'{args.to}, int8', int8=True)
         told.compared.append(
             f'{target.name} with {out.name}, {len(images)} training images: {found.changed:.1%} '

@@ -10,7 +10,6 @@ products of two eight-bit pairs are added in 16 bits, which can overflow. `int8_
 
 import inspect
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.int8_keep import named_nodes
 from mmdet_lcp.export.int8_network import Network, network_of
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.files import atomic_path
@@ -94,20 +94,6 @@ class Quantizer:
     def __exit__(self, *error: object) -> None:
         self._folder.cleanup()
 
-    def matching(self, pattern: str | None) -> set[str]:
-        """Names of nodes in which a regular expression is found.
-
-        Raises:
-            CompressionError: it is found in none.
-        """
-        kept = {name for name in self.names if pattern and re.search(pattern, name)}
-        if pattern and not kept:
-            raise CompressionError(
-                f'keep={pattern!r} matches none of the {len(self.names)} nodes, such as '
-                f'{self.names[0]}'
-            )
-        return kept
-
     def write(
         self, target: str | os.PathLike, scheme: str = 'per-channel', kept: Iterable[str] = ()
     ) -> None:
@@ -155,7 +141,8 @@ def quantize_int8(
         images: as the file takes them, (N, ...) each; at least one.
         method: how ranges follow from the activations: ``'minmax'``, or ``'percentile'``, which
             leaves out what is rare, for images of one shape.
-        keep: regular expression, searched in the names of the nodes: those stay as they are.
+        keep: what stays as it is: nodes in whose names a regular expression is found, or
+            ``'heads'``.
         scheme: one of `SCHEMES`.
 
     Raises:
@@ -164,7 +151,8 @@ def quantize_int8(
     if scheme not in SCHEMES:
         raise CompressionError(f'scheme={scheme!r}: use one of {"; ".join(SCHEMES)}')
     with Quantizer(source, images, method) as quantizer:
-        quantizer.write(target, scheme, quantizer.matching(keep))
+        kept = named_nodes(keep, quantizer.names, quantizer.network)
+        quantizer.write(target, scheme, kept)
 
 
 def _check(images: Sequence[np.ndarray], method: str) -> None:

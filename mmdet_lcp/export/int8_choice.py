@@ -2,7 +2,7 @@
 
 Which scheme loses least depends on the CPU and on the detector, so each is written and run. With
 ``keep='auto'`` each layer is quantised alone, and those that lose most stay in float, as long as
-that helps.
+that helps (`int8_keep`).
 """
 
 import json
@@ -11,21 +11,20 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.cpu import integer_instructions
 from mmdet_lcp.export.int8 import SCHEMES, Quantizer
+from mmdet_lcp.export.int8_keep import EQUAL_METRIC, kept_by_loss, kept_by_metric, named_nodes
 from mmdet_lcp.export.int8_loss import Measured
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.files import atomic_path
 from mmdet_lcp_runtime.metadata import KEY
 
 MEASURED_IMAGES = 8  # of the calibration images
-MOST_KEPT = 4  # a quarter of the layers
-WORTH = 0.1  # of the loss without any: what another doubling of the kept layers has to gain
-EQUAL_METRIC = 1e-3
 EQUAL_LOSS = 1.02  # times the least
 
 
@@ -121,23 +120,28 @@ def choose_int8(
         images: as the file takes them, (N, ...) each; ranges come from all, losses from the first
             eight.
         method: one of `int8.METHODS`.
-        keep: regular expression of nodes that stay in float; ``'auto'``: the layers that lose
-            most, as far as that helps.
+        keep: regular expression of nodes that stay in float; ``'heads'``: the heads' last layers;
+            ``'auto'``: the layers that lose most, or these, or both, as far as that helps.
         evaluate: a metric of a file, higher is better, such as mAP on the validation set; then it
-            decides, and the loss where two differ by less than 0.001.
+            decides, and the loss where two differ by less than 0.001; ``'auto'`` keeps as little
+            as comes within 0.001 of the float file.
         log: gets the lines of the result.
 
     Raises:
         CompressionError: see `int8.Quantizer`.
     """
-    auto = keep == 'auto'
     with (
         Quantizer(source, images, method) as quantizer,
         tempfile.TemporaryDirectory() as folder,
     ):
-        if not quantizer.network.layers:
+        layers, last = quantizer.network.layers, quantizer.network.last
+        if not layers:
             raise CompressionError(f'{source}: has no layer with weights to quantise')
-        fixed = quantizer.matching(None if auto else keep)
+
+        def nodes(some: Sequence[str]) -> set[str]:
+            return {node for name in some for node in layers[name]}
+
+        fixed = named_nodes(keep, quantizer.names, quantizer.network)
         measured = Measured(source, quantizer.network, images[:MEASURED_IMAGES])
 
         def tried(name: str, scheme: str, kept: set[str], whole: bool = True) -> tuple:
@@ -164,24 +168,34 @@ def choose_int8(
             results,
         )
         choice.final, path = found[scheme]
-        if auto:
-            layers = quantizer.network.layers
-            alone = {}
-            for layer, nodes in layers.items():
-                others = quantizer.network.nodes - set(nodes)
-                alone[layer], _ = tried('alone', scheme, others, whole=False)
+        choice.kept = list(last) if keep == 'heads' else []
+        if keep == 'auto':
+            alone = {
+                layer: tried('alone', scheme, quantizer.network.nodes - nodes([layer]), False)[0]
+                for layer in layers
+            }
             order = sorted(alone, key=alone.get, reverse=True)
             choice.layers = {layer: alone[layer] for layer in order}
-            choice.kept = _kept(
-                order,
-                choice.final.loss,
-                lambda some: tried(
-                    'some', scheme, {node for name in some for node in layers[name]}, False
-                )[0],
-            )
+            runs: dict[tuple[str, ...], tuple] = {}
+
+            def run(some: Sequence[str]) -> Any:
+                """The metric with some layers in float, or else the loss."""
+                name = f'kept{len(runs)}'
+                runs[tuple(some)] = tried(name, scheme, nodes(some), whole=bool(evaluate))
+                found = runs[tuple(some)][0]
+                return found.metric if evaluate else found
+
+            if evaluate:
+                without, full = choice.final.metric, choice.float_metric
+                choice.kept = kept_by_metric(order, last, without, full, run)
+            else:
+                choice.kept = kept_by_loss(order, last, choice.final.loss, run)
             if choice.kept:
-                nodes = {node for name in choice.kept for node in layers[name]}
-                choice.final, path = tried('kept', scheme, nodes)
+                choice.final, path = (
+                    runs[tuple(choice.kept)]
+                    if evaluate
+                    else tried('kept', scheme, nodes(choice.kept))
+                )
         _deliver(source, path, target, choice)
     for line in choice.lines() if log else ():
         log(line)
@@ -205,18 +219,6 @@ def best_scheme(results: dict[str, Tried]) -> tuple[str, str]:
     others = ', '.join(f'{name} {metrics[name]:.4f}' for name in order if name != near[0])
     why = f'with the metric {metrics[near[0]]:.4f} ({others})'
     return near[0], why + (' and the smallest loss of those as good' if len(near) > 1 else '')
-
-
-def _kept(order: list[str], whole: float, loss_without: Callable[[list[str]], float]) -> list[str]:
-    """The first 1, 2, 4, ... layers of an order, those that gain a tenth of the whole loss."""
-    kept: list[str] = []
-    best, count = whole, 1
-    while count <= max(1, len(order) // MOST_KEPT):
-        loss = loss_without(order[:count])
-        if best - loss >= WORTH * whole:
-            kept, best = order[:count], loss
-        count *= 2
-    return kept
 
 
 def _deliver(

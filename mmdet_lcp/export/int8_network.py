@@ -33,12 +33,14 @@ class Network:
         layers: nodes by layer: those that share a weight are one; in order.
         nodes: names of all nodes of the network.
         heads: tensors that the last layers give, in order; what comes behind is no network.
+        last: those layers.
         regions: those of `heads` that depend on regions which the graph has chosen itself.
     """
 
     layers: dict[str, list[str]]
     nodes: set[str]
     heads: list[str]
+    last: list[str]
     regions: set[str]
 
 
@@ -80,6 +82,7 @@ def network_of(model: Any) -> Network:
         {nodes[0].name: [node.name for node in nodes] for nodes in layers.values()},
         names | (between & behind),
         heads,
+        [nodes[0].name for nodes in layers.values() if any(n.name not in inner for n in nodes)],
         {name for name in heads if makers[name].name in chosen},
     )
 

@@ -100,7 +100,7 @@ def test_an_engine_without_nms_gets_what_it_takes(config, engine, tmp_path):
         (['--out', 'x.onnx', '--raw', '--evaluate'], 'leave --raw out'),
         (['--out', 'x.onnx', '--keep', 'auto'], 'add --int8'),
         (['--out', 'x.onnx', '--int8', '--to', 'ncnn'], '--int8 --to ncnn: eight bits are'),
-        (['--out', 'x.onnx', '--int8', '--to', 'openvino', '--keep', 'a'], 'leave --keep out'),
+        (['--out', 'x.onnx', '--int8', '--to', 'openvino', '--keep', 'auto'], 'take --keep heads'),
     ],
 )
 def test_mistakes(config, arguments, words, capsys, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import pytest
 from made_onnx_files import colour_file, facts, network_file
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.export import int8_choice
 from mmdet_lcp.export.int8_choice import Tried, best_scheme, choose_int8
 from mmdet_lcp_runtime import Detector
 
@@ -112,21 +111,26 @@ def test_what_loses_most_stays_in_float(tmp_path, images):
     assert 'cls.weight' in names and not {'stem.weight', 'reg.weight'} & names
 
 
-@pytest.mark.parametrize(
-    ('losses', 'kept'),
-    [
-        ([0.95, 0.94, 0.93], 0),
-        ([0.89, 0.88, 0.87], 1),
-        ([0.95, 0.5, 0.45], 2),
-        ([0.89, 0.79, 0.6], 4),
-        ([2, 0.95, 0.85], 4),
-    ],
-)
-def test_how_many_layers_are_worth_it(losses, kept):
-    """Of 16 layers 1, 2 and 4 are tried; another tenth has to be gained."""
-    names = [str(number) for number in range(16)]
-    found = int8_choice._kept(names, 1.0, lambda some: losses[(1, 2, 4).index(len(some))])
-    assert found == names[:kept]
+def test_auto_keeps_as_little_as_holds_the_metric(source, images, tmp_path):
+    """The float file has 1, eight bits 0.5: the heads alone bring 0.9995, which is near enough."""
+
+    def evaluate(path):
+        if path == source:
+            return 1.0
+        names = {each.name for each in onnx.load(str(path)).graph.initializer}
+        return 0.9995 if {'cls.weight', 'reg.weight'} <= names else 0.5
+
+    choice = choose_int8(source, tmp_path / 'y.onnx', images, keep='auto', evaluate=evaluate)
+    assert sorted(choice.kept) == ['/cls/Conv', '/reg/Conv'] and choice.final.metric == 0.9995
+    names = {each.name for each in onnx.load(str(tmp_path / 'y.onnx')).graph.initializer}
+    assert {'cls.weight', 'reg.weight'} <= names and not {'stem.weight', 'body.weight'} & names
+
+
+def test_the_heads_are_kept_by_one_word(source, images, tmp_path):
+    choice = choose_int8(source, tmp_path / 'y.onnx', images, keep='heads')
+    assert sorted(choice.kept) == ['/cls/Conv', '/reg/Conv']
+    names = {each.name for each in onnx.load(str(tmp_path / 'y.onnx')).graph.initializer}
+    assert {'cls.weight', 'reg.weight'} <= names and not {'stem.weight', 'body.weight'} & names
 
 
 def test_a_pattern_is_kept_too(source, images, tmp_path):

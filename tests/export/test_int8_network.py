@@ -15,6 +15,7 @@ def test_a_decoded_detector(tmp_path):
     assert list(found.layers) == [f'/{name}/Conv' for name in names]
     assert found.nodes == set(found.layers) | {f'/{name}/Relu' for name in names[:3]}
     assert found.heads == ['g', 'h'] and found.regions == set()
+    assert found.last == ['/cls/Conv', '/reg/Conv']
 
 
 @pytest.fixture
@@ -63,3 +64,4 @@ def test_a_detector_with_regions(graph):
     assert found.layers == {'conv': ['conv'], 'rpn': ['rpn'], 'fc': ['fc', 'fc_again']}
     assert found.nodes == {'conv', 'rpn', 'fc', 'relu', 'fc_again', 'flatten'}
     assert found.heads == ['rpn', 'scores'] and found.regions == {'scores'}
+    assert found.last == ['rpn', 'fc']  # the second product is a last one

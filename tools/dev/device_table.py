@@ -3,16 +3,18 @@
   PY=tools/dev/device_table.py
   python $PY agree --work W --photos 50 --engines onnxruntime openvino ncnn mnn
   .venv-litert/bin/python $PY agree --work W --photos 50 --engines litert
+  python $PY int8 --work W --engines onnxruntime openvino
   python $PY speed --work W
   python $PY start --work W --alone .venv-alone/bin/python
   python $PY page --work W --out docs/device.md
 
 `agree` writes each detector by `mmdet-lcp export`, runs the file with the runtime package on
 photos of blood cells, and compares its boxes with those of mmdet's `DetInferencer`, up to ties; of
-trained detectors the mAP on the test set, too. `speed` times image files to boxes, all in turn,
-and takes the least of several runs, because other work may be on the machine. `start` times whole
-processes up to the first box. Results are kept in W, so that engines may have environments of
-their own; `page` writes the tables between the marks of the page.
+trained detectors the mAP on the test set, too. `int8` measures what eight bits cost of it, with
+which layers left in float. `speed` times image files to boxes, all in turn, and takes the least of
+several runs, because other work may be on the machine. `start` times whole processes up to the
+first box. Results are kept in W, so that engines may have environments of their own; `page` writes
+the tables between the marks of the page.
 
 --trained NAME CONFIG CHECKPOINT names detectors with weights (`dense` and `pruned` are timed). The
 others have random weights whose scores are spread.
@@ -26,7 +28,13 @@ from pathlib import Path
 from device_tables.kept import ENGINES
 
 # Module of `device_tables`; its function has the name of what is asked for.
-MODULES = {'agree': 'agreement', 'speed': 'speed', 'start': 'start', 'page': 'page'}
+MODULES = {
+    'agree': 'agreement',
+    'int8': 'int8',
+    'speed': 'speed',
+    'start': 'start',
+    'page': 'page',
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -17,6 +17,7 @@ import numpy as np
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.convert import described
 from mmdet_lcp.export.cpu import integer_instructions
+from mmdet_lcp.export.int8_keep import named_nodes
 from mmdet_lcp.export.int8_loss import changed
 from mmdet_lcp.export.int8_network import network_of
 from mmdet_lcp.export.needs import needed
@@ -42,7 +43,10 @@ class OpenvinoInt8:
 
 
 def write_openvino_int8(
-    source: str | os.PathLike, target: str | os.PathLike, images: Sequence[np.ndarray]
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    images: Sequence[np.ndarray],
+    keep: str | None = None,
 ) -> OpenvinoInt8:
     """Quantise an exported ONNX file for OpenVINO.
 
@@ -50,6 +54,8 @@ def write_openvino_int8(
         source: the file in full precision, end-to-end or decoded.
         target: the file to write (``*.xml``); its weights and description go beside it.
         images: as the file takes them, (N, ...) each; at least one.
+        keep: what stays in full precision: nodes of `source` in whose names a regular expression
+            is found, or ``'heads'``, the heads' last layers.
 
     Raises:
         CompressionError: openvino or nncf is not installed, or refuses the file.
@@ -66,7 +72,9 @@ def write_openvino_int8(
     for number, node in enumerate(graph.graph.node):
         node.name = node.name or f'{node.op_type}_{number}'
     nodes = {node.name for node in graph.graph.node}
-    network = network_of(graph).nodes
+    parts = network_of(graph)
+    kept = named_nodes(keep, [node.name for node in graph.graph.node], parts)
+    network = parts.nodes - kept
     target.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         warnings.simplefilter('ignore')
@@ -105,6 +113,7 @@ def write_openvino_int8(
             os.replace(each, target.parent / each.name)
     facts = {
         'by': 'nncf',
+        'kept': sorted(kept),
         'changed': share,
         'cpu': integer_instructions(),
         'version': nncf.__version__,

@@ -31,6 +31,29 @@ def test_a_network_in_eight_bits(tmp_path):
     assert len(detector(np.zeros((64, 64, 3), np.uint8))) > 0
 
 
+def test_heads_that_stay_in_float_read_what_is_in_float(tmp_path):
+    """The three layers before them alone read integers; fewer detections change."""
+    openvino = pytest.importorskip('openvino')
+    pytest.importorskip('nncf')
+    source = network_file(tmp_path / 'x.onnx')
+    generator = np.random.default_rng(0)
+    images = [generator.normal(size=(1, 3, 64, 64)).astype(np.float32) for _ in range(4)]
+    changed = []
+    for keep, layers in ((None, 5), ('heads', 3), ('/(cls|reg)/', 3)):
+        found = write_openvino_int8(source, tmp_path / 'x.xml', images, keep)
+        model = openvino.Core().read_model(str(found.path))
+        inputs = [
+            each.input_value(0).get_node().get_type_name()
+            for each in model.get_ops()
+            if each.get_type_name() == 'Convolution'
+        ]
+        assert len(inputs) == 5 and inputs.count('FakeQuantize') == layers
+        changed.append(found.changed)
+    assert changed[1] < changed[0]
+    with pytest.raises(CompressionError, match="keep='nothing' matches none"):
+        write_openvino_int8(source, tmp_path / 'y.xml', images, 'nothing')
+
+
 def test_bad_input(tmp_path):
     source = network_file(tmp_path / 'x.onnx')
     with pytest.raises(CompressionError, match='at least one image'):

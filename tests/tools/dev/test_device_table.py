@@ -89,7 +89,7 @@ def test_the_page_is_filled_between_its_marks(tmp_path):
     page = tmp_path / 'page.md'
     marks = {
         name: (f'<!-- {name}: begin -->', f'<!-- {name}: end -->')
-        for name in ('agree', 'speed', 'start')
+        for name in TABLES
     }
     page.write_text(''.join(f'{a}\nold {name}\n{b}\n' for name, (a, b) in marks.items()))
     keep(tmp_path, 'agree', {'SSD': {'map': 0.5, 'engines': {'mnn': CELL}}})

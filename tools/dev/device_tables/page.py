@@ -67,6 +67,30 @@ def _span(values: list) -> str:
     return str(values[0]) if len(values) == 1 else f'{values[0]} to {values[-1]}'
 
 
+def int8_table(found: dict[str, Any]) -> str:
+    """In Markdown: a row a detector and engine, a column a way."""
+    lines = ['| | all layers | `--keep heads` | `--keep auto` |', '| :-- |' + ' :-- |' * 3]
+    cells = []
+    for name, engines in found.items():
+        for engine, row in engines.items():
+            texts = []
+            for way in ('none', 'heads', 'auto'):
+                cell = row.get(way)
+                if cell is None:
+                    texts.append('')
+                    continue
+                cells.append(cell)
+                if 'refused' in cell:
+                    texts.append(f'no: {cell["refused"][:160]}')
+                    continue
+                kept = f', {cell["kept"]} in float' if cell['kept'] else ''
+                change = _change(cell['map'], cell['dense_map'])
+                texts.append(f'{change}, {cell["bytes"] / 1e6:.2f} MB{kept}')
+            lines.append(f'| {name}, {ENGINES[engine][0]} | ' + ' | '.join(texts) + ' |')
+    dates = sorted({cell['date'] for cell in cells if 'date' in cell})
+    return '\n'.join([*lines, '', f'{_span(dates)}, {processor()}.'])
+
+
 def speed_table(found: dict[str, Any]) -> str:
     """In Markdown."""
     lines = [
@@ -93,7 +117,7 @@ def start_text(found: dict[str, Any]) -> str:
     )
 
 
-TABLES = {'agree': agree_table, 'speed': speed_table, 'start': start_text}
+TABLES = {'agree': agree_table, 'int8': int8_table, 'speed': speed_table, 'start': start_text}
 
 
 def page(args: argparse.Namespace) -> None:
