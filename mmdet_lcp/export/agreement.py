@@ -20,7 +20,7 @@ class Found:
         boxes: x1, y1, x2, y2 in pixels, (K, 4).
         scores: (K,).
         labels: (K,).
-        masks: (K, h, w) in [0, 1], or None.
+        masks: (K, h, w) in [0, 1], or bool, or None.
     """
 
     boxes: np.ndarray
@@ -40,7 +40,7 @@ class Agreement:
         pairs: so many detections are in both.
         box: largest difference of a coordinate of a pair, in pixels.
         score: largest difference of scores of a pair.
-        mask: largest difference of a mask of a pair, 0 without masks.
+        mask: largest difference of a mask of a pair, 0 without masks; of bool ones 1 - IoU.
         ties: so many are in one list alone, for a tie or a threshold.
         others: so many are in one list alone, without such a reason.
     """
@@ -88,7 +88,8 @@ def agreement(
         result.box = float(np.abs(one.boxes[left] - other.boxes[right]).max())
         result.score = float(np.abs(one.scores[left] - other.scores[right]).max())
         if one.masks is not None and other.masks is not None:
-            result.mask = float(np.abs(one.masks[left] - other.masks[right]).max())
+            couples = zip(left, right, strict=True)
+            result.mask = max(_apart(one.masks[a], other.masks[b]) for a, b in couples)
     alone = [
         (each, [n for n in range(len(each)) if n not in used])
         for each, used in ((one, {a for a, _ in pairs}), (other, {b for _, b in pairs}))
@@ -150,6 +151,14 @@ def _tied(
     # nearer than that they are no two candidates, but one that is not where it should be
     overlapping = (ious > iou_thr) & (np.abs(rival.boxes - box).max(1) > 10 * BOX)
     return bool((at_threshold | ((equal | chained) & overlapping)).any())
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two masks: the largest difference, or of bool ones 1 - IoU."""
+    if one.dtype != bool:
+        return float(np.abs(one - other).max())
+    union = (one | other).sum()
+    return float(1 - (one & other).sum() / union) if union else 0.0
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

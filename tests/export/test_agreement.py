@@ -81,3 +81,13 @@ def test_an_overlap_right_at_the_threshold():
     one, other = found(boxes[:1], [0.9]), found(boxes, [0.9, 0.6])
     assert compared(one, other, iou_thr=9 / 11).ties == 1
     assert compared(one, other, iou_thr=0.8).others == 1
+
+
+def test_bool_masks_are_compared_by_their_overlap():
+    """Two of three pixels in common; and two masks without a pixel are the same."""
+    box, score, label = np.float32([[0, 0, 9, 9], [20, 20, 29, 29]]), np.float32([1, 0.5]), [0, 1]
+    masks = np.zeros((2, 2, 30, 30), bool)
+    masks[0, 0, 0, :2] = masks[1, 0, 0, :3] = True
+    one, other = (Found(box, score, np.array(label), own) for own in masks)
+    assert agreement(one, other, 0.05, 0.5, 100).mask == pytest.approx(1 / 3)
+    assert agreement(one, one, 0.05, 0.5, 100).mask == 0

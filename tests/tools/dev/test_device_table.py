@@ -87,10 +87,7 @@ def test_cells(cell, text):
 def test_the_page_is_filled_between_its_marks(tmp_path):
     """What was not measured stays as it is."""
     page = tmp_path / 'page.md'
-    marks = {
-        name: (f'<!-- {name}: begin -->', f'<!-- {name}: end -->')
-        for name in TABLES
-    }
+    marks = {name: (f'<!-- {name}: begin -->', f'<!-- {name}: end -->') for name in TABLES}
     page.write_text(''.join(f'{a}\nold {name}\n{b}\n' for name, (a, b) in marks.items()))
     keep(tmp_path, 'agree', {'SSD': {'map': 0.5, 'engines': {'mnn': CELL}}})
     found = {'cpu_s': 0.5, 'clock_s': 1.0}

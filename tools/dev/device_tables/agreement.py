@@ -33,6 +33,7 @@ RANDOM = {
     'RetinaNet R50': ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', (256, 192)),
     'YOLOX-tiny': ('mmdet::yolox/yolox_tiny_8xb8-300e_coco.py', (320, 320)),
     'RTMDet-tiny': ('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py', (320, 320)),
+    'Mask R-CNN R50': ('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', (256, 192)),
 }
 
 
@@ -66,7 +67,7 @@ def by_mmdet(config: str, weights: str, photos: list[str]) -> list:
         seen = seen.pred_instances.numpy()
         width, height = Image.open(photo).size
         boxes = np.clip(seen.bboxes, 0, [width, height] * 2)  # what the runtime does
-        found.append(Found(boxes, seen.scores, seen.labels))
+        found.append(Found(boxes, seen.scores, seen.labels, seen.get('masks')))
     return found
 
 
@@ -95,9 +96,10 @@ def compared(file: Path, expected: list, photos: list[str]) -> dict[str, Any]:
         seen = detector(photo)
         clock += time.perf_counter() - begin
         best = np.argsort(-own.scores, kind='stable')[: limits.max_per_img]
-        own = Found(own.boxes[best], own.scores[best], own.labels[best])
+        masks = None if own.masks is None else own.masks[best]
+        own = Found(own.boxes[best], own.scores[best], own.labels[best], masks)
         total += agreement(
-            Found(seen.boxes, seen.scores, seen.labels),
+            Found(seen.boxes, seen.scores, seen.labels, seen.masks),
             own,
             limits.score,
             limits.iou,

@@ -25,6 +25,7 @@ def cell_text(cell: dict[str, Any] | None, dense: float | None) -> str:
     if 'refused' in cell:
         return f'no: {cell["refused"][:160]}'
     text = f'{cell["box"]:.0e} / {cell["score"]:.0e}'
+    text += f', masks {1 - cell["mask"]:.3f}' if cell.get('mask') else ''
     alone = [f'{cell[key]} {key}' for key in ('ties', 'others') if cell[key]]
     text += f' ({", ".join(alone)} beside {cell["pairs"]})' if alone else ''
     if dense is not None and cell.get('map') is not None:
