@@ -39,7 +39,7 @@ from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.calibration import file_images
 from mmdet_lcp.export.classes import class_names
-from mmdet_lcp.export.convert import TARGETS, convert, converter_of
+from mmdet_lcp.export.convert import TARGETS, check_installed, convert, converter_of
 from mmdet_lcp.export.convert.openvino_int8 import write_openvino_int8
 from mmdet_lcp.export.detector_file import PICTURES, ExportResult, checked, export_detector
 from mmdet_lcp.export.evaluation import (
@@ -51,6 +51,7 @@ from mmdet_lcp.export.evaluation import (
 from mmdet_lcp.export.geometry import geometry_of
 from mmdet_lcp.export.int8 import METHODS
 from mmdet_lcp.export.int8_choice import choose_int8
+from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.outcome import Outcome
 from mmdet_lcp.export.photos import first_photos, photo_paths
 from mmdet_lcp.export.scenes import scenes
@@ -124,6 +125,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _batch(text: str) -> int | str:
+    if text != 'any' and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}: take a whole number from 1, or 'any'")
     return text if text == 'any' else int(text)
 
 
@@ -142,8 +145,14 @@ def check(args: argparse.Namespace) -> None:
             )
     if args.int8 is None and args.keep:
         raise CompressionError(f'--keep {args.keep} is about eight bits: add --int8')
-    if args.int8 is None:
-        return
+    if args.int8 is not None:
+        check_int8(args)
+    if args.to:
+        check_installed(args.to)
+
+
+def check_int8(args: argparse.Namespace) -> None:
+    """The same of eight bits."""
     if args.int8 < 1:
         raise CompressionError(f'--int8 {args.int8}: {args.int8} images; take one or more')
     if args.to and args.to not in INT8_TARGETS:
@@ -156,6 +165,8 @@ def check(args: argparse.Namespace) -> None:
             "--keep auto is for ONNX Runtime's eight bits; with --to take --keep heads, or leave "
             'it out: NNCF chooses itself'
         )
+    if args.to:
+        needed('nncf', args.to)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -165,7 +176,11 @@ def export(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     register_all_modules()
     detector, meta = load(cfg, args.checkpoint)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    data = TestSet(cfg) if args.evaluate else None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CompressionError(f'--out {out}: its folder cannot be made ({error})') from error
     result = write(args, cfg, detector, meta, out)
     about = result.description
     told = Outcome(weight_bytes(detector), dense_bytes(cfg))
@@ -185,10 +200,10 @@ def export(args: argparse.Namespace) -> None:
     else:
         words = ['mmdet-lcp', 'detect', str(told.last), photo, '--out', 'seen.jpg']
         told.next = shlex.join(words)
-    if args.evaluate:
+    if data:
         given = about['input']
         size = (given['height'], given['width'], given['channels'])
-        tell(measured(cfg, detector, told, size))
+        tell(measured(data, detector, told, size))
     tell(told)
 
 
@@ -208,7 +223,7 @@ def form_of(args: argparse.Namespace) -> dict[str, Any]:
     return {
         'form': asked or takes.get('form', 'end-to-end'),
         'pixels': not args.preprocessed and takes.get('pixels', True),
-        'batch': args.batch or takes.get('batch'),
+        'batch': takes.get('batch') if args.batch is None else args.batch,
     }
 
 
@@ -261,10 +276,11 @@ def write_int8(
     tell(f'written: {target}')
 
 
-def measured(cfg: Config, detector: nn.Module, told: Outcome, shape: tuple[int, int, int]) -> str:
+def measured(
+    data: TestSet, detector: nn.Module, told: Outcome, shape: tuple[int, int, int]
+) -> str:
     """A table of mAP, latency and size, one row a form."""
     files = list(told.files)
-    data = TestSet(cfg)
     found = [data.metrics(each) for each in (detector, *map(FileDetector, files))]
     keys = [key for key in found[0] if key.endswith(('mAP', 'mAP_50', 'mAP_75', 'AP50'))]
     height, width, channels = shape

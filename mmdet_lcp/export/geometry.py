@@ -95,7 +95,9 @@ def geometry_of(
                 '--size HEIGHT WIDTH'
             )
         size = tuple(math.ceil(side / divisor) * divisor for side in size)
-    if any(side < 1 or side % divisor for side in size):
+    if min(size) < 1:
+        raise CompressionError(f'size {size[0]} x {size[1]}: take pixels, from 1')
+    if any(side % divisor for side in size):
         raise CompressionError(
             f'size {size[0]} x {size[1]}: this detector takes multiples of {divisor} '
             '(data_preprocessor.pad_size_divisor)'

@@ -30,12 +30,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('model', metavar='MODEL', help='*.onnx, *.xml, *.ncnn.param, *.mnn or *.tflite')
     add('images', metavar='IMAGE', nargs='+', help='photos')
-    add('--out', metavar='FILE', help='the picture to write; a folder, for several photos')
+    add(
+        '--out',
+        metavar='FILE',
+        help='the picture to write, or a folder for pictures',
+    )
     add('--json', metavar='FILE', help='write what is found to this file')
-    add('--score', type=float, default=0.3, help='leave out lower scores; default: %(default)s')
+    add('--score', type=share, default=0.3, help='leave out lower scores; default: %(default)s')
     add('--threads', type=int, help="of the CPU; default: the engine's")
     add('--engine', choices=ENGINES, help="default: by the file's suffix")
     return parser.parse_args(argv)
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{text}: scores are from 0 to 1')
+    return value
 
 
 def detect(args: argparse.Namespace) -> None:
@@ -53,7 +65,8 @@ def detect(args: argparse.Namespace) -> None:
         found = detector(path).above(args.score)
         told[path] = found.rows()
         if args.out:
-            out = Path(args.out, Path(path).name) if several else Path(args.out)
+            folder = several or Path(args.out).is_dir()
+            out = Path(args.out, Path(path).name) if folder else Path(args.out)
             out.parent.mkdir(parents=True, exist_ok=True)
             write_image(out, detector.draw(path, found, args.score))
         tell('\n'.join([f'{path}: {len(found)} found', *map(line, told[path])]))

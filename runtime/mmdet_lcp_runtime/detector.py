@@ -1,7 +1,7 @@
 """An exported detector: image in, detections out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -68,9 +68,9 @@ class Detector:
         Raises:
             DetectionError: an image cannot be read, or does not fit the detector.
         """
-        if isinstance(images, str | os.PathLike | np.ndarray):
-            return self._batched([images])[0]
-        return self._batched(list(images))
+        if isinstance(images, Iterable) and not isinstance(images, Image):
+            return self._batched(list(images))
+        return self._batched([images])[0]
 
     def warm_up(self, runs: int = 2) -> None:
         """Run a gray image, so that the first real one takes no longer than the others."""

@@ -28,6 +28,8 @@ def read_image(path: str | os.PathLike, channels: int = 3) -> np.ndarray:
         DetectionError: the file is missing or no image, or it has no fourth channel; neither
             OpenCV nor Pillow is installed.
     """
+    if Path(path).is_dir():
+        raise DetectionError(f'{path}: is a folder; name the photos in it')
     if not Path(path).is_file():
         raise DetectionError(f'{path}: there is no such file')
     cv2 = found('cv2')
@@ -108,10 +110,10 @@ def as_pixels(image: Image, channels: int, order: str = 'bgr') -> np.ndarray:
         raise DetectionError(
             f'an image is a path or a NumPy array (H, W, C) of uint8, not {type(image).__name__}'
         )
-    image = image if image.ndim == 3 else image[..., None]
+    shape, image = image.shape, image if image.ndim == 3 else image[..., None]
     if image.ndim != 3 or 0 in image.shape:
         raise DetectionError(
-            f'an image has shape (H, W, C), not {image.shape}: give a list of them'
+            f'an image has shape (H, W, C) or (H, W), not {shape}; of several give a list'
         )
     if image.dtype != np.uint8:
         raise DetectionError(

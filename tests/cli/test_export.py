@@ -111,6 +111,37 @@ def test_mistakes(config, arguments, words, capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--batch', '0'], 'batch 0: take a whole number from 1'),
+        (['--size', '0', '64'], 'size 0 x 64: take pixels, from 1'),
+        (['--evaluate', '--cfg-options', 'test_dataloader=None'], 'nothing to measure on'),
+        (['--out', 'file/x.onnx'], '--out file/x.onnx: its folder cannot be made'),
+        (['--to', 'litert'], 'exporting needs the package nowhere_to_be_found'),
+    ],
+)
+def test_mistakes_that_are_told_before_anything_is_written(
+    config, arguments, words, capsys, tmp_path, monkeypatch
+):
+    needs_onnx()
+    from mmdet_lcp.export.convert import litert
+
+    monkeypatch.setattr(litert, 'NEEDS', ('nowhere_to_be_found',))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    given = ['--out', 'x.onnx', *arguments]
+    assert tool.main([str(config), str(config.parent / 'dense.pth'), *given]) == 1
+    assert words in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_a_batch_that_is_no_number(capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['a.py', 'a.pth', '--out', 'x.onnx', '--batch', 'two'])
+    assert "'two': take a whole number from 1" in capsys.readouterr().err
+
+
 def test_another_checkpoint(config, tmp_path, capsys):
     assert tool.main([str(config), str(config), '--out', str(tmp_path / 'x.onnx')]) == 1
     assert 'error: ' in capsys.readouterr().err

@@ -41,11 +41,28 @@ def test_several_photos(folder):
     assert sorted(path.name for path in (folder / 'seen').iterdir()) == ['a.png', 'b.png']
 
 
+def test_a_folder_takes_one_photo_too(folder):
+    (folder / 'seen').mkdir()
+    assert (
+        main([str(folder / 'model.onnx'), str(folder / 'a.png'), '--out', str(folder / 'seen')])
+        == 0
+    )
+    assert cv2.imread(str(folder / 'seen' / 'a.png')).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize('score', ['5', '-0.1', 'nan'])
+def test_scores_are_shares(folder, score, capsys):
+    with pytest.raises(SystemExit):
+        main([str(folder / 'model.onnx'), str(folder / 'a.png'), f'--score={score}'])
+    assert 'scores are from 0 to 1' in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line(folder, capsys):
     model, photo = str(folder / 'model.onnx'), str(folder / 'a.png')
     for arguments, message in (
         ([model, str(folder / 'c.png')], 'there is no such file'),
         ([photo, photo], 'no engine for it'),
+        ([model, str(folder)], 'is a folder; name the photos in it'),
         ([model, photo, '--out', str(folder / 'x.nothing')], 'cannot be written'),
         ([model, photo, photo, '--out', str(folder / 'seen')], 'two photos have the name a.png'),
     ):

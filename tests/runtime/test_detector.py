@@ -230,6 +230,22 @@ def test_damaged_missing_and_unknown_files(detector, tmp_path):
         Detector(path, engine='tensorrt')
 
 
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        (None, 'not NoneType'),
+        (3, 'not int'),
+        (np.zeros((2, 4, 4, 3), np.uint8), r'not \(2, 4, 4, 3\); of several give a list'),
+        (np.zeros((0, 4), np.uint8), r'not \(0, 4\);'),
+        ('.', r'\.: is a folder; name the photos in it'),
+    ],
+)
+def test_what_is_no_image(detector, image, message):
+    for given in (image, [image]):
+        with pytest.raises(DetectionError, match=message):
+            detector(given)
+
+
 @pytest.mark.parametrize('keys', [dict(threads=0), dict(threads='2'), dict(arrays='gbr')])
 def test_wrong_arguments(detector, keys):
     (name,) = keys

@@ -27,7 +27,8 @@ from mmdet_lcp_runtime.metadata import KEY
 
 # By target: the suffix of the file that the runtime opens. The module of that name here has
 # `check(description)`, `write(source, target, description, module)`, the name of its `PACKAGE`,
-# and `TAKES`: arguments of `export_detector` for a file that it can convert.
+# the modules that it `NEEDS`, and `TAKES`: arguments of `export_detector` for a file that it can
+# convert.
 TARGETS = {
     'openvino': '.xml',
     'ncnn': '.ncnn.param',
@@ -109,6 +110,16 @@ def converter_of(target: str) -> ModuleType:
     return importlib.import_module(f'mmdet_lcp.export.convert.{target}')
 
 
+def check_installed(target: str) -> None:
+    """Refuse before anything is written what cannot be converted here.
+
+    Raises:
+        CompressionError: a package of the converter is not installed.
+    """
+    for name in converter_of(target).NEEDS:
+        needed(name, target)
+
+
 def _converted_before(about: Path, description: dict) -> dict:
     """What a description beside the file says of other targets, if it is of the same file."""
     try:
@@ -172,4 +183,4 @@ def _tried(source: Path, made: Path, description: dict, images: np.ndarray) -> D
     return difference
 
 
-__all__ = ['TARGETS', 'Converted', 'convert', 'converter_of', 'described']
+__all__ = ['TARGETS', 'Converted', 'check_installed', 'convert', 'converter_of', 'described']

@@ -15,6 +15,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'litert-torch'
+NEEDS = ('litert_torch',)
 TAKES = {'form': 'decoded', 'batch': 1}
 
 

@@ -17,6 +17,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'MNN'
+NEEDS = ('MNN',)
 TAKES = {}
 
 

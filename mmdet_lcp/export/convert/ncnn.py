@@ -16,6 +16,7 @@ from mmdet_lcp.export.convert.ncnn_operators import for_ncnn
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'ncnn'
+NEEDS = ('ncnn', 'pnnx')
 TAKES = {'form': 'decoded', 'pixels': False, 'batch': 1}
 SECONDS = 1800
 

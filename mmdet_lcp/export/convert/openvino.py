@@ -9,6 +9,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'openvino'
+NEEDS = ('openvino',)
 TAKES = {}
 
 
