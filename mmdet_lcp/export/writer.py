@@ -18,6 +18,7 @@ from mmdet_lcp.compat.onnx_branches import branches_of_prediction
 from mmdet_lcp.compat.onnx_deform_conv import LEAST_OPSET as DEFORM_OPSET
 from mmdet_lcp.compat.onnx_log import without_graph_dump
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.lacking import users_of
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT, OPSET
 
@@ -98,7 +99,9 @@ def write_onnx(
         raise
     except Exception as error:  # the forward of somebody else's detector may fail in any way
         text = ' '.join(str(error).split())[:500]
-        raise CompressionError(f'{what} cannot be exported: {text}') from error
+        users = users_of(error, module, example)
+        where = f' It is used by {", ".join(users[:3])}' if users else ''
+        raise CompressionError(f'{what} cannot be exported: {text}.{where}') from error
     model = onnx.load(str(path), load_external_data=False)
     written = {each.domain: each.version for each in model.opset_import}
     others = sorted({node.domain for node in model.graph.node} - {'', 'ai.onnx'})
