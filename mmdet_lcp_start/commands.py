@@ -72,10 +72,10 @@ EXAMPLES = f"""\
 from a trained detector to a small one:
   {PROGRAM} support --detectors my_detector.py     # can it be pruned?
   {PROGRAM} train my_detector_pruned.py            # prune and retrain; --resume goes on
-  cd work_dirs/my_detector_pruned
-  {PROGRAM} export pruned_config.py pruned.pth --out small.onnx --int8
+  DIR=work_dirs/my_detector_pruned                 # stay: data is looked for from here
+  {PROGRAM} export $DIR/pruned_config.py $DIR/pruned.pth --out small.onnx --int8
   {PROGRAM} detect small.onnx photo.jpg --out seen.jpg
-  {PROGRAM} pack pack pruned.pth pruned_config.py small.lcp
+  {PROGRAM} pack pack $DIR/pruned.pth $DIR/pruned_config.py small.lcp
 
 where my_detector_pruned.py reads
   _base_ = ['my_detector.py', 'mmdet_lcp::_base_/pruning/lcp_exact.py']

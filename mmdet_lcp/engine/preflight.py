@@ -73,7 +73,7 @@ def readable(key: str) -> Iterator[None]:
     except OSError as error:
         raise CompressionError(
             f'`{key}` names a file that cannot be read: {error}. Check its `data_root`, '
-            '`ann_file` and `data_prefix`.'
+            '`ann_file` and `data_prefix`; they are looked for from the folder of the command.'
         ) from error
 
 

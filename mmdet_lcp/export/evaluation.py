@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mmdet_lcp.engine.preflight import readable
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.graph import samples
 from mmdet_lcp.measure.metrics import main_metric
@@ -81,7 +82,7 @@ class TestSet:
         split: 'test' or 'val'.
 
     Raises:
-        CompressionError: the config has no such data.
+        CompressionError: the config has no such data, or they cannot be read.
     """
 
     def __init__(self, cfg: Config, split: str = 'test') -> None:
@@ -99,13 +100,15 @@ class TestSet:
         # names of their own, because mmengine keeps loggers and visualizers by name
         name = Path(self._folder.name).name
         plain.update(loop, work_dir=self._folder.name, experiment_name=name, log_level='WARNING')
-        self._runner = Runner.from_cfg(Config(plain))
+        with readable(f'{split}_dataloader'):
+            self._runner = Runner.from_cfg(Config(plain))
+            self._loop = self._runner.test_loop  # it reads the annotations
         self._runner.call_hook('before_run')
 
     def metrics(self, detector: nn.Module) -> dict[str, float]:
         """Of a detector, or of a `FileDetector`."""
         self._runner.model = detector
-        found = self._runner.test_loop.run()
+        found = self._loop.run()
         return {key: float(value) for key, value in found.items()}
 
 

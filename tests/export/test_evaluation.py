@@ -1,5 +1,7 @@
 """A file in mmdet's test loop: what it detects reaches the evaluator, in pixels of the photo."""
 
+import copy
+
 import cv2
 import numpy as np
 import pytest
@@ -79,6 +81,14 @@ def test_without_data(cfg):
     with pytest.raises(CompressionError, match='no test_dataloader'):
         TestSet(none)
     assert validation_metric(none) is None
+
+
+@pytest.mark.parametrize('split', ['test', 'val'])
+def test_data_that_are_not_there(cfg, split):
+    other = copy.deepcopy(cfg)
+    other[f'{split}_dataloader'].dataset.data_root = 'nowhere/'
+    with pytest.raises(CompressionError, match=rf'`{split}_dataloader` names.*nowhere.*folder'):
+        TestSet(other, split)
 
 
 def test_latencies_run_in_turn(tmp_path):
