@@ -62,14 +62,18 @@ def detect(args: argparse.Namespace) -> None:
     detector = Detector(args.model, threads=args.threads, engine=args.engine)
     told = {}
     for path in args.images:
-        found = detector(path).above(args.score)
+        whole = detector(path)
+        found = whole.above(args.score)
         told[path] = found.rows()
         if args.out:
             folder = several or Path(args.out).is_dir()
             out = Path(args.out, Path(path).name) if folder else Path(args.out)
             out.parent.mkdir(parents=True, exist_ok=True)
             write_image(out, detector.draw(path, found, args.score))
-        tell('\n'.join([f'{path}: {len(found)} found', *map(line, told[path])]))
+        hint = ''
+        if len(whole) and not len(found):
+            hint = f' with {args.score:g} or more; the best has {whole.scores[0]:.3f}: --score'
+        tell('\n'.join([f'{path}: {len(found)} found{hint}', *map(line, told[path])]))
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         Path(args.json).write_text(json.dumps(told, indent=1) + '\n', encoding='utf-8')

@@ -41,6 +41,21 @@ def test_several_photos(folder):
     assert sorted(path.name for path in (folder / 'seen').iterdir()) == ['a.png', 'b.png']
 
 
+def test_where_scores_are_low_the_best_is_told(folder, capsys):
+    """Scores of the file are the share of red, 0 to 1: of a photo of half of that, 0.5."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:16, 16:24, 2] = 128
+    cv2.imwrite(str(folder / 'dark.png'), image)
+    model, photo = str(folder / 'model.onnx'), str(folder / 'dark.png')
+    assert main([model, photo, '--score', '0.9']) == 0
+    assert capsys.readouterr().out == (
+        f'{photo}: 0 found with 0.9 or more; the best has 0.502: --score\n'
+    )
+    cv2.imwrite(photo, np.zeros((64, 64, 3), np.uint8))
+    assert main([model, photo]) == 0
+    assert capsys.readouterr().out == f'{photo}: 0 found\n'
+
+
 def test_a_folder_takes_one_photo_too(folder):
     (folder / 'seen').mkdir()
     assert (
