@@ -1,11 +1,14 @@
 """OpenVINO's own reader of ONNX; weights stay in float32, which `save_model` would halve."""
 
+import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.export.convert.openvino_deform_conv import extension
 from mmdet_lcp.export.needs import needed
 
 PACKAGE = 'openvino'
@@ -15,6 +18,11 @@ TAKES = {}
 
 def check(description: dict) -> None:
     """It takes every form, and reads NMS and TopK."""
+
+
+def read_onnx(source: str | os.PathLike) -> Any:
+    """OpenVINO's model of an ONNX file, deformable convolutions too."""
+    return needed('openvino', 'openvino').convert_model(str(source), extension=[extension()])
 
 
 def write(source: Path, target: Path, description: dict, module: nn.Module | None = None) -> None:
@@ -27,7 +35,7 @@ def write(source: Path, target: Path, description: dict, module: nn.Module | Non
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            model = openvino.convert_model(str(source))
+            model = read_onnx(source)
             openvino.save_model(model, str(target), compress_to_fp16=False)
     except Exception as error:  # its own classes
         raise CompressionError(

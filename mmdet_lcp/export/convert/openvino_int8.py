@@ -16,6 +16,7 @@ import numpy as np
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.convert import described
+from mmdet_lcp.export.convert.openvino import read_onnx
 from mmdet_lcp.export.cpu import integer_instructions
 from mmdet_lcp.export.int8_keep import named_nodes
 from mmdet_lcp.export.int8_loss import changed
@@ -81,7 +82,7 @@ def write_openvino_int8(
         nncf.set_log_level(logging.ERROR)
         named = Path(folder, 'named.onnx')
         onnx.save(graph, str(named))
-        model = openvino.convert_model(str(named))
+        model = read_onnx(named)
         aside = [
             name
             for name in (each.get_friendly_name() for each in model.get_ops())
