@@ -20,20 +20,21 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
-def greedy(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
+def greedy(boxes: np.ndarray, scores: np.ndarray, iou: float, most: int = 0) -> np.ndarray:
     """Boxes that no better one overlaps by more than `iou`.
 
     Args:
         boxes: (K, 4), x1, y1, x2, y2.
         scores: (K,).
         iou: the largest overlap that stays.
+        most: so many of them, the best; <= 0 is all.
 
     Returns:
         Their numbers, best first.
     """
     order = np.argsort(-scores, kind='stable')
     kept = []
-    while order.size:
+    while order.size and (most <= 0 or len(kept) < most):
         best, order = order[0], order[1:]
         kept.append(best)
         order = order[overlaps(boxes[best], boxes[order]) <= iou]
@@ -116,7 +117,7 @@ def _suppressed(box, score, label, limits: Thresholds) -> tuple[np.ndarray, np.n
     kept, scores = [np.zeros(0, np.int64)], [np.zeros(0, score.dtype)]
     for own in groups:
         if limits.nms == 'nms':
-            stay = greedy(box[own], score[own], limits.iou)
+            stay = greedy(box[own], score[own], limits.iou, limits.max_per_img)
             values = score[own][stay]
         else:
             stay, values = soft(box[own], score[own], limits.iou)

@@ -86,6 +86,19 @@ def test_the_most_of_an_image():
         np.testing.assert_array_equal(one, other[:7])
 
 
+@pytest.mark.parametrize('agnostic', [False, True])
+@pytest.mark.parametrize('most', [1, 5, 17])
+def test_the_most_of_an_image_are_the_best_of_all(agnostic, most):
+    """Also with equal scores, at which classes are cut."""
+    boxes, scores = candidates()
+    scores = np.round(scores, 1)
+    whole = nms.select(boxes, scores, limits(class_agnostic=agnostic))
+    found = nms.select(boxes, scores, limits(class_agnostic=agnostic, max_per_img=most))
+    assert len(whole[1]) > 17
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one, other[:most])
+
+
 def test_nothing_is_found():
     boxes, scores = candidates()
     for kind in ('nms', 'soft_nms', 'none'):
