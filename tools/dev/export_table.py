@@ -108,7 +108,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         own = [row['name'], str(row['onnx'].get('opset', '')), *cells(row['onnx'])]
         for engine in engines:
-            own += cells(row[engine]) if engine in row else [''] * 3
+            none = '' if 'refused' in row['onnx'] else 'not run'
+            own += cells(row[engine]) if engine in row else [none, '', '']
         lines.append(own)
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
