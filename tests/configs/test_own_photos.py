@@ -61,4 +61,4 @@ def test_the_detector_and_its_data(folder, monkeypatch):
 def test_what_is_pruned_is_what_was_trained(folder):
     dense, pruned = (Config.fromfile(folder / name) for name in ('my_ssd.py', 'my_ssd_pruned.py'))
     assert pruned.load_from == f'work_dirs/my_ssd/epoch_{dense.train_cfg.max_epochs}.pth'
-    assert pruned.model == dense.model and pruned.pruning.ratio == 0.5
+    assert pruned.model == dense.model and pruned.pruning.target.macs == 0.25
