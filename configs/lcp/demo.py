@@ -7,6 +7,7 @@ randomness = dict(seed=0)
 pruning = dict(
     target=dict(macs=0.25),
     selection=dict(num_images=48),
+    evaluate=('selected', 'pruned'),
     retrain=dict(
         max_epochs=3,
         lr=0.01,
