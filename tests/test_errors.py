@@ -21,7 +21,7 @@ MISTAKES = {
     'merge-comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
     'pack': (['info', 'nothing.lcp'], 'nothing.lcp: there is no such file'),
     'sensitivity': (['nowhere.py'], 'nowhere.py: there is no such config'),
-    'support': (['--detectors', 'nothing'], '--detectors nothing: '),
+    'support': (['--only', 'nothing'], '--only nothing: '),
     'tabulate-runs': (['nothing'], 'nothing'),
     'train': (['nowhere.py'], 'nowhere.py: there is no such config'),
 }

@@ -212,4 +212,4 @@ def test_dense_configs_agree_with_their_data(path):
 
 
 def test_every_dense_config_is_found():
-    assert len(DENSE) == 19
+    assert len(DENSE) == 20
