@@ -54,7 +54,7 @@ def test_an_old_table_is_replaced_and_the_rest_stays():
         ('finetune.max_iters', '`0`', '`None`'),
         ('retrain.lr', '`None`', '`0.001`'),
         ('selection.positions.objects', '`0.7`', '`0.7`'),
-        ('evaluate', "`('selected', 'pruned')`", "`('selected', 'finetuned', 'pruned')`"),
+        ('evaluate', "`('pruned',)`", "`('selected', 'finetuned', 'pruned')`"),
         ('layers', "`'.'`", r"`r'^backbone\.'`"),
         ('default', '`dict(target=dict(macs=0.5))`', '`dict(ratio=0.5)`'),
         ('channel_divisor', "`'auto'`", '`1`'),
