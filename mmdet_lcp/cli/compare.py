@@ -33,8 +33,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmdet_lcp.comparison import (
     CONTROLS,
     ComparisonPlan,
@@ -45,6 +43,7 @@ from mmdet_lcp.comparison import (
     start_process,
 )
 from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status, run_plan
+from mmdet_lcp.config.cfg_options import CfgOptions
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -93,7 +92,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--scratch-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         default={},
         metavar='KEY=VALUE',
         help='set keys of CONFIG for scratch and uniform, e.g. optim_wrapper.optimizer.lr=0.03: a '

@@ -31,9 +31,10 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from torch import nn
 
+from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
@@ -117,7 +118,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='set keys of CONFIG',
     )

@@ -16,10 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
 from mmdet_lcp import CompressionError, compat
+from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.config.keys import parse
 from mmdet_lcp.pruning.targets.target import KEY, Target
@@ -65,7 +66,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--target',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='COST=SHARE',
         help=f'macs, params or latency: write {RATIOS_JSON} with which so much of it remains',
     )
@@ -74,7 +75,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='set keys of CONFIG, e.g. pruning.layers=backbone',
     )

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmdet_lcp import CompressionError, compat
+from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.engine.resuming import begin_or_resume
 
@@ -40,7 +41,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='set keys of the config, e.g. pruning.ratio=0.7 load_from=dense.pth',
     )

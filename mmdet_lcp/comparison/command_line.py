@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmdet_lcp.comparison.jobs import Start
 from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.run import run_comparison
+from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.shipped import shipped
 from mmdet_lcp_start.commands import PROGRAM
@@ -36,7 +35,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, options_help: str) -> 
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         default={},
         metavar='KEY=VALUE',
         help=options_help,
