@@ -14,7 +14,8 @@ NO_PACKAGE = re.compile(
 )
 FROM = re.compile(r'pip install (?:-U )?([\w.:/+-]+)')
 NOT_REGISTERED = re.compile(r'(mm\w+)\.(\w+) is not in the')
-# Names under which packages are installed, where they are imported under others.
+# Names under which packages are installed, where they are imported under others, or where mmdet
+# misspells one in its message.
 INSTALLED = {'skimage': 'scikit-image', 'sklearn': 'scikit-learn', 'sscikit-learn': 'scikit-learn'}
 LONGEST = 300  # characters
 

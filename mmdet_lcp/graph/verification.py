@@ -52,22 +52,22 @@ def tried(
     sizes = [group.channels for group in open_]
     halves = {g.name: size // 2 for g, size in zip(open_, sizes, strict=True)}
     shares = dict(zip(halves, _unequal(sizes), strict=True))
-    trials = [Trial(bench, passes[0], image, halves)]
-    trials += [Trial(bench, each, image, shares) for each in passes if shares]
+    removals = [Removal(bench, passes[0], image, halves)]
+    removals += [Removal(bench, each, image, shares) for each in passes if shares]
     wrong: dict[str, str] = {}
-    for number, trial in enumerate(trials):
-        search = Search(trial, tell)
+    for number, removal in enumerate(removals):
+        search = Search(removal, tell)
         search.run([group for group in open_ if group.name not in wrong])
         for name, fault in search.wrong.items():
-            wrong[name] = _obstacle(trial, number, fault, len(open_) > 1)
+            wrong[name] = _obstacle(removal, number, fault, len(open_) > 1)
     return [
         dataclasses.replace(group, obstacle=wrong[group.name]) if group.name in wrong else group
         for group in groups
     ]
 
 
-def _obstacle(trial: 'Trial', number: int, fault: Fault, several: bool) -> str:
-    where = {'loss': 'in training ', 'predict': 'in prediction '}.get(trial.each.name, '')
+def _obstacle(removal: 'Removal', number: int, fault: Fault, several: bool) -> str:
+    where = {'loss': 'in training ', 'predict': 'in prediction '}.get(removal.each.name, '')
     subject = f'{where}the detector {fault.what}'
     if number == 0:
         return f'without half of its channels {subject}'
@@ -77,7 +77,7 @@ def _obstacle(trial: 'Trial', number: int, fault: Fault, several: bool) -> str:
 
 
 @dataclasses.dataclass
-class Trial:
+class Removal:
     """Removing certain numbers of channels, seen in one pass.
 
     Attributes:
@@ -114,10 +114,10 @@ class Trial:
 
 
 class Search:
-    """Finds the groups that make a trial go wrong.
+    """Finds the groups that make a removal go wrong.
 
     Args:
-        trial: which one.
+        removal: which one.
         tell: called with a line now and then.
 
     Attributes:
@@ -125,8 +125,8 @@ class Search:
         tries: how many there were.
     """
 
-    def __init__(self, trial: Trial, tell: Callable[[str], None]) -> None:
-        self.trial = trial
+    def __init__(self, removal: Removal, tell: Callable[[str], None]) -> None:
+        self.removal = removal
         self.tell = tell
         self.wrong: dict[str, Fault] = {}
         self.tries = 0
@@ -141,11 +141,12 @@ class Search:
             near = _nearest(right, fault)
             right = [group for group in right if group not in near]
             if last is not None and last.path == fault.path:
-                shelves[-1][0].extend(near)  # those before had no part in it, or not the only one
+                shelves[-1].extend(near)  # those before had no part in it, or not the only one
             else:
-                shelves.append((near, fault))
+                shelves.append(near)
             last, fault = fault, self._fault(right)
-        shelves = [_pieces(near, fault) for near, fault in shelves]
+        # All of those that were set aside together went wrong: begin with half of them.
+        shelves = [[near] if len(near) == 1 else _halves(near) for near in shelves]
         while any(shelves):
             right = self._put_back(right, shelves)
 
@@ -180,15 +181,10 @@ class Search:
         if now - self._told > _EVERY:
             self._told = now
             self.tell(
-                f'Trying groups of channels out in the {self.trial.each.name} pass: {self.tries} '
-                f'tries, {len(self.wrong)} groups refused so far'
+                f'Trying groups of channels out in the {self.removal.each.name} pass: '
+                f'{self.tries} tries, {len(self.wrong)} groups refused so far'
             )
-        return self.trial.fault(groups)
-
-
-def _pieces(near: list[ChannelGroup], fault: Fault) -> list[list[ChannelGroup]]:
-    """What to try of groups that were set aside together: not all of them, which went wrong."""
-    return [near] if len(near) == 1 else _halves(near)
+        return self.removal.fault(groups)
 
 
 def _halves(groups: list[ChannelGroup]) -> list[list[ChannelGroup]]:

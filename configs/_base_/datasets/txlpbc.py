@@ -2,107 +2,45 @@
 # images of at most 400 pixels, here 192x192. `data/txlpbc` holds `images/` and
 # `annotations/instances_{train,val,test}.json`. Train on train, choose on val, report test once.
 # 221 of the images are also in BCCD: never train on one and test on the other.
+_base_ = './bccd.py'  # its pipelines: these are blood cells too
+
 dataset_type = 'CocoDataset'
 data_root = 'data/txlpbc/'
-metainfo = dict(classes=('WBC', 'RBC', 'Platelets'))
-num_classes = 3
-image_size = 192
-scale = (image_size, image_size)
+metainfo = dict(_delete_=True, classes=('WBC', 'RBC', 'Platelets'))
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='RandomApply',
-        prob=0.5,
-        transforms=[
-            dict(type='MinIoURandomCrop', min_ious=(0.5, 0.7, 0.9), min_crop_size=0.5),
-        ],
-    ),
-    dict(type='Resize', scale=scale, keep_ratio=False),
-    # cells have no up; diagonal flips both ways
-    dict(
-        type='RandomFlip',
-        prob=[0.25, 0.25, 0.25],
-        direction=['horizontal', 'vertical', 'diagonal'],
-    ),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18,
-    ),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=False),
-    # after Resize: the ground truth stays in the coordinates of the file
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-    ),
-]
-
+of_all = dict(
+    _delete_=True,
+    type=dataset_type,
+    data_root=data_root,
+    metainfo=dict(classes=metainfo['classes']),
+    data_prefix=dict(img='images/'),
+)
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        **of_all,
         ann_file='annotations/instances_train.json',
-        data_prefix=dict(img='images/'),
         filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+        pipeline={{_base_.train_pipeline}},
+    )
 )
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        **of_all,
         ann_file='annotations/instances_val.json',
-        data_prefix=dict(img='images/'),
         test_mode=True,
-        pipeline=test_pipeline,
-    ),
+        pipeline={{_base_.test_pipeline}},
+    )
 )
 test_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        **of_all,
         ann_file='annotations/instances_test.json',
-        data_prefix=dict(img='images/'),
         test_mode=True,
-        pipeline=test_pipeline,
-    ),
+        pipeline={{_base_.test_pipeline}},
+    )
 )
 
-val_evaluator = dict(
-    type='CocoMetric',
-    ann_file=data_root + 'annotations/instances_val.json',
-    metric='bbox',
-    format_only=False,
-)
-test_evaluator = dict(
-    type='CocoMetric',
-    ann_file=data_root + 'annotations/instances_test.json',
-    metric='bbox',
-    format_only=False,
-)
+coco = dict(_delete_=True, type='CocoMetric', metric='bbox', format_only=False)
+val_evaluator = dict(**coco, ann_file=data_root + 'annotations/instances_val.json')
+test_evaluator = dict(**coco, ann_file=data_root + 'annotations/instances_test.json')
+del of_all, coco
