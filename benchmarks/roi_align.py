@@ -18,7 +18,7 @@ import torch
 from mmcv.ops import roi_align as mmcv_roi_align
 from torch import Tensor
 
-from mmdet_lcp.measure.cost import undisturbed_clock
+from mmdet_lcp.measure.latency import undisturbed_clock
 from mmdet_lcp.ops import roi_align
 from mmdet_lcp.report.tables import text_table
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mmdet_lcp.measure.cost import detector_cost, latency_ms, undisturbed_clock
+from mmdet_lcp.measure.cost import detector_cost
+from mmdet_lcp.measure.latency import latency_ms, undisturbed_clock
 from mmdet_lcp.measure.latency_table import device_name
 from mmdet_lcp.report.tables import text_table
 

@@ -89,9 +89,9 @@ _EXPORTED = {
     ('analysis', 'report.report'): (
         'DetectorFacts GroupFacts Report SkippedLayer StepFacts TargetFacts read_report'
     ),
-    ('analysis', 'measure.cost'): (
-        'backbone_macs detector_cost evaluating latency_ms module_macs paired_latency_ms'
-    ),
+    ('analysis', 'measure.cost'): ('backbone_macs detector_cost module_macs'),
+    ('analysis', 'measure.latency'): ('latency_ms'),
+    ('analysis', 'measure.one_image'): ('evaluating'),
     ('analysis', 'report.pictures'): ('detections_side_by_side'),
     ('analysis', 'measure.hardware'): ('hardware versions'),
     ('analysis', 'measure.metrics'): ('main_metric'),

@@ -24,7 +24,8 @@ import torch
 
 from mmdet_lcp.coverage.criteria import CriterionFacts
 from mmdet_lcp.coverage.detectors import DETECTORS, SupportedDetector
-from mmdet_lcp.coverage.trial import Trial, TrialFacts
+from mmdet_lcp.coverage.facts import TrialFacts
+from mmdet_lcp.coverage.trial import Trial
 from mmdet_lcp.coverage.zoo import ZOO
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json

@@ -20,8 +20,9 @@ from torch.utils.benchmark import Timer
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
-from mmdet_lcp.measure.cost import evaluating, run_once, undisturbed_clock
 from mmdet_lcp.measure.hardware import hardware
+from mmdet_lcp.measure.latency import undisturbed_clock
+from mmdet_lcp.measure.one_image import evaluating, run_once
 
 VERSION = 1
 LATENCY_TABLE = 'latency_table.json'

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from mmdet_lcp.measure.cost import latency_ms, undisturbed_clock
+from mmdet_lcp.measure.latency import latency_ms, undisturbed_clock
 
 ROUNDS = 6
 RUNS = 5

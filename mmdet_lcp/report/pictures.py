@@ -26,7 +26,7 @@ from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.datasets.object_labels import object_labels
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import atomic_path
-from mmdet_lcp.measure.cost import evaluating
+from mmdet_lcp.measure.one_image import evaluating
 from mmdet_lcp.report.figures import as_written
 
 _LONG_SIDE = 640

@@ -13,8 +13,8 @@ import pytest
 from mmdet_lcp.coverage import rows
 from mmdet_lcp.coverage.criteria import CriterionFacts
 from mmdet_lcp.coverage.detectors import SupportedDetector
+from mmdet_lcp.coverage.facts import TrialFacts
 from mmdet_lcp.coverage.rows import Row, make_rows, read_row, read_rows, versions
-from mmdet_lcp.coverage.trial import TrialFacts
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 

@@ -35,14 +35,14 @@ class Fixed(nn.Module):
 def noted_tries(monkeypatch) -> list[tuple[list[str], str, str | None]]:
     """Of each try the groups, the pass, and what went wrong."""
     tries = []
-    real = verification.Trial.fault
+    real = verification.Removal.fault
 
     def fault(self, groups):
         found = real(self, groups)
         tries.append(([g.name for g in groups], self.each.name, found and found.what))
         return found
 
-    monkeypatch.setattr(verification.Trial, 'fault', fault)
+    monkeypatch.setattr(verification.Removal, 'fault', fault)
     return tries
 
 

@@ -1,4 +1,3 @@
-import time
 import warnings
 from functools import partial
 
@@ -16,16 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import SIDES
 from mmdet_lcp.measure.cost import (
-    _prepare,
     backbone_macs,
     count_macs,
     detector_cost,
-    evaluating,
-    latency_ms,
     macs_by_module,
     module_macs,
-    undisturbed_clock,
 )
+from mmdet_lcp.measure.one_image import evaluating, prepare
 
 PREPROCESSOR = dict(
     type='DetDataPreprocessor', mean=[120] * 3, std=[60] * 3, bgr_to_rgb=True, pad_size_divisor=32
@@ -172,7 +168,7 @@ def test_same_as_get_flops(build, capfd):
     assert not modes['backbone.layer1']  # frozen, and train() would keep it so
 
     with evaluating(detector):
-        forward, image = _prepare(detector, (60, 90))
+        forward, image = prepare(detector, (60, 90))
         assert image.shape == (1, 3, 64, 96)
         detector.forward = partial(detector.forward, data_samples=[forward.data_sample])
         reference = get_model_complexity_info(
@@ -204,7 +200,7 @@ def test_pytorch_counts_two_operations_for_each(build, size):
     detector = build()
     found = count_macs(detector, (size, size))
     with evaluating(detector):
-        forward, image = _prepare(detector, (size, size))
+        forward, image = prepare(detector, (size, size))
         with FlopCounterMode(display=False) as counter:
             forward(image)
         operators = FlopAnalyzer(forward, image).unsupported_ops_warnings(False)
@@ -236,24 +232,10 @@ def test_parametrized_layers_are_counted():
     assert module_macs(net, (16, 20)) == before
 
 
-@pytest.mark.parametrize('mode', ['tensor', 'predict'])
-def test_latency_is_positive_and_restores_the_modes(mode):
-    detector = single_stage().train()
-    before = torch.get_rng_state()
-    assert latency_ms(detector, (64, 64), runs=2, warmup=1, mode=mode) > 0
-    assert torch.equal(before, torch.get_rng_state())
-    assert detector.training and detector.bbox_head.training
-
-
 @pytest.mark.parametrize('shape', [(300,), (3, 300, 300), (0, 5), (10.0, 10)])
 def test_wrong_shape(shape):
     with pytest.raises(CompressionError, match='input_shape'):
         detector_cost(Net(), shape)
-
-
-def test_no_runs():
-    with pytest.raises(CompressionError, match='at least one run'):
-        latency_ms(Net(), (8, 8), runs=0)
 
 
 def test_modes_come_back_after_an_error():
@@ -261,38 +243,6 @@ def test_modes_come_back_after_an_error():
     with pytest.raises(RuntimeError):
         detector_cost(net, (1, 1))
     assert net.training and net.drop.training
-
-
-def test_paired_latency_takes_turns(monkeypatch):
-    import mmdet_lcp.measure.cost as cost
-
-    asked = []
-    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
-
-    def fake(detector, shape, runs, warmup, pick, clock):
-        asked.append(detector)
-        return next(times)
-
-    monkeypatch.setattr(cost, 'latency_ms', fake)
-    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3) == (2.0, 20.0)
-    assert asked == ['a', 'b'] * 3
-    times = iter([1.0, 10.0, 3.0, 30.0, 2.0, 20.0])
-    assert cost.paired_latency_ms('a', 'b', (8, 8), rounds=3, pick=min) == (1.0, 10.0)
-
-
-def test_what_counts_of_the_runs():
-    for more, expected in ((dict(), 3000.0), (dict(pick=min), 2000.0)):
-        seconds = iter([0.0, 10.0, 12.0, 20.0, 23.0, 30.0, 37.0])  # the first to warm up
-        more |= dict(runs=3, warmup=1, clock=seconds.__next__)
-        assert latency_ms(Net(), (16, 20), **more) == expected
-
-
-def test_an_undisturbed_clock(monkeypatch):
-    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
-    assert undisturbed_clock(torch.device('cpu')) is time.process_time
-    assert undisturbed_clock(torch.device('cuda')) is time.perf_counter
-    monkeypatch.setattr(torch, 'get_num_threads', lambda: 2)
-    assert undisturbed_clock(torch.device('cpu')) is time.perf_counter
 
 
 def test_a_detector_that_wants_proposals():
