@@ -1,12 +1,13 @@
 # The two commands of the README, and what they stand on.
 PYTHON ?= python3
-BIN := .venv/bin
+STACK ?= openmmlab
+BIN := $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)/bin
 DEMO := work_dirs/demo
 
 .PHONY: setup demo test lint clean-demo
 
 setup:
-	@$(PYTHON) tools/dev/setup_env.py $(if $(ANY_PYTHON),--any-python)
+	@$(PYTHON) tools/dev/setup_env.py --stack $(STACK) $(if $(ANY_PYTHON),--any-python)
 
 demo: setup
 	@$(BIN)/python tools/dev/demo.py

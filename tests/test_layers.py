@@ -20,6 +20,7 @@ FLOORS = (
         'wrappers',
         'ops',
         'training_mode',
+        'compat.mmengine',
     ),
     ('shipped', 'runtime'),
     ('files', 'config'),

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 
 from mmdet_lcp.comparison.imports import with_imports
 from mmdet_lcp.comparison.results.comparison import CONTROL_RESULT
+from mmdet_lcp.compat.mmengine import tests
 from mmdet_lcp.engine.image_size import deployed_image_size
 from mmdet_lcp.engine.plain_checkpoints import plain_detector
 from mmdet_lcp.engine.ranks import on_main
@@ -59,7 +60,7 @@ class ControlResultHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Measure and write."""
-        loop = runner.test_loop if runner._test_loop is not None else runner.val_loop
+        loop = runner.test_loop if tests(runner) else runner.val_loop
         metrics = {key: float(value) for key, value in loop.run().items()}
         detector = plain_detector(runner.model)
         cost = detector_cost(detector, self.image_size or deployed_image_size(runner, detector))

@@ -15,6 +15,7 @@ from mmdet_lcp.compat.distributed import (
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
 from mmdet_lcp.compat.empty_results import empty_results_evaluated
 from mmdet_lcp.compat.host_packages import require_host_packages
+from mmdet_lcp.compat.mmengine import require_private_names
 from mmdet_lcp.compat.modes_of_distilling import train_returns_distilling_detector
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
 from mmdet_lcp.compat.onnx_deform_conv import exported_deform_conv
@@ -28,9 +29,11 @@ def apply() -> None:
     """Apply every fix of this package to the running process. Idempotent.
 
     Raises:
-        ImportError: mmdet, mmcv or mmengine is missing or too old; it says what to install.
+        ImportError: mmdet, mmcv or mmengine is missing or too old, or this mmengine lacks a
+            private name that is used; it says what to install.
     """
     require_host_packages()
+    require_private_names()
     ssd_head_loss_cls()
     train_returns_distilling_detector()
     exported_box_decoding()

@@ -6,8 +6,6 @@ import copy
 import functools
 import logging
 
-from mmengine.logging import print_log
-
 
 def empty_results_evaluated() -> None:
     """Make mmdet's ``COCO`` load an empty list of results, so that its metrics are what they are.
@@ -17,6 +15,7 @@ def empty_results_evaluated() -> None:
     finds nothing has no mAP instead of one of 0, and a hook that saves the best checkpoint fails.
     """
     from mmdet.datasets.api_wrappers import COCO
+    from mmengine.logging import print_log
 
     load_results = COCO.loadRes
     if hasattr(load_results, '_lcp_fix'):

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE, ConfigParsingError
 
+from mmdet_lcp.compat.mmengine import config_path
 from mmdet_lcp.config.fragments import mixed_fragments
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.errors import CompressionError
@@ -76,7 +77,7 @@ def _located(path: str) -> str:
     if '::' in path:
         hint = ": a package's config is named as in `_base_`, mmdet::ssd/ssd300_coco.py"
         try:
-            file = Config._get_cfg_path(path, '')[0]
+            file = config_path(path)
         except (ValueError, AssertionError, ImportError, OSError, ConfigParsingError) as error:
             raise CompressionError(f'{path}: there is no such config{hint}') from error
     if not Path(file).is_file():

@@ -1,6 +1,6 @@
 """Fragments of ours that two bases of a config bring in together: what to inherit instead."""
 
-from mmengine.config import Config
+from mmdet_lcp.compat.mmengine import base_files
 
 _RUNNERS = {
     'pruning': 'PruningRunner',
@@ -22,7 +22,7 @@ def mixed_fragments(file: str, found: str) -> str:
         file: the config.
         found: mmengine's own words.
     """
-    kinds = [_kind(str(base)) for base in Config._get_base_files(file)]
+    kinds = [_kind(str(base)) for base in base_files(file)]
     ours = [kind for kind in kinds if kind is not None]
     if len(ours) < 2:
         return f'{found}. Two of its `_base_` say the same key: inherit one of them'

@@ -20,6 +20,7 @@ from mmengine.registry import DefaultScope, Registry
 from mmengine.utils import get_object_from_string
 
 import mmdet_lcp.registry
+from mmdet_lcp.compat.mmengine import lazy_data
 from mmdet_lcp.errors import CompressionError
 
 _LAZY = (LazyObject, LazyAttr)
@@ -39,7 +40,7 @@ def named_config(cfg: Config) -> Config:
         CompressionError: an object has no name, such as a lambda; says where it stands.
     """
     helpers = (FunctionType, ModuleType)  # that a config defines and uses itself
-    given = cfg._to_lazy_dict()  # without what a new-style config imports
+    given = lazy_data(cfg)  # without what a new-style config imports
     data = {key: value for key, value in given.items() if not isinstance(value, helpers)}
     if not any(isinstance(leaf, (*_LAZY, *_NAMED, torch.dtype)) for leaf in _leaves(data)):
         return cfg

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.compat.mmengine import begins_anew, given_train_loader, launcher_of, take_average
 from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
@@ -75,7 +76,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """As mmengine's, also for several ranks without CUDA."""
-        if self._launcher == 'pytorch':
+        if launcher_of(self) == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
 
@@ -94,9 +95,9 @@ class MimicRunner(PlainCheckpoints, Runner):
         self.register_hook(TeacherCountHook(model.mimic.teacher))
         self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
         super().train()
-        for hook in self._hooks:
+        for hook in self.hooks:
             if isinstance(hook, EMAHook):
-                hook._swap_ema_parameters()
+                take_average(hook)
         on_main(lambda: self._hand_out(student))
         return student
 
@@ -129,7 +130,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def load_or_resume(self) -> None:
         """As mmengine's; then transforms begin fitted to the student, unless it is resumed."""
-        begins = not self._has_loaded and not self._resume
+        begins = begins_anew(self)
         super().load_or_resume()
         model = unwrap(self.model)
         teaches = isinstance(model, MimicDetector)  # not while it is only tested
@@ -139,7 +140,7 @@ class MimicRunner(PlainCheckpoints, Runner):
                 loader.dataset,
                 model.detector,
                 SelectionConfig(),
-                self._train_dataloader['batch_size'],
+                given_train_loader(self)['batch_size'],
                 self.seed,
             )
             self.logger.info(unexplained_text(fit_transforms(model, batches)))

@@ -15,6 +15,15 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.compat.mmengine import (
+    compile_step,
+    given_train_loader,
+    hooks_left_out,
+    launcher_of,
+    set_train_loop,
+    starting_weights,
+    take_average,
+)
 from mmdet_lcp.config.fingerprint import accepted_changes, fingerprint
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
@@ -107,17 +116,17 @@ class PhasedRunner(PlainCheckpoints, Runner):
             with self.state.reading('dense.pth') as checkpoint:
                 meta = load_detector(detector, checkpoint)
         else:
-            meta = load_detector(detector, self._load_from)
+            meta = load_detector(detector, starting_weights(self))
         check_data(self, (meta.get('dataset_meta') or {}).get('classes'))
         return detector, frozen(copy.deepcopy(detector))
 
     def build_phase_loop(self) -> None:
         """Build the training data loader and the loop over it."""
-        loader = {**self._train_dataloader, 'persistent_workers': False}
+        loader = {**given_train_loader(self), 'persistent_workers': False}
         if loader.get('num_workers'):
             loader['worker_init_fn'] = dict(type='mmdet_lcp_worker_seed')
         with readable('train_dataloader'):
-            self._train_loop = PhaseTrainLoop(self, loader)
+            set_train_loop(self, PhaseTrainLoop(self, loader))
         DropDegenerateBoxesHook().before_train(self)
 
     def check_training(self, configs: Sequence[PhaseConfig]) -> None:
@@ -162,7 +171,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
             stages: how many stages the run has.
         """
         self.phases[:] = schedule_phases(configs, len(self.train_dataloader))
-        self._train_loop.plan(self.phases)
+        self.train_loop.plan(self.phases)
         self.pace.stages, self.pace.iterations = stages, self.max_iters
         self._tell_unread_rate()
         for line in switch_warnings(self.hooks, self.phases):
@@ -196,7 +205,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self.optim_wrapper = self.build_optim_wrapper(self._optimizer_cfg(phase.config))
         self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
         self.param_schedulers = self._build_schedulers(phase.config, phase.epochs, phase.iters)
-        averages = [hook for hook in self._hooks if isinstance(hook, EMAHook)]
+        averages = [hook for hook in self.hooks if isinstance(hook, EMAHook)]
         for hook in averages:
             hook.before_run(self)
         loop = self.train_loop
@@ -205,11 +214,11 @@ class PhasedRunner(PlainCheckpoints, Runner):
         self.optim_wrapper.initialize_count_status(
             self.model, loop.iter - phase.first_iter, phase.iters
         )
-        self._maybe_compile('train_step')
+        compile_step(self, 'train_step')
         with self.pace.training(phase.end_iter - loop.iter):
             loop.run_phase(phase)
         for hook in averages:
-            hook._swap_ema_parameters()
+            take_average(hook)
         self._cursor.phase = None
 
     def _optimizer_cfg(self, config: PhaseConfig) -> Config:
@@ -256,7 +265,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """As mmengine's, also for several ranks without CUDA; looks for another run's state."""
-        if self._launcher == 'pytorch':
+        if launcher_of(self) == 'pytorch':
             compat.init_cpu_process_group()
         super().setup_env(env_cfg)
         self._fingerprint = fingerprint(self.cfg, KEPT)
@@ -284,18 +293,14 @@ class PhasedRunner(PlainCheckpoints, Runner):
         Checkpoints are written in the last phase only (before it there is `RunState`), and an
         average of weights is kept inside a phase, since shapes may change after it.
         """
-        hooks = self._hooks
         phase = self._cursor.phase
         last = phase is not None and phase == len(self.phases) - 1
         left_out = (
             *([] if last and self.saves_checkpoints else [CheckpointHook]),
             *([EMAHook] if phase is None else []),
         )
-        self._hooks = [hook for hook in hooks if not isinstance(hook, left_out)]
-        try:
+        with hooks_left_out(self, left_out):
             super().call_hook(fn_name, **kwargs)
-        finally:
-            self._hooks = hooks
 
     def evaluate(
         self, detector: nn.Module, loop_name: str, table: bool = False

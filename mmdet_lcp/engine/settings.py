@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine import dist
 
+from mmdet_lcp.compat.mmengine import starting_weights
 from mmdet_lcp.engine.phase_loop import Phase
 
 
@@ -18,7 +19,7 @@ def run_settings(runner: Any, phases: Sequence[tuple[str, Phase]]) -> dict[str, 
     Returns:
         Words by words, in the order in which they are shown.
     """
-    found = {'began with': str(runner._load_from)}
+    found = {'began with': str(starting_weights(runner))}
     rate = (runner.cfg.optim_wrapper.get('optimizer') or {}).get('lr')
     for name in dict.fromkeys(name for name, _ in phases):
         texts = [phase_text(phase, rate) for own, phase in phases if own == name]

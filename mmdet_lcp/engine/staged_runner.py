@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from mmdet_lcp.compat.mmengine import validates
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.finish import Finish
 from mmdet_lcp.engine.phased_runner import PhasedRunner, on_cpu
@@ -129,7 +130,7 @@ class StagedRunner(PhasedRunner):
             detector: the detector at that moment.
             name: of the group or stage.
         """
-        if self._val_loop is not None:
+        if validates(self):
             self.progress.steps.append(StepFacts(step, name, self.evaluate(detector, 'val')))
 
     def stage_done(self, number: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, Attachment
+from mmdet_lcp.compat.mmengine import starting_weights
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
@@ -119,7 +120,7 @@ class PruningRunner(StagedRunner):
         self.mimic  # noqa: B018  is checked when it is first asked for
         finetunes = [self.pruning.finetune.times(rounds) for rounds in self.rounds]
         self.plan_phases([*finetunes, self.pruning.retrain], len(job.stages))
-        on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
+        on_main(lambda: self.state.begin(self._fingerprint, self.seed, starting_weights(self)))
         if job.allocation is not None:
             on_main(lambda: self.state.save_target(job.allocation.to_dict()))
         self.call_hook('before_run')

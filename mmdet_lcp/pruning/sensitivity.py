@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from mmdet_lcp.compat.mmengine import validates
 from mmdet_lcp.config.fingerprint import changes, fingerprint, listed
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.pace import Pace
@@ -190,7 +191,7 @@ class SensitivityRunner(PhasedRunner):
             raise CompressionError(f'--ratios must be different numbers, not {list(ratios)}')
         if images < 1:
             raise CompressionError(f'--images {images}: at least one image is needed')
-        if measure != 'loss' and self._val_loop is None:
+        if measure != 'loss' and not validates(self):
             raise CompressionError('mAP is measured on the `val_dataloader`, which is not there')
         criterion = self.pruning.criterion
         if isinstance(criterion, LCP) and criterion.reference == 'full':

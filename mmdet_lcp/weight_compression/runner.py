@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.codec import check_packable
+from mmdet_lcp.compat.mmengine import starting_weights
 from mmdet_lcp.engine.image_size import deployed_image_size
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
@@ -71,7 +72,7 @@ class WeightCompressionRunner(StagedRunner):
         stages = self.job.stages
         self._tell_stages()
         self.plan_phases([stage.training for stage in stages], len(stages))
-        on_main(lambda: self.state.begin(self._fingerprint, self.seed, self._load_from))
+        on_main(lambda: self.state.begin(self._fingerprint, self.seed, starting_weights(self)))
         self.call_hook('before_run')
         saved = self.state.load_stage()
         if saved is None:

@@ -91,7 +91,7 @@ def test_without_it_there_is_no_metric(tmp_path, monkeypatch):
 def test_the_log_says_why(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(
-        'mmdet_lcp.compat.empty_results.print_log', lambda text, **how: told.append((text, how))
+        'mmengine.logging.print_log', lambda text, **how: told.append((text, how))
     )
     evaluate(metric(tmp_path, metric='bbox'), [])
     ((text, how),) = told

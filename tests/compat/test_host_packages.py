@@ -45,14 +45,15 @@ def test_mmcv_without_operators(monkeypatch):
         host_packages.require_host_packages()
 
 
-def test_a_command_says_it_in_a_line():
+@pytest.mark.parametrize('name', ['mmdet', 'mmcv', 'mmengine'])
+def test_a_command_says_it_in_a_line(name):
     """Python finds no module whose place in `sys.modules` is taken by None."""
-    done = fresh_python("""
+    done = fresh_python(f"""
         import sys
-        sys.modules['mmdet'] = None
+        sys.modules['{name}'] = None
         from mmdet_lcp_start.commands import main
         sys.exit(main(['train', 'any.py']))
         """)
     assert done.returncode == 1
-    assert done.stderr.startswith('error: mmdet_lcp needs mmdet: pip install ')
+    assert done.stderr.startswith(f'error: mmdet_lcp needs {name}: pip install ')
     assert done.stderr.count('\n') == 1

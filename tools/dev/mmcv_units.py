@@ -20,7 +20,7 @@ _DEFINED = re.compile(
 _MACRO = re.compile(r'^\s*#\s*define\s+(\w+)', re.M)
 
 
-def write_units(source: Path) -> int:
+def write_units(source: Path) -> tuple[int, int]:
     """Replace the operators' files of an unpacked source package by units that include them.
 
     Files that define a function or a structure of one name are not put into one unit, and macros
@@ -31,18 +31,20 @@ def write_units(source: Path) -> int:
             two folders; the files keep their place and get the suffix ``.inc``.
 
     Returns:
-        How many files there are to compile now.
+        How many files there were to compile, and how many there are now.
     """
     folder = source / 'mmcv' / 'ops' / 'csrc' / 'pytorch'
-    units = 0
+    found = units = 0
     for part in (folder, folder / 'cpu'):
         files = sorted(path for path in part.glob('*.cpp') if path.name != ALONE)
         for number, members in enumerate(_apart(files)):
             (part / f'unit_{number}.cpp').write_text(UNIT + ''.join(map(_included, members)))
             units += 1
+        found += len(files)
         for path in files:
             path.rename(path.with_suffix('.inc'))
-    return units + (folder / ALONE).exists()
+    alone = (folder / ALONE).exists()
+    return found + alone, units + alone
 
 
 def _apart(files: list[Path]) -> list[list[Path]]:

@@ -1,5 +1,8 @@
 """Make `.venv` with the pinned versions, and compile mmcv once per machine.
 
+Two sets of packages have mmdet's import names, OpenMMLab's own and the maintained forks
+(`STACKS`); each gets an environment of its own.
+
 Standard library only: this runs before anything is installed. mmcv has no
 wheel for current PyTorch, so its operators are compiled here; the finished
 wheel is kept in the user's cache and the next clone installs it in seconds.
@@ -15,18 +18,60 @@ import sys
 import sysconfig
 import tarfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmcv_units import write_units
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV = ROOT / '.venv'
-STAMP = VENV / '.mmdet_lcp_setup'
-MMCV = '2.1.0'
-REQUIREMENTS = ('pinned.txt', 'openmmlab.txt', 'dev.txt')
+
 CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmdet_lcp' / 'wheels'
 # Without debug information the operators compile in half the time.
 COMPILE_FLAGS = {'MMCV_WITH_OPS': '1', 'CFLAGS': '-g0', 'CXXFLAGS': '-g0'}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Packages of one maker under the names mmdet, mmengine and mmcv.
+
+    Attributes:
+        name: as in `make setup STACK=...`.
+        venv: name of the environment's folder.
+        mmcv: distribution that is compiled; its version.
+    """
+
+    name: str
+    venv: str
+    mmcv: tuple[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The environment."""
+        return ROOT / self.venv
+
+    @property
+    def stamp(self) -> Path:
+        """The file that is there when the environment is finished."""
+        return self.folder / '.mmdet_lcp_setup'
+
+    @property
+    def python(self) -> str:
+        """The environment's interpreter."""
+        return str(self.folder / 'bin' / 'python')
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """Files in `requirements/`."""
+        return 'pinned.txt', f'stack_{self.name}.txt', 'dev.txt'
+
+
+STACKS = {
+    stack.name: stack
+    for stack in (
+        Stack('openmmlab', '.venv', ('mmcv', '2.1.0')),
+        Stack('onedl', '.venv-onedl', ('onedl-mmcv', '2.3.6')),
+    )
+}
 
 
 def say(message: str) -> None:
@@ -37,11 +82,11 @@ def fail(message: str) -> None:
     sys.exit(f'[setup] error: {message}')
 
 
-def fingerprint() -> str:
+def fingerprint(stack: Stack) -> str:
     """What the finished environment depends on: a change makes setup run again."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     digest.update(Path(__file__).with_name('mmcv_units.py').read_bytes())
-    for name in REQUIREMENTS:
+    for name in stack.requirements:
         digest.update((ROOT / 'requirements' / name).read_bytes())
     digest.update((ROOT / 'setup.py').read_bytes())
     digest.update(str(ROOT).encode())
@@ -78,8 +123,8 @@ def check_machine(any_python: bool = False) -> None:
         )
 
 
-def pip(*args: str) -> None:
-    command = [str(VENV / 'bin' / 'python'), '-m', 'pip', '--disable-pip-version-check', *args]
+def pip(stack: Stack, *args: str) -> None:
+    command = [stack.python, '-m', 'pip', '--disable-pip-version-check', *args]
     if subprocess.run(command, cwd=ROOT).returncode:
         fail(
             f'`{" ".join(command)}` failed; its message is above. Run `make setup` again to '
@@ -87,18 +132,19 @@ def pip(*args: str) -> None:
         )
 
 
-def wheel_folder() -> Path:
+def wheel_folder(stack: Stack) -> Path:
     torch = re.search(r'^torch==(\S+)', (ROOT / 'requirements/pinned.txt').read_text(), re.M)[1]
     python = f'py{sys.version_info[0]}{sys.version_info[1]}'
-    return CACHE / f'mmcv{MMCV}-torch{torch}-{python}-{os.uname().machine}'
+    mmcv = ''.join(stack.mmcv)
+    return CACHE / f'{mmcv}-torch{torch}-{python}-{os.uname().machine}'
 
 
-def build_mmcv(folder: Path) -> Path:
+def build_mmcv(stack: Stack, folder: Path) -> Path:
     """Compile mmcv's operators, showing how far the compiler is; return the wheel."""
     cores = len(os.sched_getaffinity(0))
     say(
-        f'compiling mmcv {MMCV} (once per machine): about {max(1, round(2 / cores))} minutes '
-        f'on {cores} core(s)'
+        f'compiling {" ".join(stack.mmcv)} (once per machine): '
+        f'about {max(1, round(2 / cores))} minutes on {cores} core(s)'
     )
     partial = folder.with_name(folder.name + f'.partial-{os.getpid()}')
     partial.mkdir(parents=True)
@@ -108,38 +154,38 @@ def build_mmcv(folder: Path) -> Path:
         **os.environ,
         **COMPILE_FLAGS,
         'MAX_JOBS': str(cores),
-        'PATH': f'{VENV / "bin"}:{os.environ["PATH"]}',
+        'PATH': f'{stack.folder / "bin"}:{os.environ["PATH"]}',
     }
-    if sys.version_info >= (3, 13):  # mmcv's setup.py fails there; the folder says why
+    if sys.version_info >= (3, 13):  # mmcv 2.1.0's setup.py fails there; the folder says why
         env['PYTHONPATH'] = str(ROOT / 'tools' / 'dev' / 'exec_into_locals')
-    source = unpack_mmcv(partial, log, env)
-    files = write_units(source)
-    say(f'  its 77 files in {files}, which read the headers once each')
-    run_logged(
-        ['wheel', '--no-deps', '--no-build-isolation', str(source), '-w', partial], log, env
-    )
+    source = unpack_mmcv(stack, partial, log, env)
+    files, units = write_units(source)
+    say(f'  its {files} files in {units}, which read the headers once each')
+    wheel = ['wheel', '--no-deps', '--no-build-isolation', str(source), '-w', partial]
+    run_logged(stack, wheel, log, env)
     shutil.rmtree(source)
     say(f'mmcv compiled in {time.time() - start:.0f} s')
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
-    return next(folder.glob('mmcv-*.whl'))
+    return next(folder.glob('*mmcv-*.whl'))
 
 
-def unpack_mmcv(partial: Path, log: Path, env: dict[str, str]) -> Path:
+def unpack_mmcv(stack: Stack, partial: Path, log: Path, env: dict[str, str]) -> Path:
     """Download mmcv's source package; return the folder with its setup.py."""
-    fetch = ['download', '--no-deps', '--no-build-isolation', '--no-binary', 'mmcv']
-    run_logged([*fetch, f'mmcv=={MMCV}', '-d', str(partial)], log, env)
-    package = next(partial.glob('mmcv-*.tar.gz'))
+    name, version = stack.mmcv
+    fetch = ['download', '--no-deps', '--no-build-isolation', '--no-binary', name]
+    run_logged(stack, [*fetch, f'{name}=={version}', '-d', str(partial)], log, env)
+    package = next(partial.glob('*mmcv-*.tar.gz'))
     with tarfile.open(package) as archive:
         archive.extractall(partial, filter='data')
     package.unlink()
-    return partial / f'mmcv-{MMCV}'
+    return partial / package.name.removesuffix('.tar.gz')
 
 
-def run_logged(arguments: list, log: Path, env: dict[str, str]) -> None:
+def run_logged(stack: Stack, arguments: list, log: Path, env: dict[str, str]) -> None:
     """Run pip with its output in a log, showing the compiler's steps; fail with the log's end."""
-    command = [str(VENV / 'bin' / 'python'), '-m', 'pip', '-v', *map(str, arguments)]
+    command = [stack.python, '-m', 'pip', '-v', *map(str, arguments)]
     start = time.time()
     with log.open('a') as file:
         build = subprocess.Popen(
@@ -169,28 +215,39 @@ def main() -> None:
     parser.add_argument(
         '--any-python', action='store_true', help='go on with a Python that has not been tried'
     )
+    parser.add_argument(
+        '--stack',
+        default='openmmlab',
+        metavar='NAME',
+        help='openmmlab (mmdet 3.3), in .venv, or onedl (the maintained forks), in .venv-onedl; '
+        'openmmlab unless given',
+    )
     args = parser.parse_args()
-    if not args.force and STAMP.exists() and STAMP.read_text() == fingerprint():
+    if args.stack not in STACKS:
+        fail(f'STACK={args.stack} is not known: openmmlab or onedl')
+    stack = STACKS[args.stack]
+    if not args.force and stack.stamp.exists() and stack.stamp.read_text() == fingerprint(stack):
         return
     check_machine(args.any_python)
     start = time.time()
-    STAMP.unlink(missing_ok=True)
-    if not (VENV / 'bin' / 'python').exists():
-        say(f'making {VENV} with Python {sys.version.split()[0]}')
-        subprocess.run([sys.executable, '-m', 'venv', str(VENV)], check=True)
+    stack.stamp.unlink(missing_ok=True)
+    if not Path(stack.python).exists():
+        say(f'making {stack.folder} with Python {sys.version.split()[0]}')
+        subprocess.run([sys.executable, '-m', 'venv', str(stack.folder)], check=True)
     say('installing the pinned packages (torch is the large one)')
-    pip('install', '--quiet', '-r', 'requirements/pinned.txt', '-r', 'requirements/dev.txt')
-    pip('install', '--quiet', '--no-deps', '-r', 'requirements/openmmlab.txt')
-    folder = wheel_folder()
-    wheel = next(folder.glob('mmcv-*.whl'), None)
+    pinned, own, dev = (f'requirements/{name}' for name in stack.requirements)
+    pip(stack, 'install', '--quiet', '-r', pinned, '-r', dev)
+    pip(stack, 'install', '--quiet', '--no-deps', '--no-build-isolation', '-r', own)
+    folder = wheel_folder(stack)
+    wheel = next(folder.glob('*mmcv-*.whl'), None)
     if wheel:
-        say(f'mmcv {MMCV}: using the wheel compiled earlier, {wheel}')
+        say(f'{" ".join(stack.mmcv)}: using the wheel compiled earlier, {wheel}')
     else:
-        wheel = build_mmcv(folder)
-    pip('install', '--quiet', '--no-deps', '--force-reinstall', str(wheel))
-    pip('install', '--quiet', '--no-deps', '--no-build-isolation', '-e', '.')
-    STAMP.write_text(fingerprint())
-    say(f'ready in {time.time() - start:.0f} s: {VENV}')
+        wheel = build_mmcv(stack, folder)
+    pip(stack, 'install', '--quiet', '--no-deps', '--force-reinstall', str(wheel))
+    pip(stack, 'install', '--quiet', '--no-deps', '--no-build-isolation', '-e', '.')
+    stack.stamp.write_text(fingerprint(stack))
+    say(f'ready in {time.time() - start:.0f} s: {stack.folder}')
 
 
 if __name__ == '__main__':

@@ -31,7 +31,8 @@ def source(tmp_path):
 
 def units(source):
     tool = runpy.run_path(str(ROOT / 'tools' / 'dev' / 'mmcv_units.py'))
-    count = tool['write_units'](source)
+    before, count = tool['write_units'](source)
+    assert before == len(FILES)
     folder = source / 'mmcv' / 'ops' / 'csrc' / 'pytorch'
     files = sorted(folder.rglob('*.cpp'))
     assert count == len(files)

@@ -20,18 +20,34 @@ def setup_env(monkeypatch, tmp_path):
 
 
 def test_every_third_party_package_is_pinned():
-    for name in ('pinned.txt', 'openmmlab.txt', 'dev.txt'):
+    for name in ('pinned.txt', 'stack_openmmlab.txt', 'stack_onedl.txt', 'dev.txt'):
         for line in (ROOT / 'requirements' / name).read_text().splitlines():
             if line and not line.startswith('#'):
                 assert re.match(r'[\w-]+==[\w.]+(; python_version .+)?$', line), line
 
 
-def test_the_wheel_is_kept_in_the_users_cache_for_its_torch_and_python(setup_env, tmp_path):
-    folder = setup_env['wheel_folder']()
+@pytest.mark.parametrize('name', ['openmmlab', 'onedl'])
+def test_the_wheel_is_kept_in_the_users_cache_for_its_torch_and_python(setup_env, tmp_path, name):
+    folder = setup_env['wheel_folder'](setup_env['STACKS'][name])
     assert folder.is_relative_to(tmp_path)
     torch = re.search(r'^torch==(\S+)', (ROOT / 'requirements/pinned.txt').read_text(), re.M)[1]
     assert f'torch{torch}' in folder.name
     assert f'py{sys.version_info[0]}{sys.version_info[1]}' in folder.name
+    assert folder.name.startswith('onedl-mmcv' if name == 'onedl' else 'mmcv')
+
+
+def test_each_stack_has_an_environment_of_its_own(setup_env):
+    stacks = setup_env['STACKS'].values()
+    assert {stack.venv for stack in stacks} == {'.venv', '.venv-onedl'}
+    assert len({setup_env['fingerprint'](stack) for stack in stacks}) == 2
+    for stack in stacks:
+        assert all((ROOT / 'requirements' / name).exists() for name in stack.requirements)
+
+
+def test_an_unknown_stack_is_refused_with_the_known_ones(setup_env, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['setup_env.py', '--stack', 'openmm'])
+    with pytest.raises(SystemExit, match='STACK=openmm is not known: openmmlab or onedl'):
+        setup_env['main']()
 
 
 def test_another_python_is_refused_with_the_way_out(setup_env, monkeypatch):
@@ -77,11 +93,12 @@ def test_a_missing_compiler_is_told_with_the_command(setup_env, monkeypatch):
 
 
 def test_a_changed_requirement_runs_it_again(setup_env, monkeypatch, tmp_path):
-    before = setup_env['fingerprint']()
-    assert setup_env['fingerprint']() == before
+    stack = setup_env['STACKS']['openmmlab']
+    before = setup_env['fingerprint'](stack)
+    assert setup_env['fingerprint'](stack) == before
     (tmp_path / 'requirements').mkdir()
-    for name in setup_env['REQUIREMENTS']:
+    for name in stack.requirements:
         (tmp_path / 'requirements' / name).write_text('numpy==1.0\n')
     (tmp_path / 'setup.py').write_text('')
     monkeypatch.setitem(setup_env['fingerprint'].__globals__, 'ROOT', tmp_path)
-    assert setup_env['fingerprint']() != before
+    assert setup_env['fingerprint'](stack) != before
