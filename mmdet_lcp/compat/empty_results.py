@@ -15,7 +15,7 @@ def empty_results_evaluated() -> None:
     finds nothing has no mAP instead of one of 0, and a hook that saves the best checkpoint fails.
     """
     from mmdet.datasets.api_wrappers import COCO
-    from mmengine.logging import print_log
+    from mmengine import logging as host
 
     load_results = COCO.loadRes
     if hasattr(load_results, '_lcp_fix'):
@@ -25,7 +25,7 @@ def empty_results_evaluated() -> None:
     def fixed_load_results(self, results):
         if not isinstance(results, list) or results:
             return load_results(self, results)
-        print_log(
+        host.print_log(
             f'Nothing was detected on any of {len(self.dataset["images"])} images: what is '
             'evaluated counts as 0.',
             logger='current',
