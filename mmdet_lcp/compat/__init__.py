@@ -5,7 +5,7 @@ calls it. A fix changes nothing where upstream already works. :func:`init_cpu_pr
 is for launch scripts and is not part of :func:`apply`.
 """
 
-from mmdet_lcp.compat.checkpoint_reading import torch_load_weights_only
+from mmdet_lcp.compat.checkpoint_reading import fork_reads_checked, torch_load_weights_only
 from mmdet_lcp.compat.config_paths import config_package_name
 from mmdet_lcp.compat.distributed import (
     close_process_group,
@@ -40,6 +40,7 @@ def apply() -> None:
     exported_deform_conv()
     exported_roi_align()
     torch_load_weights_only()
+    fork_reads_checked()
     ddp_device_ids_on_cpu()
     config_package_name()
     empty_datasets_named()

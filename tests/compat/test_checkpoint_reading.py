@@ -19,6 +19,8 @@ from mmengine.optim import OneCycleLR
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdet_lcp import compat
+
 from .helpers import checks_pickles, reload
 
 
@@ -207,3 +209,28 @@ def test_mmengine_refuses_a_malicious_checkpoint(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         load_checkpoint(Line(), str(tmp_path / 'evil.pth'))
     assert not mark.exists()
+
+
+class Refused:
+    """A class that no checkpoint may name."""
+
+
+def test_the_forks_loader_keeps_torchs_check_and_what_is_allowed(tmp_path, monkeypatch):
+    """onedl-mmengine has a loader that reads without the check what torch has refused."""
+    from mmengine.runner import checkpoint
+
+    def lax(file, map_location=None, weights_only=None):
+        return torch.load(file, map_location=map_location, weights_only=False)
+
+    monkeypatch.setattr(checkpoint, '_safe_torch_load', lax, raising=False)
+    path = tmp_path / 'refused.pth'
+    torch.save({'state_dict': {}, 'other': Refused()}, path)
+    assert isinstance(checkpoint._safe_torch_load(path)['other'], Refused)
+    allowed = set(torch.serialization.get_safe_globals())
+    compat.apply()
+    with pytest.raises(pickle.UnpicklingError, match='Refused'):
+        checkpoint._safe_torch_load(path)
+    torch.save({'state_dict': {'a': torch.ones(2)}, 'log': HistoryBuffer([1.0], [1])}, path)
+    assert checkpoint._safe_torch_load(path)['state_dict']['a'].sum() == 2
+    assert isinstance(checkpoint.CheckpointLoader.load_checkpoint(str(path))['log'], HistoryBuffer)
+    assert set(torch.serialization.get_safe_globals()) == allowed
