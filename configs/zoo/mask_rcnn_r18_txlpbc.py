@@ -55,7 +55,6 @@ masks = 'annotations/boxes_as_masks_{}.json'
 train_dataloader = dict(dataset=dict(ann_file=masks.format('train'), pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(ann_file=masks.format('val'), pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(ann_file=masks.format('test'), pipeline=test_pipeline))
-val_evaluator = dict(ann_file={{_base_.data_root}} + masks.format('val'), metric=['bbox', 'segm'])
-test_evaluator = dict(
-    ann_file={{_base_.data_root}} + masks.format('test'), metric=['bbox', 'segm']
-)
+# mmengine puts no value of a base into an expression: the folder is written out
+val_evaluator = dict(ann_file='data/txlpbc/' + masks.format('val'), metric=['bbox', 'segm'])
+test_evaluator = dict(ann_file='data/txlpbc/' + masks.format('test'), metric=['bbox', 'segm'])
