@@ -1,6 +1,7 @@
 """The zoo's detectors at a small size: each trains a step, and its pruning config is read."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_it_trains_a_step_on_images_of_its_size(name):
     assert loss.isfinite()
     still = [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None]
     assert not still, still
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_file_that_it_names_lies_in_the_folder_of_the_data(name):
+    """mmengine leaves its placeholder where a value of a base stands in an expression."""
+    cfg = Config.fromfile(ROOT / f'{name}_txlpbc.py')
+    for split in ('train', 'val', 'test'):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.data_root == 'data/txlpbc/'
+        assert re.fullmatch(rf'annotations/\w+_{split}\.json', dataset.ann_file)
+        if split != 'train':
+            assert cfg[f'{split}_evaluator'].ann_file == dataset.data_root + dataset.ann_file
 
 
 @pytest.mark.parametrize('name', NAMES)
