@@ -4,7 +4,7 @@ STACK ?= openmmlab
 BIN := $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)/bin
 DEMO := work_dirs/demo
 
-.PHONY: setup demo test lint clean-demo
+.PHONY: setup demo test lint docs clean-demo
 
 setup:
 	@$(PYTHON) tools/dev/setup_env.py --stack $(STACK) $(if $(ANY_PYTHON),--any-python)
@@ -18,6 +18,9 @@ test: setup lint
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+docs: setup
+	@$(BIN)/python tools/dev/build_site.py
 
 clean-demo:
 	rm -rf $(DEMO)

@@ -37,7 +37,12 @@ class Kept:
 
 @dataclass
 class Plan:
-    """Kept channels by module path and axis (``'in_channels'``, ``'out_channels'``)."""
+    """Which channels of each module stay; it alone turns a dense detector into the pruned one.
+
+    Attributes:
+        modules: what stays, by the module's path and then by axis (``'in_channels'``,
+            ``'out_channels'``); modules and axes that are not there stay whole.
+    """
 
     modules: dict[str, dict[Axis, Kept]] = field(default_factory=dict)
 

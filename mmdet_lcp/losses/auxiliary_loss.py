@@ -10,7 +10,12 @@ from mmdet_lcp.registry import MODELS
 
 
 def check_weights(cls_weight: float, box_weight: float) -> None:
-    """Raise CompressionError unless both weights are >= 0 and one is positive."""
+    """Raise CompressionError unless both weights are >= 0 and one is positive.
+
+    Args:
+        cls_weight: of the cross-entropy.
+        box_weight: of the GIoU loss.
+    """
     for key, value in dict(cls_weight=cls_weight, box_weight=box_weight).items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value < float('inf'):

@@ -59,6 +59,12 @@ def undisturbed_clock(device: torch.device) -> Callable[[], float]:
 
     On one CPU thread the processor time of this process, which is the wall time of an idle
     machine; elsewhere the wall time.
+
+    Args:
+        device: that the detectors are on.
+
+    Returns:
+        A function that tells seconds since any moment.
     """
     alone = device.type == 'cpu' and torch.get_num_threads() == 1
     return time.process_time if alone else time.perf_counter

@@ -70,7 +70,11 @@ def build_detector(detector: str, keys: Mapping[str, Any]) -> nn.Module:
 
 
 def own_keys(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a detector's config, without its type, as `pruned_detector` takes them."""
+    """The keys of a detector's config, without its type, as `pruned_detector` takes them.
+
+    Args:
+        model: the detector's config, with its type.
+    """
     keys = {key: value for key, value in model.items() if key not in ('type', *RESERVED)}
     own = {key: model[key] for key in RESERVED if key in model}
     return {**keys, OWN: own} if own else keys

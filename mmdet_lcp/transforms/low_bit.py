@@ -39,7 +39,12 @@ class LowBit:
 
 
 def clip_bound(weight: Tensor, per_channel: bool) -> Tensor:
-    """Bound b = min(max|W|, 1): a scalar, or one a first-axis entry, broadcastable."""
+    """Bound b = min(max|W|, 1): a scalar, or one a first-axis entry, broadcastable.
+
+    Args:
+        weight: W, of any shape.
+        per_channel: whether each entry of the first axis has a bound of its own.
+    """
     return _over(weight.abs(), per_channel, torch.amax).clamp(max=1.0)
 
 
