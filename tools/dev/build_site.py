@@ -1,9 +1,9 @@
 """Build the documentation site into `site/` with Sphinx: `make docs`. No network.
 
 Sphinx with MyST reads the Markdown of the repository as it is. The pages lie in `docs/` and beside
-what they describe (`configs/*/README.md`, `CHANGELOG.md`, ...): all are copied into one tree, where
-a link to a page of the site leads there and one to another file becomes its name. Warnings are
-errors.
+what they describe (`configs/*/README.md`, `CHANGELOG.md`, ...): all are copied into one tree,
+where a link to a page of the site leads there and one to another file becomes its name. Warnings
+are errors.
 """
 
 import argparse
