@@ -15,6 +15,7 @@ FLOORS = (
         'moved',
         'nearest',
         'registry',
+        'copies',
         'modes',
         'seeds',
         'wrappers',

@@ -1,6 +1,5 @@
 """Every criterion on one detector: on a group of each make, with the criterion's own update."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 from mmdet_lcp.auxiliary.base import StageAttachment
 from mmdet_lcp.auxiliary.discrimination_auxiliary import DiscriminationAuxiliary
 from mmdet_lcp.auxiliary.localization_auxiliary import LocalizationAuxiliary
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.coverage.synthetic import synthetic_batch
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, axis_sizes
@@ -150,8 +150,8 @@ def _run(
     """Remove channels of the groups, one after the other, from a copy of the detector."""
     if not groups:
         return
-    dense = frozen(copy.deepcopy(dense))
-    detector = copy.deepcopy(dense).requires_grad_(True)
+    dense = frozen(detached_copy(dense))
+    detector = detached_copy(dense).requires_grad_(True)
     inputs, samples = synthetic_batch(max(1, min(2, PIXELS // size**2)), size, dense)
     regions = None
     if is_two_stage(dense):

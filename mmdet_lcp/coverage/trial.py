@@ -5,7 +5,6 @@ mmdet's `init_detector`, trained on, pruned again, exported. All kinds of groups
 half of their channels.
 """
 
-import copy
 import importlib.util
 import io
 import math
@@ -30,6 +29,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
 from mmdet_lcp.coverage.facts import TrialFacts
@@ -161,7 +161,7 @@ class Trial:
     def _counted(self) -> None:
         """What it saves; and what it would if only the backbone's single groups were pruned."""
         few = [g for g in self.open if g.kinds == SINGLE and BACKBONE.match(g.name)]
-        narrow = apply_plan(copy.deepcopy(self.dense), _halved(self.dense, few))
+        narrow = apply_plan(detached_copy(self.dense), _halved(self.dense, few))
         shape = (self.spec.size, self.spec.size)
         for name, detector in (
             ('dense', self.dense),
@@ -173,16 +173,16 @@ class Trial:
 
     def _checked(self) -> None:
         """Its loss is that of zeroed channels, selection takes the same one, and it predicts."""
-        pair = mask_plan(copy.deepcopy(self.dense), self.plan), self.pruned
+        pair = mask_plan(detached_copy(self.dense), self.plan), self.pruned
 
         def losses(dtype: torch.dtype) -> list[Tensor]:
-            copies = [_cast(copy.deepcopy(detector), dtype) for detector in pair]
+            copies = [_cast(detached_copy(detector), dtype) for detector in pair]
             return [self._training_loss(detector) for detector in copies]
 
         expected, found = self._in_double('loss', losses)
         self._differ('loss', [found], [expected])
         # Of a copy: some losses count along.
-        expected = self._training_loss(copy.deepcopy(self.pruned))
+        expected = self._training_loss(detached_copy(self.pruned))
         with torch.no_grad():
             found = detection_loss(self.pruned, self._batch(self.pruned))
         self._differ('selection loss', [found], [expected])
@@ -215,7 +215,7 @@ class Trial:
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
-        self.reloaded = copy.deepcopy(self.pruned)  # for the steps to come, if this one fails
+        self.reloaded = detached_copy(self.pruned)  # for the steps to come, if this one fails
         meta = {'dataset_meta': {'classes': [str(i) for i in range(num_classes(self.dense))]}}
         deliver(self.cfg, self.pruned, self.plan, self.folder, meta)
         opened = init_detector(
@@ -302,7 +302,7 @@ class Trial:
         """See `Widths`."""
         while len(self.widths) <= halvings:
             detector, groups = self.widths[-1]
-            narrow = apply_plan(copy.deepcopy(detector), _halved(detector, groups))
+            narrow = apply_plan(detached_copy(detector), _halved(detector, groups))
             found = [group for group in self._find(narrow) if group.obstacle is None]
             self.widths.append((narrow, found))
         return self.widths[halvings]
@@ -313,14 +313,14 @@ class Trial:
         plan = _halved(detector, groups)
 
         def outputs(dtype: torch.dtype) -> list[list[Tensor]]:
-            exact = _cast(copy.deepcopy(detector), dtype)
+            exact = _cast(detached_copy(detector), dtype)
             return [
                 self._outputs(each)
-                for each in (apply_plan(copy.deepcopy(exact), plan), mask_plan(exact, plan))
+                for each in (apply_plan(detached_copy(exact), plan), mask_plan(exact, plan))
             ]
 
         self._differ(step, *self._in_double(step, outputs))
-        return apply_plan(copy.deepcopy(detector), plan), plan
+        return apply_plan(detached_copy(detector), plan), plan
 
     def _compare(self, step: str, one: nn.Module, two: nn.Module) -> None:
         self._differ(step, self._outputs(one), self._outputs(two))

@@ -28,6 +28,7 @@ from mmdet_lcp.config.fingerprint import accepted_changes, fingerprint
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.config.unknown_types import types_told
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.data_check import check_data
@@ -118,7 +119,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         else:
             meta = load_detector(detector, starting_weights(self))
         check_data(self, (meta.get('dataset_meta') or {}).get('classes'))
-        return detector, frozen(copy.deepcopy(detector))
+        return detector, frozen(detached_copy(detector))
 
     def build_phase_loop(self) -> None:
         """Build the training data loader and the loop over it."""

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.agreement import Agreement
 from mmdet_lcp.export.description import KEY, card, describe
@@ -98,7 +99,7 @@ def export_detector(
     path = Path(path)
     if path.suffix != '.onnx':
         raise CompressionError(f'{path}: the name of an ONNX file ends in .onnx')
-    own = evaluated(copy.deepcopy(detector).cpu())
+    own = evaluated(detached_copy(detector).cpu())
     change_thresholds(own, **thresholds)
     graph = ExportGraph(copy.deepcopy(own), geometry.size, form, pixels).eval()
     limits = getattr(graph.postprocess, 'thresholds', None)

@@ -1,6 +1,5 @@
 """An exported detector that mmdet can test: ONNX Runtime computes the network, mmdet the rest."""
 
-import copy
 import os
 import statistics
 import time
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.modes import evaluated, in_eval
@@ -41,7 +41,7 @@ def onnx_detector(detector: nn.Module, session: Any, image_size: tuple[int, int]
         session: by `open_session`, of its file.
         image_size: (height, width) in pixels of an image that it takes.
     """
-    twin = evaluated(copy.deepcopy(detector).cpu())
+    twin = evaluated(detached_copy(detector).cpu())
     example = next(twin.parameters()).new_zeros(1, 3, *image_size)
     with in_eval(twin), torch.no_grad():
         _, structure = tree_flatten(twin(example, mode='tensor'))

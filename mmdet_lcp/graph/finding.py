@@ -1,6 +1,5 @@
 """Find the channel groups of a detector: trace it, describe what was found, try it out."""
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from operator import index
@@ -11,6 +10,7 @@ from mmdet.models.detectors import BaseDetector
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.example import example_image
 from mmdet_lcp.graph.groups import ChannelGroup, groups_of
@@ -51,7 +51,7 @@ def find_groups(
     check_single(detector)
     if next(detector.parameters(), None) is None:
         raise CompressionError(f'the {type(detector).__name__} has no parameters to prune')
-    bench = copy.deepcopy(detector)  # a loss may change more than weights
+    bench = detached_copy(detector)  # a loss may change more than weights
     # Of noise: some losses cannot do with images on which all candidates are alike.
     example = example_image(bench, image_size, torch.Generator().manual_seed(0))
     trace, passes = _traced(bench, example, image_size, tell)

@@ -1,11 +1,11 @@
 """PruningJob: what the pruning of one detector works on, and how far it is."""
 
-import copy
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import Attachment
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.graph import ChannelGroup, Plan, axis_sizes, find_groups
 from mmdet_lcp.graph.plan import Totals
 from mmdet_lcp.graph.stage import Skipped, Stage
@@ -125,5 +125,5 @@ class PruningJob:
     def alone(self) -> 'PruningJob':
         """The same job at its beginning, on a copy of the detector."""
         return replace(
-            self, detector=copy.deepcopy(self.detector), plan=Plan(), facts=[], attached=None
+            self, detector=detached_copy(self.detector), plan=Plan(), facts=[], attached=None
         )

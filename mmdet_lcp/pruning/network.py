@@ -1,12 +1,12 @@
 """Whether a network can be pruned by a Python call, and copies of it."""
 
-import copy
 import inspect
 
 import torch
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import takes_mode
 from mmdet_lcp.graph.single_detector import check_single
@@ -53,13 +53,13 @@ def check_network(network: nn.Module) -> None:
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A deep copy.
+    """A deep copy; what it remembers of a training step is without its graph.
 
     Raises:
         CompressionError: there can be none.
     """
     try:
-        return copy.deepcopy(network)
+        return detached_copy(network)
     except Exception as error:  # of any kind: modules may hold anything
         raise CompressionError(
             f'{type(network).__name__} cannot be copied: {error}. Take off what keeps tensors '

@@ -5,7 +5,6 @@ an auxiliary network on the next layer, select the channels that stay, update th
 kernels, remove the others; at the end, retrain. Which criterion selects is a matter of config.
 """
 
-import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 
 from mmdet_lcp.auxiliary.attached_detector import AttachedDetector, Attachment
 from mmdet_lcp.compat.mmengine import starting_weights
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
@@ -246,7 +246,7 @@ class PruningRunner(StagedRunner):
     def _laid_out(self, job: PruningJob) -> None:
         """Before anything that takes a while: what is handed out at the end can be opened."""
         plan = job.example_plan()
-        pruned = apply_plan(copy.deepcopy(job.detector), plan)
+        pruned = apply_plan(detached_copy(job.detector), plan)
         rehearse(pruned_config(self.cfg, plan, Path(self.work_dir), pretty=False), pruned)
         if self.pruning.target is None:  # else it is told when it has been shared out
             self._tell_stages(job)

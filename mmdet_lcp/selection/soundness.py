@@ -4,7 +4,6 @@ Where scores come out as nan or inf, the cause is seldom in the weights: outputs
 that was trained for a few iterations can be so large in eval mode that its loss overflows.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -13,6 +12,7 @@ from mmengine import dist
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.selection.images import SelectionImages, parsed_loss
@@ -128,7 +128,7 @@ def _broken_weights(detector: nn.Module) -> list[str]:
 
 def _with_own_statistics(detector: nn.Module) -> nn.Module:
     """A copy whose batch norms take the statistics of each batch."""
-    other = copy.deepcopy(detector)
+    other = detached_copy(detector)
     for module in other.modules():
         if getattr(module, 'running_mean', None) is not None:
             module.running_mean = module.running_var = None

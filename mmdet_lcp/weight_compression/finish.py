@@ -1,6 +1,5 @@
 """The end of weight compression: a plain checkpoint and config, and the packed file."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, t
 from mmdet_lcp.codec.storage import storage
 from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
+from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
 from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.ranks import on_main
@@ -77,7 +77,7 @@ class WeightCompressionFinish(Finish):
 
     def deliver(self, meta: dict[str, Any]) -> None:
         """Write checkpoint, config and packed file, each atomically."""
-        folded = fold(copy.deepcopy(self.job.detector))
+        folded = fold(detached_copy(self.job.detector))
         write_weights(self.work_dir / WEIGHTS, folded.state_dict(), meta)
         config = compressed_config(self.cfg, self.job.detector, self.work_dir)
         write_text(self.work_dir / CONFIG, config.pretty_text)

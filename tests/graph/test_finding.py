@@ -2,6 +2,7 @@
 
 import copy
 
+import detectors
 import pytest
 import torch
 from mmdet.models.detectors import BaseDetector
@@ -10,6 +11,7 @@ from toys import Toy, by_name, paths
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan, axis_sizes, find_groups, mask_plan
+from mmdet_lcp.graph.made_samples import made_samples
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -156,3 +158,16 @@ def test_the_backbone_is_left_when_no_pass_runs():
     assert all(line.endswith('Only its backbone and neck are pruned.') for line in told)
     with pytest.raises(CompressionError, match='no tensor'):
         find_groups(Own(('tensor', 'loss', 'predict', 'features')), (8, 8), told.append)
+
+
+def test_a_detector_that_has_just_been_trained():
+    """CondInst's box head keeps outputs of the last step for its mask head, with their graph."""
+    detector = detectors.tiny_detector('condinst')
+    expected = find_groups(detector, (64, 64))
+    images = detectors.noise(64, 1)
+    losses = detector.train().loss(images, made_samples(detector, images))
+    detector.parse_losses(losses)[0].backward()
+    kept = detector.bbox_head._raw_positive_infos['cls_scores'][0]
+    assert not kept.is_leaf
+    assert find_groups(detector, (64, 64)) == expected
+    assert detector.bbox_head._raw_positive_infos['cls_scores'][0] is kept
