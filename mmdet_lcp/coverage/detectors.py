@@ -7,6 +7,7 @@ from typing import Any
 
 import mmdet
 import torch
+from mmcv.cnn import ConvAWS2d
 from mmdet.models.necks.ssd_neck import L2Norm
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
@@ -170,6 +171,8 @@ def randomise(detector: nn.Module, seed: int = 0) -> nn.Module:
             values = torch.randn(module.weight.shape, generator=generator)
             module.weight.copy_(values * (2 / fan_in) ** 0.5)
             draw(module.bias, -0.3, 0.5)
+            if isinstance(module, ConvAWS2d):  # what its standardised kernels are scaled to
+                module.weight_gamma.fill_((2 / fan_in) ** 0.5)
         elif isinstance(module, (_BatchNorm, nn.GroupNorm)):
             draw(module.weight, 0.5, 1.0)
             draw(module.bias, -0.5, 0.5)

@@ -1,5 +1,6 @@
 """Why somebody else's detector fails, in words that a user understands."""
 
+import importlib.util
 import re
 import traceback
 from collections.abc import Iterator
@@ -33,7 +34,10 @@ def in_words(error: BaseException) -> str:
         if found := NO_CPU.search(text):
             return f"mmcv's operator {found[1]} runs on GPUs only: try it where there is one"
         if found := NO_PACKAGE.search(text):
-            name = next(part for part in found.groups() if part).partition('.')[0]
+            module = next(part for part in found.groups() if part)
+            name = module.partition('.')[0]
+            if module != name and importlib.util.find_spec(name) is not None:
+                return f'it needs {module}, which the installed {name} does not have'
             told = FROM.search(text)
             source = told[1].rstrip('."') if told else INSTALLED.get(name, name)
             return f'it needs the package {name}, which is not installed: pip install {source}'

@@ -17,6 +17,10 @@ from mmdet_lcp.errors import CompressionError
             ModuleNotFoundError("No module named 'torchvision.ops'"),
             'it needs the package torchvision, which is not installed: pip install torchvision',
         ),
+        (  # mmdet's distance2bbox in an export, where boxes are clipped
+            ModuleNotFoundError("No module named 'mmdet.core'"),
+            'it needs mmdet.core, which the installed mmdet does not have',
+        ),
         (  # mmdet's LoadPanopticAnnotations
             ImportError(
                 'panopticapi is not installed, please install it by: pip install '
