@@ -189,5 +189,5 @@ class Finish(ABC):
             metrics=self.metrics(detector, table),
             backbone_macs=backbone_macs(detector, self.image_size),
             file_bytes=weight_bytes(detector, self._meta()),
-            **detector_cost(detector, self.image_size),
+            **detector_cost(detector, self.image_size, self.dense_detector),
         )

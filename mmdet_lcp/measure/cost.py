@@ -17,21 +17,26 @@ from mmengine.analysis import FlopAnalyzer
 from torch import Tensor, nn
 
 from mmdet_lcp.graph.layer_kinds import LayerKind, layers_of
-from mmdet_lcp.measure.one_image import evaluating, prepare, run_once
+from mmdet_lcp.measure.one_image import evaluating, prepare, run_once, same_proposals
 
 
-def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+def detector_cost(
+    detector: nn.Module, input_shape: tuple[int, int], like: nn.Module | None = None
+) -> dict[str, int]:
     """Count parameters and multiply-accumulates of one image, as mmdet's ``get_flops.py`` does.
 
     The forward is mmdet's mode ``'tensor'``: backbone, neck and heads, without post-processing.
     For a two-stage detector it goes through the proposals, whose number follows the image; a
-    fixed noise image is used, so the count repeats. Where mmdet has no such mode (Fast R-CNN,
+    fixed noise image is used, so the count repeats; two detectors compare only on the same
+    proposals. Where mmdet has no such mode (Fast R-CNN,
     Sparse R-CNN, YOLACT), it is `graph.forward.tensor_forward`, with regions of its own.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
         input_shape: (height, width) of the image in pixels; a detector's data preprocessor pads
             it as it does when it detects.
+        like: of a two-stage detector the one whose proposals its heads run on, see
+            `one_image.same_proposals`; its own unless told.
 
     Returns:
         ``params``: the number of parameters, shared ones once. ``macs``: multiply-accumulates.
@@ -40,7 +45,7 @@ def detector_cost(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str
         CompressionError: ``input_shape`` is not two positive integers.
     """
     params = sum(parameter.numel() for parameter in detector.parameters())
-    return dict(params=params, macs=macs_by_module(detector, input_shape)[''])
+    return dict(params=params, macs=macs_by_module(detector, input_shape, like)[''])
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,25 @@ class MacCount:
     layers: dict[str, dict[str, int]]
 
 
-def count_macs(detector: nn.Module, input_shape: tuple[int, int]) -> MacCount:
+def count_macs(
+    detector: nn.Module, input_shape: tuple[int, int], like: nn.Module | None = None
+) -> MacCount:
     """Count the multiply-accumulates of all kinds of operations.
 
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
         input_shape: (height, width) of the image in pixels.
+        like: of a two-stage detector the one whose proposals its heads run on, see
+            `one_image.same_proposals`; its own unless told.
 
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
-    with _counted_layers(detector) as layers, evaluating(detector):
+    with (
+        same_proposals(detector, like, input_shape),
+        _counted_layers(detector) as layers,
+        evaluating(detector),
+    ):
         forward, image = prepare(detector, input_shape)
         counter = FlopAnalyzer(forward, (image,))
         counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -88,12 +101,16 @@ def count_macs(detector: nn.Module, input_shape: tuple[int, int]) -> MacCount:
     return MacCount(modules, layers)
 
 
-def macs_by_module(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, int]:
+def macs_by_module(
+    detector: nn.Module, input_shape: tuple[int, int], like: nn.Module | None = None
+) -> dict[str, int]:
     """The `modules` of :func:`count_macs`."""
-    return count_macs(detector, input_shape).modules
+    return count_macs(detector, input_shape, like).modules
 
 
-def layer_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, dict[str, int]]:
+def layer_macs(
+    detector: nn.Module, input_shape: tuple[int, int], like: nn.Module | None = None
+) -> dict[str, dict[str, int]]:
     """The `layers` of :func:`count_macs`, in one forward pass.
 
     A layer that runs more than once (a head shared by the levels) counts each time.
@@ -101,11 +118,13 @@ def layer_macs(detector: nn.Module, input_shape: tuple[int, int]) -> dict[str, d
     Args:
         detector: An mmdet detector, or any module that takes one (1, 3, H, W) tensor.
         input_shape: (height, width) of the image in pixels.
+        like: of a two-stage detector the one whose proposals its heads run on, see
+            `one_image.same_proposals`; its own unless told.
 
     Raises:
         CompressionError: ``input_shape`` is not two positive integers.
     """
-    with _counted_layers(detector) as layers:
+    with same_proposals(detector, like, input_shape), _counted_layers(detector) as layers:
         run_once(detector, input_shape)
     return layers
 

@@ -1,13 +1,16 @@
 """The forward pass that costs are counted in and timed: one image of noise through a detector."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import ImgDataPreprocessor
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -22,6 +25,63 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     """Put ``models`` into eval mode without gradients, and every module back afterwards."""
     with in_eval(*models), torch.no_grad():
         yield
+
+
+@contextlib.contextmanager
+def same_proposals(
+    detector: nn.Module, like: nn.Module | None, input_shape: tuple[int, int]
+) -> Iterator[None]:
+    """Let the heads of a two-stage detector run on what another one proposes on the image.
+
+    A detector without some of its channels proposes other regions, and another number of them:
+    what its heads cost then says more about these than about its layers.
+
+    Args:
+        detector: its RPN still runs.
+        like: usually the detector before it was pruned; ``None`` leaves all as it is, and so does
+            a detector that `graph.forward.tensor_forward` gives regions of its own.
+        input_shape: (height, width) of the image in pixels.
+
+    Raises:
+        CompressionError: ``input_shape`` is not two positive integers.
+    """
+    if like is None or not is_two_stage(like) or _lacks_tensor_mode(like):
+        yield
+        return
+    found: list[InstanceData] = []
+    own = like.rpn_head.predict
+
+    def note(*args: Any, **kwargs: Any) -> list[InstanceData]:
+        found[:] = [_one_at_least(each, input_shape) for each in own(*args, **kwargs)]
+        return found
+
+    def give(features: Any, *args: Any, **kwargs: Any) -> list[InstanceData]:
+        detector.rpn_head(features)
+        return [each.clone() for each in found]
+
+    with _predicting(like.rpn_head, note):
+        run_once(like, input_shape)
+    with _predicting(detector.rpn_head, give):
+        yield
+
+
+@contextlib.contextmanager
+def _predicting(head: nn.Module, predict: Callable) -> Iterator[None]:
+    """Let a head predict in another way."""
+    head.__dict__['predict'] = predict
+    try:
+        yield
+    finally:
+        del head.__dict__['predict']
+
+
+def _one_at_least(proposals: InstanceData, input_shape: tuple[int, int]) -> InstanceData:
+    """The proposals of an image, or the whole of it where there are none."""
+    if len(proposals):
+        return proposals
+    height, width = input_shape
+    boxes = get_box_tensor(proposals.bboxes)
+    return InstanceData(bboxes=boxes.new_tensor([[0, 0, width, height]]))
 
 
 def run_once(detector: nn.Module, input_shape: tuple[int, int]) -> None:

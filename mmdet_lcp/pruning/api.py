@@ -155,7 +155,7 @@ def prune(
             f'channels, {removal.seconds:.1f} s'
         )
     settle_statistics(job.detector, batches, config.norm_statistics)
-    before, after = detector_cost(dense, size), detector_cost(job.detector, size)
+    before, after = (detector_cost(each, size, dense) for each in (dense, job.detector))
     return PruningResult(
         detector=job.detector,
         plan=job.plan,

@@ -18,6 +18,7 @@ from mmdet_lcp.measure.cost import (
     backbone_macs,
     count_macs,
     detector_cost,
+    layer_macs,
     macs_by_module,
     module_macs,
 )
@@ -265,3 +266,30 @@ def test_a_detector_that_wants_proposals():
 def paths(detector: nn.Module, modules) -> list[str]:
     names = {module: name for name, module in detector.named_modules()}
     return [names[module] for module in modules]
+
+
+def test_a_pruned_two_stage_detector_on_the_proposals_of_the_dense_one():
+    """By hand: fc_cls has 32 x 4 weights for each region; its own proposal is one alone."""
+    torch.manual_seed(0)
+    dense, other = two_stage(), two_stage()
+    other.rpn_head.test_cfg.max_per_img = 1
+    own = layer_macs(other, (96, 96))
+    found = layer_macs(other, (96, 96), like=dense)
+    expected = layer_macs(dense, (96, 96))
+    dense_boxes = expected['roi_head.bbox_head.fc_cls']['weight'] / (32 * 4)
+    assert dense_boxes > 1 and own['roi_head.bbox_head.fc_cls']['weight'] == 32 * 4
+    head = [path for path in own if path.startswith('roi_head')]
+    assert all(own[path]['weight'] < expected[path]['weight'] for path in head)
+    assert found == expected
+    assert 'predict' not in vars(dense.rpn_head) and 'predict' not in vars(other.rpn_head)
+    assert layer_macs(other, (96, 96)) == own
+    assert detector_cost(other, (96, 96), dense) == detector_cost(dense, (96, 96))
+
+
+def test_a_dense_detector_that_proposes_nothing():
+    dense, other = two_stage(), two_stage()
+    with torch.no_grad():
+        for parameter in dense.parameters():
+            parameter.fill_(float('nan'))
+    macs = layer_macs(other, (96, 96), like=dense)
+    assert macs['roi_head.bbox_head.shared_fcs.0'] == {'weight': 16 * 7 * 7 * 32}
