@@ -29,6 +29,8 @@ class TrialFacts:
             installed.
         single: names of those of them that were taken in single precision, since the detector
             mixes it with double precision.
+        chosen: names of those of them where one of the two had to choose what the other has
+            chosen: the best of near-equal scores, say.
         loss: of the training iteration.
         predicted: detections of the pruned detector on one image.
         exported: how large the exported file is, in bytes; or why there is none.
@@ -49,6 +51,7 @@ class TrialFacts:
     criteria: dict[str, CriterionFacts] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
     single: list[str] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
     loss: float | None = None
     predicted: int | None = None
     exported: int | str = ''

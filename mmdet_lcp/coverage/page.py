@@ -31,6 +31,8 @@ the same with a detector of your own.
   their place does; with the largest difference of an output, relative to its largest value. More
   than {TOLERANCE:.0e} is a failure, here and in the next columns; more than {SINGLE_TOLERANCE:.0e}
   where it says *single*: there the detector computes in single precision whatever it is given.
+  Where it says *chosen*, a detector takes the best of near-equal candidates, by top-k, NMS or an
+  assignment, which the last bit of a score tips: the two are compared with the same choices.
 - **loss checked**: its training loss, with norms and dropout at rest, is that of the one with
   zeros, criteria and reports take the same loss, and it predicts.
 - **reloaded**: mmdet's `init_detector` opens what was saved, and it computes the same.
@@ -174,8 +176,14 @@ def _same(facts: TrialFacts, step: str, *keys: str) -> str:
     """Whether a step went well, with the largest of its differences."""
     if step in facts.failures or not all(key in facts.differences for key in keys):
         return 'fails'
+    words = _qualified(facts, keys)
+    return f'yes, {_number(max(facts.differences[key] for key in keys))}{words}'
+
+
+def _qualified(facts: TrialFacts, keys: Sequence[str]) -> str:
+    """How differences were taken."""
     single = ' single' * any(key in facts.single for key in keys)
-    return f'yes, {_number(max(facts.differences[key] for key in keys))}{single}'
+    return single + ' chosen' * any(key in facts.chosen for key in keys)
 
 
 def _number(difference: float) -> str:
@@ -188,7 +196,7 @@ def _export(facts: TrialFacts) -> str:
         return 'fails' if tested else 'not tested'
     size = f'yes, {format_bytes(facts.exported)}'
     run = facts.differences.get('exported')
-    return size if run is None else f'{size}, {_number(run)}'
+    return size if run is None else f'{size}, {_number(run)}{_qualified(facts, ["exported"])}'
 
 
 def _criterion(facts: TrialFacts, name: str) -> str:
