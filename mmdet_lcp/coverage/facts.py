@@ -20,6 +20,8 @@ class TrialFacts:
         macs: multiply-accumulates of the layers with kernels for one image: ``'dense'``;
             ``'backbone'``, where the backbone's single groups have lost half of their channels;
             ``'all'``, where all groups have.
+        default: share of the multiply-accumulates that the package's default takes, in [0, 1].
+        holds: where that is not the half that it asks for, the layers that hold the rest.
         criteria: what became of each criterion, by name.
         differences: largest differences of any output relative to its largest value:
             ``'masked'``, removed and zeroed channels; ``'loss'``, of the training loss of both;
@@ -48,6 +50,8 @@ class TrialFacts:
     obstacles: dict[str, list[str]] = field(default_factory=dict)
     params: list[int] = field(default_factory=list)
     macs: dict[str, int] = field(default_factory=dict)
+    default: float | None = None
+    holds: str = ''
     criteria: dict[str, CriterionFacts] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
     single: list[str] = field(default_factory=list)

@@ -9,8 +9,9 @@ from mmdet_lcp.coverage.zoo import LEFT_OUT, ZOO
 from mmdet_lcp.report.tables import format_bytes, format_count, markdown_table
 
 HEADERS = (
-    'detector', 'groups', 'parameters', 'MACs: backbone', 'MACs: all', 'masked = removed',
-    'loss checked', 'reloaded', 'trained on', 'pruned again', 'exported', 'seconds',
+    'detector', 'groups', 'parameters', 'MACs: backbone', 'MACs: all', 'MACs: default',
+    'masked = removed', 'loss checked', 'reloaded', 'trained on', 'pruned again', 'exported',
+    'seconds',
 )  # fmt: skip
 INTRODUCTION = f"""# Which detectors can be pruned
 
@@ -26,7 +27,10 @@ the same with a detector of your own.
 - **parameters**: before, and when all of these groups have lost {RATIO:.0%} of their channels.
 - **MACs**: the share of the multiply-accumulates in layers with kernels that is gone when groups
   have lost {RATIO:.0%} of their channels: the *backbone*'s single ones alone (`kinds=['single'],
-  layers=r'^backbone\\.'`), or *all* of these groups.
+  layers=r'^backbone\\.'`), or *all* of these groups. The *default* asks for half of them, shared
+  out over all groups that it can work on (`configs/_base_/pruning/lcp_exact.py`); where that is
+  out of reach, it is what would go at most, and below it says which layers hold the rest. Heads of
+  two-stage detectors run on the proposals of the detector before pruning.
 - **masked = removed**: the detector without these channels computes what the one with zeros in
   their place does; with the largest difference of an output, relative to its largest value. More
   than {TOLERANCE:.0e} is a failure, here and in the next columns; more than {SINGLE_TOLERANCE:.0e}
@@ -147,6 +151,7 @@ def _row(facts: TrialFacts) -> list[str]:
         ' → '.join(format_count(count) for count in facts.params[:2]),
         _saved(facts, 'backbone'),
         _saved(facts, 'all'),
+        _default(facts),
         _same(facts, 'pruned', 'masked'),
         _same(facts, 'checked', 'loss'),
         _same(facts, 'reloaded', 'reloaded'),
@@ -162,6 +167,12 @@ def _saved(facts: TrialFacts, which: str) -> str:
     if 'counted' in facts.failures or which not in facts.macs:
         return 'fails'
     return f'{1 - facts.macs[which] / facts.macs["dense"]:.1%}'
+
+
+def _default(facts: TrialFacts) -> str:
+    if 'default' in facts.failures or facts.default is None:
+        return 'fails' if 'default' in facts.failures else 'not tested'
+    return f'{facts.default:.1%}'
 
 
 def _seconds(facts: TrialFacts) -> str:
@@ -218,6 +229,8 @@ def _reasons(facts: TrialFacts) -> Iterable[str]:
     kinds = ', '.join(f'{count} {kind}' for kind, count in facts.pruned.items())
     if kinds:
         yield f'{_groups(_open(facts))} pruned: {kinds}'
+    if facts.holds:
+        yield f'the default takes {facts.default:.1%} of the MACs at most: {facts.holds}'
     for reason, names in facts.obstacles.items():
         yield f'{_groups(len(names))} left alone, "{_shortened(reason)}": {_listed(names)}'
     makes = max((found.groups - found.narrow for found in facts.criteria.values()), default=0)

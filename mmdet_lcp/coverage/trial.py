@@ -30,6 +30,7 @@ from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
+from mmdet_lcp.coverage.default import default_removal
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
 from mmdet_lcp.coverage.exported import ALIKE, OtherChoicesError, export
 from mmdet_lcp.coverage.facts import TrialFacts
@@ -56,7 +57,7 @@ SINGLE_TOLERANCE = 1e-3  # of detectors that compute in single precision alone
 BACKBONE, SINGLE = re.compile(r'^backbone\.'), ('single',)
 STEPS = (
     'traced', 'criteria', 'pruned', 'counted', 'checked', 'reloaded', 'trained', 'again',
-    'exported',
+    'exported', 'default',
 )  # fmt: skip
 # Modules that do in training what is no part of a detector's loss; DropPath and the like as well.
 AT_REST = (_NormBase, _DropoutNd, nn.MultiheadAttention)
@@ -280,6 +281,11 @@ class Trial:
                 f'in ONNX Runtime the outputs differ by {difference:.1e}; those of the detector '
                 f'before pruning by {before:.1e}'
             )
+
+    def _default(self) -> None:
+        """What the package's default takes away; last, for it may take long."""
+        shape = (self.spec.size, self.spec.size)
+        self.facts.default, self.facts.holds = default_removal(self.dense, self.groups, shape)
 
     # ------------------------------------------------------------------ small things
 

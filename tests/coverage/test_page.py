@@ -25,6 +25,9 @@ GOOD = TrialFacts(
         'exported': 6e-7,
     },
     single=['loss'],
+    chosen=['exported'],
+    default=0.312,
+    holds='most of what is left lies in conv: 0.5 (no layer reads its channels)',
     loss=1.5,
     predicted=0,
     exported=5_700_000,
@@ -62,11 +65,11 @@ def section(name: str) -> list[str]:
 def test_first_table():
     table = rows('groups')
     assert table['Good'] == [
-        '5 of 8', '2.00 M → 510.00 k', '8.8%', '70.0%', 'yes, 3e-16', 'yes, 1e-07 single',
-        'yes, 0', 'yes', 'yes, 4e-16', 'yes, 5.7 MB, 6e-07', '4',
+        '5 of 8', '2.00 M → 510.00 k', '8.8%', '70.0%', '31.2%', 'yes, 3e-16',
+        'yes, 1e-07 single', 'yes, 0', 'yes', 'yes, 4e-16', 'yes, 5.7 MB, 6e-07 chosen', '4',
     ]  # fmt: skip
-    assert table['Bad'] == ['5 of 5', '1.00 M', *['fails'] * 8, '0']
-    assert table['Lost'] == [*['fails'] * 10, '0']
+    assert table['Bad'] == ['5 of 5', '1.00 M', *['fails'] * 2, 'not tested', *['fails'] * 6, '0']
+    assert table['Lost'] == [*['fails'] * 11, '0']
 
 
 def test_second_table():
@@ -80,6 +83,8 @@ def test_second_table():
 def test_reasons():
     assert [line.strip() for line in section('Good')] == [
         '5 groups pruned: 4 single, 1 coupled + shared',
+        'the default takes 31.2% of the MACs at most: most of what is left lies in conv: 0.5 (no '
+        'layer reads its channels)',
         '3 groups left alone, "no layer reads its channels": `a`, `b`, `c`',
         'the criteria are tried on 2 makes of groups',
         '**LCP**: on 1 group without what trains along, "it is no convolution": `d`',

@@ -58,6 +58,60 @@ class TestDoublePrecision:
             trial._in_double('masked', lambda dtype: 1 / 0)
 
 
+class Best(nn.Module):
+    """Reads its best place, of two that are equal but for rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(3, 4, 1, bias=False)
+        self.two = nn.Conv2d(4, 1, 1, bias=False)
+        self.tip = 0.0
+
+    def forward(self, inputs):
+        scores = self.two(self.one(inputs)).flatten(1)
+        scores = torch.stack([scores[:, 0], scores[:, 0] + self.tip], 1)
+        return torch.arange(2.0)[scores.argmax(1)] + 1 + scores.sum()
+
+
+def test_what_the_last_bit_tips_is_chosen_alike():
+    trial = Trial(SupportedDetector('D', 'd.py', 16))
+    one, two = Best(), Best()
+    two.load_state_dict(one.state_dict())
+    one.tip, two.tip = 1e-12, -1e-12
+
+    def run(detector):
+        return [detector(torch.ones(1, 3, 1, 1))]
+
+    trial._alike('masked', one, two, run)
+    assert trial.facts.chosen == ['masked'] and trial.facts.differences['masked'] < 1e-6
+    with torch.no_grad():
+        two.two.weight.mul_(2)
+    with pytest.raises(ValueError, match='the outputs differ'):
+        trial._alike('again', one, two, run)
+
+
+@pytest.mark.parametrize(('factor', 'fails'), [(1e12, False), (float('inf'), True)])
+def test_an_iteration_of_training(factor, fails, monkeypatch):
+    """A step has a bounded length; a gradient that is not finite is told."""
+    monkeypatch.setattr('mmdet_lcp.coverage.trial.tensor_forward', lambda net, x: net(x))
+    monkeypatch.setattr('mmdet_lcp.coverage.trial.training_loss', lambda net, batch: net.loss())
+
+    class Detector(nn.Conv2d):
+        def loss(self):
+            return self.weight.sum() * factor
+
+    trial = Trial(SupportedDetector('D', 'd.py', 16))
+    trial.reloaded = Detector(3, 1, 1, bias=False)
+    before = trial.reloaded.weight.detach().clone()
+    if fails:
+        with pytest.raises(ValueError, match=r'the gradient of the loss .* is not finite'):
+            trial._trained()
+    else:
+        trial._trained()
+        step = before - trial.reloaded.weight.detach()
+        assert torch.allclose(step, torch.full_like(step, 1e-3 / 3**0.5), rtol=1e-3)
+
+
 def test_the_training_loss_with_norms_and_dropout_at_rest():
     """By hand: in train mode, but as if norms and dropout were in eval mode."""
 
