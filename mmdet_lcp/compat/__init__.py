@@ -20,6 +20,7 @@ from mmdet_lcp.compat.modes_of_distilling import train_returns_distilling_detect
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
 from mmdet_lcp.compat.onnx_deform_conv import exported_deform_conv
 from mmdet_lcp.compat.onnx_roi_align import exported_roi_align
+from mmdet_lcp.compat.roi_align_strides import roi_align_on_any_strides
 from mmdet_lcp.compat.ssd_head import ssd_head_loss_cls
 
 __all__ = ['apply', 'close_process_group', 'empty_dataset_message', 'init_cpu_process_group']
@@ -39,6 +40,7 @@ def apply() -> None:
     exported_box_decoding()
     exported_deform_conv()
     exported_roi_align()
+    roi_align_on_any_strides()
     torch_load_weights_only()
     fork_reads_checked()
     ddp_device_ids_on_cpu()

@@ -12,6 +12,7 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Kept, Plan, apply_plan, axis_sizes, find_groups, mask_plan
 from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.made_samples import plain_samples
 from mmdet_lcp.graph.surgery import axis_size, needs_fresh_inputs
 
 
@@ -452,3 +453,46 @@ def test_what_is_not_a_plan_or_of_another_network(work):
             work(network, value)
     # Nothing has been done by halves.
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def dense_and_pruned(family: str) -> list[nn.Module]:
+    """Half of the channels of every group go."""
+    dense = detectors.tiny_detector(family)
+    groups = [g for g in find_groups(dense, (64, 64)) if g.obstacle is None]
+    totals, plan = axis_sizes(dense, groups), Plan()
+    for group in groups:
+        plan = plan.remove(group, half(group), totals)
+    return [dense, apply_plan(copy.deepcopy(dense), plan)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('family', ['retinanet', 'faster_rcnn'])
+def test_detections_in_channels_last_format(family):
+    _, pruned = dense_and_pruned(family)
+    images = detectors.noise(64, 2)
+    expected = pruned.predict(images, plain_samples(images))
+    pruned = pruned.to(memory_format=torch.channels_last)
+    images = images.to(memory_format=torch.channels_last)
+    for one, two in zip(pruned.predict(images, plain_samples(images)), expected, strict=True):
+        one, two = one.pred_instances, two.pred_instances
+        assert len(one) == len(two) > 10
+        torch.testing.assert_close(one.scores, two.scores, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one.bboxes, two.bboxes, rtol=1e-4, atol=0.01)
+        assert torch.equal(one.labels, two.labels)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('family', ['retinanet', 'ssdlite'])
+def test_outputs_in_half_precision(family):
+    """As near to single precision as the dense one's; mmcv's NMS takes single precision alone."""
+    images = detectors.noise(64, 2)
+    distances = []
+    for detector in dense_and_pruned(family):
+        expected = outputs(detector, images)
+        found = outputs(detector.bfloat16(), images.bfloat16())
+        assert {tensor.dtype for tensor in found} == {torch.bfloat16}
+        pairs = zip(found, expected, strict=True)
+        distances.append(max(float((a.float() - b).norm() / b.norm()) for a, b in pairs))
+    dense, pruned = distances
+    assert 1e-4 < dense < 0.05  # bfloat16 has eight bits
+    assert pruned < 2 * dense
