@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmdet_lcp.export.onnx_file import OPSET
+from mmdet_lcp.export.writer import opset_for
 from mmdet_lcp.graph.forward import tensor_forward
 from mmdet_lcp.modes import evaluated
 
@@ -42,8 +42,9 @@ def export(
         PyTorch had to take its choices for that.
     """
     network, buffer = evaluated(_Plain(detector)), io.BytesIO()
+    opset = opset_for(network, None)
     with torch.no_grad():
-        torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=OPSET)
+        torch.onnx.export(network, (images,), buffer, dynamo=False, opset_version=opset)
     data = buffer.getvalue()
     if importlib.util.find_spec('onnxruntime') is None:
         return len(data), None, False

@@ -217,7 +217,10 @@ class Trial:
         meta = {'dataset_meta': {'classes': [str(i) for i in range(num_classes(self.dense))]}}
         deliver(self.cfg, self.pruned, self.plan, self.folder, meta)
         opened = init_detector(
-            str(self.folder / PRUNED_CONFIG), str(self.folder / PRUNED_WEIGHTS), device='cpu'
+            str(self.folder / PRUNED_CONFIG),
+            str(self.folder / PRUNED_WEIGHTS),
+            palette='random',  # else it builds the data set, with all that this needs
+            device='cpu',
         )
         if type(opened) is not type(self.dense):
             raise TypeError(f'it is opened as a {type(opened).__name__}')

@@ -39,7 +39,7 @@ def opset_for(module: nn.Module, asked: int | None) -> int:
         f'{path} ({type(each).__name__})'
         for path, each in module.named_modules()
         if type(each).__name__.startswith(('DeformConv', 'ModulatedDeformConv'))
-        or type(each).__name__ == 'TOODHead'
+        or type(each).__name__ in ('TOODHead', 'SAConv2d')
     ]
     opset = asked or (DEFORM_OPSET if deformable else OPSET)
     if opset not in OPSETS:

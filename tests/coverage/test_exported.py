@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmcv.ops import ModulatedDeformConv2dPack
 from torch import nn
 
 from mmdet_lcp.coverage.exported import GivenChoices, OtherChoicesError, export
@@ -63,3 +64,13 @@ def test_choices_that_are_no_ties(indices, words):
 def test_choices_that_are_left():
     with pytest.raises(OtherChoicesError, match='more often'):
         GivenChoices([torch.zeros(1)]).check_all_taken()
+
+
+def test_a_deformable_convolution():
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    torch.manual_seed(0)
+    net = ModulatedDeformConv2dPack(3, 4, 3, padding=1)
+    torch.nn.init.normal_(net.conv_offset.weight, 0, 0.3)
+    size, difference, chosen = export(net, IMAGES, _difference)
+    assert size > 100 and difference < 1e-5 and not chosen
