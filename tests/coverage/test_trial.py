@@ -90,7 +90,7 @@ def test_what_the_last_bit_tips_is_chosen_alike():
         trial._alike('again', one, two, run)
 
 
-@pytest.mark.parametrize(('factor', 'fails'), [(1e12, False), (float('inf'), True)])
+@pytest.mark.parametrize(('factor', 'fails'), [(1e30, False), (float('inf'), True)])
 def test_an_iteration_of_training(factor, fails, monkeypatch):
     """A step has a bounded length; a gradient that is not finite is told."""
     monkeypatch.setattr('mmdet_lcp.coverage.trial.tensor_forward', lambda net, x: net(x))
@@ -109,7 +109,7 @@ def test_an_iteration_of_training(factor, fails, monkeypatch):
     else:
         trial._trained()
         step = before - trial.reloaded.weight.detach()
-        assert torch.allclose(step, torch.full_like(step, 1e-3 / 3**0.5), rtol=1e-3)
+        assert torch.allclose(step, torch.full_like(step, 1e-4), rtol=1e-2)
 
 
 def test_the_training_loss_with_norms_and_dropout_at_rest():
