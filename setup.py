@@ -57,6 +57,7 @@ setup(
         *find_packages(include=['mmdet_lcp', 'mmdet_lcp.*', 'mmdet_lcp_start']),
         *find_packages('runtime', include=['mmdet_lcp_runtime', 'mmdet_lcp_runtime.*']),
     ],
+    package_data={'mmdet_lcp.measure': ['steps/*.json']},
     package_dir={'mmdet_lcp_runtime': 'runtime/mmdet_lcp_runtime'},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',

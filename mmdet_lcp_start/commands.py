@@ -59,6 +59,7 @@ COMMANDS = (
         'support', 'try out whether a detector of yours can be pruned, and how', 'support_table'
     ),
     Command('sensitivity', 'measure what the pruning of each group of channels costs'),
+    Command('measure-steps', 'measure which numbers of channels a runtime is fast at'),
     Command('compare', 'run several pruning methods at one budget, and write one table'),
     Command('compare-students', 'train several students over several seeds, and write one table'),
     Command('merge-comparisons', 'put several comparisons into one table'),

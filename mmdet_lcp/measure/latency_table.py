@@ -8,7 +8,7 @@ sum of its layers.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ class LayerShape:
             kind.narrower(module),
             kind.channel_dim(module, len(shape) + 1),
         )
+
+    def with_activation(self, name: str | None) -> 'LayerShape':
+        """The same with an activation behind it, which a runtime computes in one go with it."""
+        if name is None:
+            return self
+        return replace(self, options=(*self.options, ('activation', name)))
 
     def build(self, ins: int, outs: int) -> tuple[nn.Module, tuple[int, ...]]:
         """A layer of this shape at given widths, and the shape of its input.

@@ -5,14 +5,22 @@ if the number of its input channels is a multiple of 4. Measured on x86-64 with 
 the channels less one a whole SSD300 takes a quarter longer there than with half of them, with a
 quarter of them less one two fifths longer; depth-wise layers off a multiple of 4 take 5 to 6 times
 as long, in ncnn 4 to 5 times. LiteRT's depth-wise kernels step by 8.
+
+Where a config names its runtime, a table of measured steps decides, layer by layer
+(`measure.step_table`).
 """
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 
 from torch import nn
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, Member
 from mmdet_lcp.graph.layer_kinds import kind_of
+from mmdet_lcp.measure import on_device
+from mmdet_lcp.measure.step_table import StepTable, layer_kind, table_for
 
 AUTO = 'auto'
 # A step, and how many of it a group has at least: 8 where rounding moves a group by no more than
@@ -20,7 +28,36 @@ AUTO = 'auto'
 _STEPS = ((8, 4), (4, 2), (2, 2))
 
 
-def step_of(detector: nn.Module, group: ChannelGroup, divisor: int | str) -> int:
+def step_table(runtime: str | None, path: str | None) -> StepTable | None:
+    """The steps that a config asks for.
+
+    Args:
+        runtime: of `RUNTIMES`, or None.
+        path: of a table of the user's, or None: the package's for this processor.
+
+    Returns:
+        The table; None where no runtime is named, or no table of it is known.
+
+    Raises:
+        CompressionError: the user's table cannot be read, or is of another runtime.
+    """
+    if path is None:
+        return None if runtime is None else table_for(runtime, on_device.processor())
+    table = StepTable.read(Path(path))
+    if runtime is not None and table.runtime != runtime:
+        raise CompressionError(
+            f'pruning.step_table={path!r} has the steps of {table.runtime}, and the runtime is '
+            f'{runtime}: measure them with `mmdet-lcp measure-steps --runtime {runtime}`'
+        )
+    return table
+
+
+def step_of(
+    detector: nn.Module,
+    group: ChannelGroup,
+    divisor: int | str,
+    table: StepTable | None = None,
+) -> int:
     """By how many of a group's channels their number steps.
 
     Args:
@@ -28,34 +65,62 @@ def step_of(detector: nn.Module, group: ChannelGroup, divisor: int | str) -> int
         group: found on it.
         divisor: `channel_divisor`; a number is one of the first layer's channels, of which several
             may go together.
+        table: the steps of the runtime, for ``'auto'``.
 
     Returns:
         The number of the group's channels that stays is a multiple of it, >= 1.
     """
     if divisor != AUTO:
         return int(divisor) // math.gcd(int(divisor), group.unit)
+    if table is not None:
+        return _measured_step(detector, group, table)
     widths = _widths(detector, group)
     for channels, least in _STEPS:
-        step = math.lcm(*(channels // math.gcd(channels, width) for width in widths))
+        step = _in_units(channels, widths)
         if step * least <= group.channels:
             return step
     return 1
 
 
+def _measured_step(detector: nn.Module, group: ChannelGroup, table: StepTable) -> int:
+    """The fast step where four fit into the group, else the one that is never slower than more."""
+    sound = fast = 1
+    for member, width in _layers(detector, group):
+        own = table.steps(layer_kind(detector.get_submodule(member.path)), member.axis)
+        sound = math.lcm(sound, _in_units(own[0], {width}))
+        fast = math.lcm(fast, _in_units(max(own), {width}))
+    if fast * 4 <= group.channels:
+        return fast
+    while sound > 1 and sound * 2 > group.channels:
+        sound //= 2
+    return sound
+
+
+def _in_units(channels: int, widths: set[int]) -> int:
+    """The number of a group's channels that is a multiple of so many in every layer."""
+    return math.lcm(*(channels // math.gcd(channels, width) for width in widths))
+
+
 def _widths(detector: nn.Module, group: ChannelGroup) -> set[int]:
-    """How many channels of a convolution each of the group's stands for, wherever it matters.
+    """How many channels of a convolution each of the group's stands for, wherever it matters."""
+    found = {group.unit, *(width for _, width in _layers(detector, group))}
+    return {width for width in found if width}
+
+
+def _layers(detector: nn.Module, group: ChannelGroup) -> Iterator[tuple[Member, int]]:
+    """The group's layers with kernels, and how many channels of each go with one of the group's.
 
     Of a convolution that loses equally many channels of each of its groups those of one group
     count: that is what its kernel works on. Depth-wise layers count with all of their channels,
     and so do those that lose whole groups.
     """
-    found = {group.unit}
     followed = {member.path for member in group.norms}
     for member in (*group.producers, *group.norms, *group.consumers):
         kind = kind_of(detector.get_submodule(member.path))
         if kind is not None and kind.has_kernels:
-            found.add(_width(detector.get_submodule(member.path), member, group, followed))
-    return {width for width in found if width}
+            width = _width(detector.get_submodule(member.path), member, group, followed)
+            if width:
+                yield member, width
 
 
 def _width(module: nn.Module, member: Member, group: ChannelGroup, followed: set[str]) -> int:

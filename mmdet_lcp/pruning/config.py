@@ -14,8 +14,10 @@ from mmdet_lcp.distillation.config import MimicConfig, read_mimic
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import KINDS
+from mmdet_lcp.measure.runtimes import check_runtime
+from mmdet_lcp.measure.step_table import StepTable
 from mmdet_lcp.nearest import nearest_hint
-from mmdet_lcp.pruning.channel_steps import AUTO
+from mmdet_lcp.pruning.channel_steps import AUTO, step_table
 from mmdet_lcp.pruning.criteria import Criterion
 from mmdet_lcp.pruning.criteria.base import check_has_costs
 from mmdet_lcp.pruning.problem.objective import Objective
@@ -97,8 +99,14 @@ class RemovalConfig:
         default: what is asked for where neither `ratio` nor `target` is given: a dict with one of
             the two. A fragment's, so that either of them in a config goes before it.
         channel_divisor: the number of channels that stay is a multiple of this, >= 1. ``'auto'``:
-            of 8; of 4 in groups of fewer than 32 channels, of 2 below 8, of 1 below 4. Grouped
-            and depth-wise layers are counted as runtimes do (`channel_steps`).
+            of 8; of 4 in groups of fewer than 32 channels, of 2 below 8, of 1 below 4; with a
+            `runtime`, of what its table of steps says is fast, layer by layer. Grouped and
+            depth-wise layers are counted as runtimes do (`channel_steps`).
+        runtime: what will run the detector, of ``'onnxruntime'``, ``'openvino'``, ``'ncnn'``,
+            ``'mnn'``, ``'litert'``, ``'torch'``, for ``channel_divisor='auto'``; ``None`` takes
+            that of `target`, if that names one.
+        step_table: JSON file with the steps of `runtime`, as ``mmdet-lcp measure-steps`` writes
+            it; ``None`` takes the package's for this processor.
         min_channels: at least so many channels of a group stay, >= 1.
         criterion: picks the channels (`CRITERIA`).
         update: changes the weights of the consuming layers after a selection (`UPDATES`).
@@ -118,6 +126,8 @@ class RemovalConfig:
     target: Target | None = None
     default: Amount = field(default_factory=lambda: Amount(ratio=0.5))
     channel_divisor: int | Literal['auto'] = AUTO
+    runtime: str | None = None
+    step_table: str | None = None
     min_channels: int = 1
     objective: Objective = field(default_factory=Objective)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
@@ -147,6 +157,7 @@ class RemovalConfig:
             raise CompressionError(
                 f'{KEY}.channel_divisor={self.channel_divisor!r}: use {AUTO!r} or an integer >= 1'
             )
+        self._check_runtime()
         for key in ('channel_divisor', 'min_channels'):
             if getattr(self, key) != AUTO:
                 check_integer(f'{KEY}.{key}', getattr(self, key), least=1)
@@ -156,6 +167,31 @@ class RemovalConfig:
                 "'best'"
             )
         self.selection.check(f'{KEY}.selection')
+
+    def _check_runtime(self) -> None:
+        """Raise a CompressionError unless runtime and steps are known, and there is one of them.
+
+        The table is read, so that what is wrong with it is told before anything runs.
+        """
+        if self.runtime is not None:
+            check_runtime(self.runtime, f'{KEY}.runtime')
+        asked = None if self.target is None else self.target.runtime
+        if None not in (self.runtime, asked) and self.runtime != asked:
+            raise CompressionError(
+                f'{KEY}.runtime={self.runtime!r} and {KEY}.target.runtime={asked!r} differ: one '
+                'of them is enough'
+            )
+        if self.step_table is not None and self.channel_divisor != AUTO:
+            raise CompressionError(
+                f'{KEY}.step_table={self.step_table!r} is read for {KEY}.channel_divisor='
+                f'{AUTO!r} only'
+            )
+        self.steps()
+
+    def steps(self) -> StepTable | None:
+        """The table of steps, if a runtime is named."""
+        runtime = self.runtime or (None if self.target is None else self.target.runtime)
+        return step_table(runtime, self.step_table)
 
     def _check_kinds(self) -> None:
         """Raise a CompressionError unless `kinds` lists kinds of groups."""

@@ -38,6 +38,7 @@ def choose_stages(
         for pattern in config.ratio:
             _must_match(pattern, groups, f'{KEY}.ratio')
     seen_stages = set()
+    table = config.steps()
     for group in groups:
         stage = stage_of(detector, group.name) if numbers is not None else None
         seen_stages.add(stage)
@@ -54,7 +55,7 @@ def choose_stages(
             reason = f'{KEY}.ratio has no pattern that matches it'
         else:
             # Both count a layer's channels, of which several may go together.
-            divisor = step_of(detector, group, config.channel_divisor)
+            divisor = step_of(detector, group, config.channel_divisor, table)
             fewest = -(-config.min_channels // group.unit)
             if config.target is not None:
                 asked = keep = least = smallest(

@@ -1,11 +1,15 @@
 """Steps of a group's channels, worked out by hand, and on detectors that are traced."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import find_groups
-from mmdet_lcp.pruning.channel_steps import AUTO, step_of
+from mmdet_lcp.measure.step_table import Curve, StepTable, shipped_tables
+from mmdet_lcp.pruning.channel_steps import AUTO, step_of, step_table
 
 
 def steps(net: nn.Module, divisor=AUTO) -> dict[str, tuple[int, int]]:
@@ -68,3 +72,91 @@ def test_what_is_left_is_a_multiple_everywhere():
             module = net.get_submodule(member.path)
             each = len(member.index) // group.channels
             assert (step * each // module.groups) % 4 == 0
+
+
+def flat(kind: str, axis: str, times, first: int = 48) -> Curve:
+    """A curve over 17 numbers of channels, from a function of the number."""
+    numbers = range(first, first + 17)
+    return Curve(kind, axis, f'{kind} {axis}', tuple(numbers), tuple(map(times, numbers)))
+
+
+def ceil_to(step: int):
+    return lambda number: -(-number // step) * step / 10
+
+
+def table(*curves: Curve) -> StepTable:
+    return StepTable('onnxruntime', '1', 'here', 1, '2026-01-01', curves)
+
+
+class TestMeasured:
+    """Blocks of 8 inputs for depth-wise layers, of 4 for 1x1, of 16 outputs."""
+
+    @pytest.fixture
+    def own(self) -> StepTable:
+        def slow_off_8(number):
+            return number / 10 * (1 if number % 8 == 0 else 5)
+
+        def slow_off_4(number):
+            return number / 10 * (1 if number % 4 == 0 else 1.3)
+
+        return table(
+            flat('depthwise', 'in_channels', slow_off_8),
+            flat('1x1', 'in_channels', slow_off_4),
+            flat('1x1', 'out_channels', ceil_to(16)),
+        )
+
+    @pytest.mark.parametrize(('channels', 'step'), [(64, 16), (256, 16), (48, 4), (8, 4), (7, 2)])
+    def test_of_plain_convolutions(self, own, channels, step):
+        """Outputs come in blocks of 16 where four of them fit; what is never slower otherwise."""
+        net = nn.Sequential(nn.Conv2d(3, channels, 1), nn.ReLU(), nn.Conv2d(channels, 2, 1))
+        (group,) = (g for g in find_groups(net.eval(), (16, 16)) if not g.obstacle)
+        assert step_of(net, group, AUTO, own) == step
+        assert step_of(net, group, 3, own) == 3
+
+    def test_a_depth_wise_layer_steps_by_its_own(self, own):
+        net = nn.Sequential(
+            nn.Conv2d(3, 40, 1), nn.Conv2d(40, 40, 3, groups=40), nn.Conv2d(40, 2, 1)
+        )
+        (group,) = (g for g in find_groups(net.eval(), (16, 16)) if not g.obstacle)
+        assert step_of(net, group, AUTO, own) == 8
+        assert step_of(net, group, AUTO, table(own.curves[1])) == 4
+
+    def test_a_group_of_a_grouped_convolution(self):
+        """Units of two channels, one of each group: eight of each group are eight units."""
+        own = table(flat('grouped', 'in_channels', ceil_to(8), first=16))
+        net = nn.Sequential(
+            nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3, groups=2), nn.Conv2d(64, 2, 1)
+        )
+        groups = [g for g in find_groups(net.eval(), (16, 16)) if not g.obstacle]
+        assert [(g.channels, step_of(net, g, AUTO, own)) for g in groups] == [(32, 8), (32, 8)]
+
+    def test_no_choice_is_slower_than_the_next_larger_one(self):
+        """With the tables of the package, for every kind of layer that they know."""
+        for shipped in shipped_tables():
+            for curve in shipped.curves:
+                step, fast = shipped.steps(curve.kind, curve.axis)
+                assert fast % step == 0
+                numbers = [n for n in curve.channels if n % step == 0]
+                for number, larger in itertools.pairwise(numbers):
+                    ms = dict(zip(curve.channels, curve.ms, strict=True))
+                    assert ms[number] <= ms[larger] * 1.04, (shipped.runtime, curve.layer)
+
+
+class TestWhichTable:
+    def test_none_without_a_runtime(self):
+        assert step_table(None, None) is None
+
+    def test_the_users_own(self, tmp_path):
+        own = table(flat('1x1', 'in_channels', ceil_to(4)))
+        own.write(tmp_path / 'mine.json')
+        path = str(tmp_path / 'mine.json')
+        assert step_table('onnxruntime', path) == own == step_table(None, path)
+        with pytest.raises(
+            CompressionError, match=r'has the steps of onnxruntime, and .* is ncnn'
+        ):
+            step_table('ncnn', path)
+
+    def test_the_packages(self):
+        for runtime in {own.runtime for own in shipped_tables()}:
+            found = step_table(runtime, None)
+            assert found is None or found.runtime == runtime

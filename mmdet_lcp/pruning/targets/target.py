@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
 
+from mmdet_lcp.config.checks import check_integer
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.measure.runtimes import check_runtime
 
 KEY = 'pruning.target'
 Cost = Literal['macs', 'params', 'latency']
 # What the costs are called in messages.
 WORDS = {'macs': 'multiply-accumulates', 'params': 'parameters', 'latency': 'latency'}
+
+SOLVERS = ('auto', 'greedy')
 
 
 @dataclass
@@ -25,8 +29,17 @@ class Target:
             the same of all, >= 1. Costs are those of one group alone on the dense detector; where
             several layers in a row are cut deep, more is lost than they tell. 1 is one ratio for
             all but for what it would save too much, ``float('inf')`` leaves all to the costs.
-        latency_table: JSON file with the times of the layers, made on this device or another one;
-            ``None``: they are measured, and kept in the work_dir.
+        latency_table: JSON file with the times of the layers, made on this device or another one:
+            the ``latency_table.json`` of a run, or the ``times.json`` of a layer kit; ``None``:
+            they are measured, and kept in the work_dir.
+        runtime: for `latency`, what runs the detector: ``'onnxruntime'``, ``'openvino'``,
+            ``'ncnn'``, ``'mnn'``, ``'litert'``; ``None`` or ``'torch'`` is PyTorch.
+        threads: for `latency`, of the CPU, >= 1; ``None``: as many as PyTorch uses.
+        any_device: take a `latency_table` of another processor, number of threads or version,
+            which is refused otherwise. Latencies are then predicted from it, and not measured.
+        solver: how the amount is shared out over the groups: ``'greedy'``, the cheapest removals
+            first; ``'auto'``, that and an integer programme, of which the cheaper result is
+            taken.
 
     Raises:
         CompressionError: a value is out of range, or it is not exactly one cost.
@@ -38,6 +51,10 @@ class Target:
     max_ratio: float = 0.8
     spread: float = 1.25
     latency_table: str | None = None
+    runtime: str | None = None
+    threads: int | None = None
+    any_device: bool = False
+    solver: str = 'auto'
 
     def __post_init__(self) -> None:
         given = [cost for cost in WORDS if getattr(self, cost) is not None]
@@ -65,9 +82,26 @@ class Target:
                 f'{KEY}.spread={self.spread!r} says how unequal the parts of the groups may be: '
                 'it must be 1 or more'
             )
-        if self.latency_table is not None and self.latency is None:
+        self._check_latency()
+        if self.solver not in SOLVERS:
             raise CompressionError(
-                f'{KEY}.latency_table={self.latency_table!r} is read for {KEY}.latency only'
+                f'{KEY}.solver={self.solver!r}: use {" or ".join(map(repr, SOLVERS))}'
+            )
+
+    def _check_latency(self) -> None:
+        """Raise a CompressionError for keys that only a latency reads, or wrong values of them."""
+        for key in ('latency_table', 'runtime', 'threads', 'any_device'):
+            if getattr(self, key) not in (None, False) and self.latency is None:
+                raise CompressionError(
+                    f'{KEY}.{key}={getattr(self, key)!r} is read for {KEY}.latency only'
+                )
+        if self.runtime is not None:
+            check_runtime(self.runtime, f'{KEY}.runtime')
+        if self.threads is not None:
+            check_integer(f'{KEY}.threads', self.threads, least=1)
+        if self.any_device and self.latency_table is None:
+            raise CompressionError(
+                f'{KEY}.any_device is about a {KEY}.latency_table, and none is given'
             )
 
     @property
