@@ -60,6 +60,7 @@ COMMANDS = (
     ),
     Command('sensitivity', 'measure what the pruning of each group of channels costs'),
     Command('measure-steps', 'measure which numbers of channels a runtime is fast at'),
+    Command('latency-kit', "write a detector's layers as files that a device measures"),
     Command('compare', 'run several pruning methods at one budget, and write one table'),
     Command('compare-students', 'train several students over several seeds, and write one table'),
     Command('merge-comparisons', 'put several comparisons into one table'),

@@ -165,12 +165,20 @@ class LatencyTable:
     Args:
         device: what they were measured on, in words.
         path: the file to keep them in, or ``None``.
+
+    Attributes:
+        anchors: whole detectors that were measured, and what the table says of them.
+        wholes: (channels of the groups, milliseconds) of whole detectors whose anchors are not
+            worked out yet.
+        alone: why there are no whole detectors; '' if there are, or none was tried.
     """
 
     def __init__(self, device: str, path: Path | None = None) -> None:
         self.device = device
         self.path = path
         self.anchors: list[dict[str, float]] = []
+        self.wholes: list[tuple[tuple[int, ...], float]] = []
+        self.alone = ''
         self._layers: dict[str, dict[str, Any]] = {}
         self._known: dict[tuple[str, int, int], float] = {}
 
@@ -187,6 +195,7 @@ class LatencyTable:
                 raise ValueError(f'version {data["version"]}, this package reads {VERSION}')
             table = cls(data['device'], path)
             table.anchors = [dict(anchor) for anchor in data['anchors']]
+            table.alone = str(data.get('alone', ''))
             for key, layer in data['layers'].items():
                 shape = np.array(layer['ms'], dtype=float).shape
                 if shape != (len(layer['in']), len(layer['out'])):
@@ -205,6 +214,8 @@ class LatencyTable:
         """Write the file, if it has one."""
         if self.path is not None:
             data = dict(version=VERSION, device=self.device, anchors=self.anchors)
+            if self.alone:
+                data['alone'] = self.alone
             write_json(self.path, {**data, 'layers': self._layers})
 
     def has(self, shape: LayerShape, ins: Sequence[int], outs: Sequence[int]) -> bool:
@@ -238,12 +249,23 @@ class LatencyTable:
             module, size = shape.build(ins[row], outs[column])
             inputs = torch.randn(size, generator=generator).to(device)
             times[row, column] = timer(module.to(device).eval(), inputs)
+        self.put(str(shape), ins, outs, times)
+        self.write()
+
+    def put(self, key: str, ins: Sequence[int], outs: Sequence[int], times: np.ndarray) -> None:
+        """Take the times of a layer.
+
+        Args:
+            key: the layer in words, ``str(LayerShape)``.
+            ins: input widths, rising.
+            outs: output widths, rising.
+            times: milliseconds, (inputs, outputs).
+        """
         # A narrower layer takes no longer: where it seems to, something else was running.
         for axis in (0, 1):
             times = np.flip(np.minimum.accumulate(np.flip(times, axis), axis), axis)
-        self._layers[str(shape)] = {'in': list(ins), 'out': list(outs), 'ms': times.tolist()}
+        self._layers[key] = {'in': list(ins), 'out': list(outs), 'ms': times.tolist()}
         self._known.clear()
-        self.write()
 
     def ms(self, shape: LayerShape, ins: float, outs: float) -> float:
         """Milliseconds of one call at given widths, interpolated between the measured ones.

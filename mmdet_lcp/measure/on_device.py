@@ -221,6 +221,9 @@ def unpacked(kit: Path, files: list[str], folder: Path) -> Path:
     """The files of an entry without their gzip; the first one is what the engine opens."""
     paths = []
     for name in files:
+        if not name.endswith('.gz'):
+            paths.append(kit / name)
+            continue
         path = folder / name.removesuffix('.gz')
         path.write_bytes(gzip.decompress((kit / name).read_bytes()))
         paths.append(path)

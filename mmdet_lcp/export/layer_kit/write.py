@@ -44,7 +44,7 @@ class KitWriter:
     """Writes a kit, file by file.
 
     Args:
-        folder: of the kit; made, and emptied of an older kit's files.
+        folder: of the kit; made, and emptied of the files of an older kit.
         runtime: one of `RUNTIMES`.
 
     Raises:
@@ -56,7 +56,7 @@ class KitWriter:
         self.folder, self.runtime = folder, runtime
         check_writable(runtime)
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob('*.gz'):
+        for old in folder.glob('[0-9]' * 4 + '.*'):
             old.unlink()
         self._entries: list[dict[str, Any]] = []
         self._brackets: dict[tuple[int, int, int], str] = {}
@@ -64,8 +64,12 @@ class KitWriter:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entry: Entry) -> str:
+    def add(self, entry: Entry, pack: bool = True) -> str:
         """Write one file.
+
+        Args:
+            entry: the network.
+            pack: with gzip, of which weights that repeat get small.
 
         Returns:
             Its name in the manifest.
@@ -78,12 +82,15 @@ class KitWriter:
         with tempfile.TemporaryDirectory() as folder:
             paths, outputs = _files(bench, self.runtime, Path(folder), name)
             for path in paths:
+                if not pack:
+                    shutil.move(path, self.folder / path.name)
+                    continue
                 with gzip.open(self.folder / f'{path.name}.gz', 'wb', compresslevel=1) as packed:
                     packed.write(path.read_bytes())
         self._entries.append(
             {
                 'name': name,
-                'files': [f'{path.name}.gz' for path in paths],
+                'files': [f'{path.name}.gz' if pack else path.name for path in paths],
                 'input': list(bench.input),
                 'outputs': outputs,
                 'repeats': bench.repeats,

@@ -11,9 +11,10 @@ from torch import nn
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.latency_table import LatencyTable, layer_calls
 from mmdet_lcp.measure.pair_timing import PairTiming
-from mmdet_lcp.pruning.targets import latency_model
+from mmdet_lcp.pruning.targets import stopwatches
 from mmdet_lcp.pruning.targets.cost_model import first_channels
-from mmdet_lcp.pruning.targets.latency_model import Latency, Stopwatch
+from mmdet_lcp.pruning.targets.latency_model import Latency
+from mmdet_lcp.pruning.targets.stopwatches import Stopwatch
 
 
 def alone(module: nn.Module, inputs: torch.Tensor) -> float:
@@ -54,13 +55,16 @@ class Clock:
         return Stopwatch(self.layer, self.pair)
 
 
-def measure(case, tmp_path: Path, clock: Clock, given=None, least=None, told=None) -> Latency:
+def measure(
+    case, tmp_path: Path, clock: Clock, given=None, least=None, told=None, any_device=False
+) -> Latency:
     least = least or [max(1, n // 10) for n in case.channels]
     tell = (told if told is not None else []).append
     cache = tmp_path / 'latency_table.json'
     return Latency(
-        case.detector, case.groups, least, case.size, cache, given, clock.stopwatch, tell
-    )
+        case.detector, case.groups, least, case.size, cache, given, clock.stopwatch, tell,
+        any_device,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize('name', ['vgg', 'r18'])
@@ -142,7 +146,7 @@ class TestGiven:
 
     def test_of_another_device(self, net, foreign, tmp_path):
         clock, told = Clock(), []
-        latency = measure(net, tmp_path, clock, foreign, least=[1, 1], told=told)
+        latency = measure(net, tmp_path, clock, foreign, [1, 1], told, any_device=True)
         assert not latency.measurable
         assert (clock.layers, clock.detectors) == (0, 0)
         assert 'is of another device (a telephone)' in told[0]
@@ -150,23 +154,30 @@ class TestGiven:
         assert latency.model.total([3, 2]) == pytest.approx(expected, rel=1e-6)
         assert not (tmp_path / 'latency_table.json').exists()
 
+    def test_of_another_device_only_when_told_to(self, net, foreign, tmp_path):
+        """Both devices are named, with processor, threads and version, and what to do."""
+        with pytest.raises(CompressionError, match=r'\(a telephone\) than this one \(') as error:
+            measure(net, tmp_path, Clock(), foreign, least=[1, 1])
+        for word in (f'torch {torch.__version__}', 'threads', 'target.any_device=True'):
+            assert word in str(error.value)
+
     def test_that_lacks_a_layer(self, vgg, foreign, tmp_path):
         with pytest.raises(CompressionError, match=r'given\.json: lacks \d+ layers .* Conv2d 3->'):
-            measure(vgg, tmp_path, Clock(), foreign)
+            measure(vgg, tmp_path, Clock(), foreign, any_device=True)
 
     def test_without_whole_detectors(self, net, foreign, tmp_path):
         table = LatencyTable.read(foreign)
         table.anchors = []
         table.write()
         with pytest.raises(CompressionError, match='has no times of whole detectors'):
-            measure(net, tmp_path, Clock(), foreign, least=[1, 1])
+            measure(net, tmp_path, Clock(), foreign, least=[1, 1], any_device=True)
 
 
 def test_channels_are_chosen_by_the_times_that_are_reported(monkeypatch):
     """The least of the rounds; a busy machine is told."""
     busy, told = PairTiming([4.0, 8.0], [3.0, 3.0]), []
-    monkeypatch.setattr(latency_model, 'print_log', lambda text, **_: told.append(text))
-    monkeypatch.setattr(latency_model, 'time_pair', lambda *_: busy)
+    monkeypatch.setattr(stopwatches, 'print_log', lambda text, **_: told.append(text))
+    monkeypatch.setattr(stopwatches, 'time_pair', lambda *_: busy)
     one = nn.Linear(1, 1)
     assert Stopwatch().detectors(one, one, (8, 8)) == (4.0, 3.0)
     assert told == [busy.busy] != ['']

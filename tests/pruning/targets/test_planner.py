@@ -77,6 +77,9 @@ def test_out_of_reach(vgg, tmp_path, cost):
         assert word in message
     for group, count in zip(vgg.groups, smallest, strict=True):
         assert f'{group.name} {group.channels} -> {count}' in message
+    if cost == 'latency':
+        ms = [clock.whole(d, vgg.size) for d in (pruned, vgg.detector)]
+        assert f'is left, {ms[0]:.1f} ms of {ms[1]:.1f} ms' in message
     held = re.findall(r'^  (\S+): (0\.\d+) \((.*)\)$', message, re.M)
     if cost == 'latency':
         assert not held
@@ -138,7 +141,7 @@ def test_a_table_of_another_device_only_predicts(vgg, tmp_path):
     table.path = tmp_path / 'given.json'
     table.write()
     told = []
-    target = Target(latency=0.5, latency_table=str(table.path))
+    target = Target(latency=0.5, latency_table=str(table.path), any_device=True)
     allocation = plan(vgg, tmp_path, target, told=told)
     assert allocation.measured is None
     assert 0.49 < allocation.predicted <= 0.5
