@@ -59,6 +59,24 @@ def rising(costs: Sequence[float]) -> np.ndarray:
     return isotonic_regression(costs).x.clip(min=0) if len(costs) else costs
 
 
+def damages(
+    choices: Sequence[Sequence[int]], costs: Sequence[Sequence[float]]
+) -> list[np.ndarray]:
+    """What each choice of each group costs: the sum of its removals, without dips (`rising`).
+
+    Args:
+        choices: for each group the numbers of channels that it may have, falling.
+        costs: for each group its removal costs.
+
+    Returns:
+        For each group an array of as many numbers as it has choices, never falling, from 0.
+    """
+    sums = [np.concatenate([[0.0], rising(own).cumsum()]) for own in costs]
+    return [
+        own[[some[0] - count for count in some]] for own, some in zip(sums, choices, strict=True)
+    ]
+
+
 def allocate(
     model: CostModel,
     choices: Sequence[Sequence[int]],
@@ -82,14 +100,13 @@ def allocate(
         The number of channels of each group. Where the budget is below the total of the smallest
         numbers, these.
     """
-    sums = [np.concatenate([[0.0], rising(own).cumsum()]) for own in costs]
+    sums = damages(choices, costs)
     at = [0] * len(choices)  # each group's place among its choices
     counts = [own[0] for own in choices]
 
     def damage(group: int, place: int) -> float:
         """Cost of the step to a place from the one before."""
-        gone = [choices[group][0] - choices[group][i] for i in (place - 1, place)]
-        return float(sums[group][gone[1]] - sums[group][gone[0]])
+        return float(sums[group][place] - sums[group][place - 1])
 
     def price(group: int) -> float:
         """Of the next step, for what it saves; infinite where there is none."""

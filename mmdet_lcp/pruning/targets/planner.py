@@ -16,6 +16,7 @@ from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.measure.latency_table import LATENCY_TABLE
 from mmdet_lcp.pruning.targets.allocation import allocate, smallest, steps
 from mmdet_lcp.pruning.targets.cost_model import CostModel, macs_model, params_model
+from mmdet_lcp.pruning.targets.integer import improve, total_damage
 from mmdet_lcp.pruning.targets.latency_model import Latency
 from mmdet_lcp.pruning.targets.stopwatches import Stopwatch, stopwatch_for
 from mmdet_lcp.pruning.targets.target import KEY, WORDS, Cost, Target
@@ -108,6 +109,7 @@ class TargetPlanner:
         reasons: Mapping[str, str] | None = None,
     ) -> None:
         self._reasons = reasons or {}
+        self._tell, self._compared = tell, ''
         self._dense_detector, self._image_size, self._wider = dense, image_size, wider
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
@@ -143,6 +145,12 @@ class TargetPlanner:
             costs: removal costs of each group.
             priced: whether they are divided by what a removal saves already.
         """
+        allocation = self._shared_out(costs, priced)
+        if self._compared:
+            self._tell(self._compared)
+        return allocation
+
+    def _shared_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
         if self._latency is None or not self._latency.measurable:
             counts = self._allocated(costs, self.target.share * self._dense, priced)
             return self._allocation(counts, self._model.total(counts) / self._dense, None)
@@ -153,7 +161,16 @@ class TargetPlanner:
             steps(stage.group.channels, stage.divisor, least)
             for stage, least in zip(self.stages, self._within_reach(budget), strict=True)
         ]
-        return allocate(self._model, choices, costs, budget, priced)
+        greedy = allocate(self._model, choices, costs, budget, priced)
+        # What is divided by what it saves cannot be added up over the groups.
+        if self.target.solver == 'greedy' or priced or self._model.total(greedy) > budget:
+            return greedy
+        found = improve(self._model, choices, costs, budget, greedy)
+        before, after = (total_damage(choices, costs, counts) for counts in (greedy, found))
+        self._compared = (
+            f'What is removed costs {after:.4g} by an integer programme, {before:.4g} greedily'
+        )
+        return found
 
     def _within_reach(self, budget: float) -> list[int]:
         """Of each group the smallest number of channels that `Target.spread` leaves.
