@@ -29,7 +29,7 @@ WORDS = {
     'spatial': '3x3',
     'strided': '3x3, stride 2',
     'depthwise': 'depth-wise',
-    'grouped': 'of one group',
+    'grouped': '3x3, grouped',
 }
 
 

@@ -54,6 +54,8 @@ def prune(
     layers: str | Sequence[str] | None = None,
     kinds: Sequence[str] = KINDS,
     channel_divisor: int | Literal['auto'] = AUTO,
+    runtime: str | None = None,
+    step_table: str | None = None,
     min_channels: int = 1,
     objective: Objective | Mapping[str, Any] | None = None,
     selection: SelectionConfig | Mapping[str, Any] | None = None,
@@ -84,7 +86,9 @@ def prune(
             default, of a detector ``r'^backbone\\.'`` for its backbone alone.
         kinds: kinds of groups, of ``'single'``, ``'coupled'``, ``'shared'``; all by default.
         channel_divisor: the number of channels that stay is a multiple of this, >= 1; ``'auto'``
-            takes 8, and less in small groups (`RemovalConfig`).
+            takes 8, and less in small groups, or what is fast in `runtime` (`RemovalConfig`).
+        runtime: what will run the network, such as ``'onnxruntime'``, for ``'auto'``.
+        step_table: file with its steps; those of the package unless told.
         min_channels: at least so many channels of a group stay, >= 1.
         objective: weights of the loss that criterion and update see, and terms of your own, see
             `Objective`.
@@ -131,6 +135,8 @@ def prune(
         ratio=ratio,
         target=target,
         channel_divisor=channel_divisor,
+        runtime=runtime,
+        step_table=step_table,
         min_channels=min_channels,
         objective=objective,
         selection=selection,
