@@ -33,9 +33,9 @@ from mmdet_lcp.config.file import read_config
 from mmdet_lcp.coverage.detectors import build, plain_model
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.layer_kit.networks import Bench
-from mmdet_lcp.export.layer_kit.run import run_kit
+from mmdet_lcp.export.layer_kit.run import check_measurable, run_kit
 from mmdet_lcp.export.layer_kit.whole import add_whole, whole_bench
-from mmdet_lcp.export.layer_kit.write import KitWriter, check_writable
+from mmdet_lcp.export.layer_kit.write import KitWriter
 from mmdet_lcp.graph import ChannelGroup, find_groups
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.measure import on_device
@@ -127,9 +127,8 @@ def installed() -> list[str]:
     found = []
     for runtime in RUNTIMES:
         try:
-            check_writable(runtime)
-            on_device.engine(runtime)
-        except (CompressionError, on_device.KitError):
+            check_measurable(runtime)
+        except CompressionError:
             continue
         found.append(runtime)
     return found

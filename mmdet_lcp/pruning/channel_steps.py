@@ -10,6 +10,7 @@ Where a config names its runtime, a table of measured steps decides, layer by la
 (`measure.step_table`).
 """
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +29,15 @@ AUTO = 'auto'
 _STEPS = ((8, 4), (4, 2), (2, 2))
 
 
-def step_table(runtime: str | None, path: str | None) -> StepTable | None:
+def step_table(
+    runtime: str | None, path: str | None, latency_table: str | None = None
+) -> StepTable | None:
     """The steps that a config asks for.
 
     Args:
         runtime: of `RUNTIMES`, or None.
-        path: of a table of the user's, or None: the package's for this processor.
+        path: of a table of the user's, or None: the package's.
+        latency_table: of a device: the package's table is one for that; for this one without it.
 
     Returns:
         The table; None where no runtime is named, or no table of it is known.
@@ -42,7 +46,9 @@ def step_table(runtime: str | None, path: str | None) -> StepTable | None:
         CompressionError: the user's table cannot be read, or is of another runtime.
     """
     if path is None:
-        return None if runtime is None else table_for(runtime, on_device.processor())
+        if runtime is None:
+            return None
+        return table_for(runtime, _processor_of(latency_table) or on_device.processor())
     table = StepTable.read(Path(path))
     if runtime is not None and table.runtime != runtime:
         raise CompressionError(
@@ -50,6 +56,22 @@ def step_table(runtime: str | None, path: str | None) -> StepTable | None:
             f'{runtime}: measure them with `mmdet-lcp measure-steps --runtime {runtime}`'
         )
     return table
+
+
+def _processor_of(latency_table: str | None) -> str | None:
+    """The processor that a table of latencies is of; None where there is none to be read.
+
+    What is wrong with a file is told where its times are read.
+    """
+    if latency_table is None:
+        return None
+    try:
+        # '..., 4 threads, ncnn 1.0'
+        return json.loads(Path(latency_table).read_text(encoding='utf-8'))['device'].rsplit(
+            ', ', 2
+        )[0]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def step_of(

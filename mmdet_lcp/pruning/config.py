@@ -106,7 +106,7 @@ class RemovalConfig:
             ``'mnn'``, ``'litert'``, ``'torch'``, for ``channel_divisor='auto'``; ``None`` takes
             that of `target`, if that names one.
         step_table: JSON file with the steps of `runtime`, as ``mmdet-lcp measure-steps`` writes
-            it; ``None`` takes the package's for this processor.
+            it; ``None`` takes the package's for this processor, or for that of `latency_table`.
         min_channels: at least so many channels of a group stay, >= 1.
         criterion: picks the channels (`CRITERIA`).
         update: changes the weights of the consuming layers after a selection (`UPDATES`).
@@ -190,8 +190,10 @@ class RemovalConfig:
 
     def steps(self) -> StepTable | None:
         """The table of steps, if a runtime is named."""
-        runtime = self.runtime or (None if self.target is None else self.target.runtime)
-        return step_table(runtime, self.step_table)
+        asked = (None, None)
+        if self.target is not None:
+            asked = (self.target.runtime, self.target.latency_table)
+        return step_table(self.runtime or asked[0], self.step_table, asked[1])
 
     def _check_kinds(self) -> None:
         """Raise a CompressionError unless `kinds` lists kinds of groups."""

@@ -8,6 +8,7 @@ from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.targets.planner import Allocation, TargetPlanner
 from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
+from mmdet_lcp.pruning.targets.stopwatches import stopwatch_for
 from mmdet_lcp.pruning.wider import wider
 
 
@@ -36,6 +37,7 @@ def share_out(
             job.image_size,
             work_dir,
             tell,
+            stopwatch=stopwatch_for(config.target, config.steps()),
             wider=lambda: wider(job.dense, job.groups, config),
             reasons=job.reasons,
         )

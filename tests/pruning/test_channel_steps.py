@@ -6,8 +6,13 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import find_groups
+from mmdet_lcp.measure import step_table as step_tables
 from mmdet_lcp.measure.step_table import Curve, StepTable, shipped_tables
 from mmdet_lcp.pruning.channel_steps import AUTO, step_of, step_table
+from mmdet_lcp.pruning.config import RemovalConfig
+from mmdet_lcp.pruning.criteria import L1Norm
+from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.pruning.updates import NoUpdate
 
 
 def steps(net: nn.Module, divisor=AUTO) -> dict[str, tuple[int, int]]:
@@ -162,3 +167,47 @@ class TestWhichTable:
         for runtime in {own.runtime for own in shipped_tables()}:
             found = step_table(runtime, None)
             assert found is None or found.runtime == runtime
+
+    def test_of_the_device_that_a_latency_table_is_of(self, tmp_path, monkeypatch):
+        """In either form of such a table; a file that is none says nothing of its processor."""
+        one = flat('1x1', 'in_channels', ceil_to(4))
+        board = StepTable('ncnn', '1', 'Board (aarch64 NEON)', 4, '2026-01-01', (one,))
+        here = StepTable('ncnn', '1', 'Here (x86_64 AVX2)', 1, '2026-01-01', (one,))
+        monkeypatch.setattr(step_tables, 'shipped_tables', lambda: (here, board))
+        monkeypatch.setattr('mmdet_lcp.measure.on_device.processor', lambda: here.processor)
+        path = tmp_path / 'times.json'
+        path.write_text('{"device": "Pi, Model 5 (aarch64 NEON), 4 threads, ncnn 1.0"}')
+        assert step_table('ncnn', None, str(path)) is board
+        path.write_text('{"device": "Phone (riscv64), 4 threads, ncnn 1.0"}')
+        assert step_table('ncnn', None, str(path)) is None
+        path.write_text('{}')
+        assert step_table('ncnn', None, str(path)) is step_table('ncnn', None) is here
+
+
+class TestConfig:
+    """Keys of `pruning` that say which steps."""
+
+    def config(self, **keys):
+        return RemovalConfig(criterion=L1Norm(), update=NoUpdate(), **keys)
+
+    def test_the_targets_runtime_counts_too(self):
+        for keys in (dict(runtime='ncnn'), dict(target=Target(latency=0.5, runtime='ncnn'))):
+            config = self.config(**keys)
+            config.check()
+            assert config.steps() is step_table('ncnn', None)
+
+    @pytest.mark.parametrize(
+        ('keys', 'message'),
+        [
+            (dict(runtime='ncn'), "runtime='ncn': there is no such runtime"),
+            (
+                dict(runtime='mnn', target=Target(latency=0.5, runtime='ncnn')),
+                r"runtime='mnn' and pruning\.target\.runtime='ncnn' differ",
+            ),
+            (dict(step_table='x.json', channel_divisor=8), "channel_divisor='auto' only"),
+            (dict(step_table='none.json'), r'none\.json: the steps cannot be read'),
+        ],
+    )
+    def test_wrong(self, keys, message):
+        with pytest.raises(CompressionError, match=message):
+            self.config(**keys).check()

@@ -6,8 +6,8 @@ another, or on another device.
 """
 
 from mmdet_lcp.export.layer_kit.networks import Bench, bench_of, bracket_of
-from mmdet_lcp.export.layer_kit.run import layer_ms, read_times, run_kit
-from mmdet_lcp.export.layer_kit.write import Entry, KitWriter, check_writable
+from mmdet_lcp.export.layer_kit.run import check_measurable, layer_ms, read_times, run_kit
+from mmdet_lcp.export.layer_kit.write import Entry, KitWriter
 
 __all__ = [
     'Bench',
@@ -15,7 +15,7 @@ __all__ = [
     'KitWriter',
     'bench_of',
     'bracket_of',
-    'check_writable',
+    'check_measurable',
     'layer_ms',
     'read_times',
     'run_kit',

@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.export.layer_kit.write import SCRIPT
+from mmdet_lcp.export.layer_kit.write import SCRIPT, check_writable
+from mmdet_lcp.export.needs import needed
 from mmdet_lcp.measure import on_device
+from mmdet_lcp.measure.runtimes import TORCH
 
 # Of a network's time at least this part is the layer's: what is taken off has been measured too.
 LEAST = 0.05
+
+
+def check_measurable(runtime: str) -> None:
+    """Refuse a runtime that cannot be measured here.
+
+    Raises:
+        CompressionError: the engine, or what writes its files, is not installed; the extra that
+            brings it is named.
+    """
+    check_writable(runtime)
+    if runtime != TORCH:
+        extra = 'export' if runtime == 'onnxruntime' else runtime
+        needed(on_device.ENGINES[runtime][0], extra)
 
 
 def run_kit(kit: Path, threads: int, rounds: int = 3, seconds: float = 0.05) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.layer_kit.networks import bench_of
-from mmdet_lcp.export.layer_kit.run import layer_ms, run_kit
+from mmdet_lcp.export.layer_kit.run import check_measurable, layer_ms, run_kit
 from mmdet_lcp.export.layer_kit.write import KitWriter
 from mmdet_lcp.measure.latency_table import LayerShape
 from mmdet_lcp.measure.step_table import Curve, StepTable
@@ -162,6 +162,7 @@ def measure_steps(
     Raises:
         CompressionError: the runtime is unknown or not installed.
     """
+    check_measurable(runtime)
     with tempfile.TemporaryDirectory() as folder:
         kit = write_steps_kit(Path(folder), runtime, quick, tell)
         return steps_of(run_kit(kit, threads, rounds=4))

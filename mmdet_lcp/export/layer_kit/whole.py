@@ -107,4 +107,6 @@ def table_of(times: Mapping[str, Any], path: Path | None = None) -> LatencyTable
     table = LatencyTable(times['device'])
     fill(table, times)
     table.path = path
+    if not table.wholes:
+        table.alone = 'no whole detector was in the kit'
     return table

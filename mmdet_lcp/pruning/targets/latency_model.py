@@ -115,6 +115,8 @@ class Latency:
                 'pruning.target.threads to what it was measured with'
             )
         self._tell(f'{what}: latencies are predicted from it and cannot be measured here')
+        if table.alone:
+            self._tell(f'They are predicted from the layers alone: {table.alone}')
         return table
 
     def _measure_layers(self) -> None:

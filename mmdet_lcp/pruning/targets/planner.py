@@ -48,6 +48,7 @@ class Allocation:
         floor: the smallest share that could have been asked for.
         dense: the dense detector's cost: multiply-accumulates, parameters or milliseconds.
         counts: channels that stay, by the group's name.
+        runtime: latency only: what it is measured in; '' is PyTorch.
     """
 
     cost: Cost
@@ -57,6 +58,7 @@ class Allocation:
     dense: float
     counts: dict[str, int]
     measured: float | None = None
+    runtime: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -65,8 +67,9 @@ class Allocation:
     def __str__(self) -> str:
         """A line for the user."""
         show = format_ms if self.cost == 'latency' else format_count
+        where = f' in {self.runtime}' if self.runtime else ''
         text = (
-            f'Target: {self.asked:.3f} of the {WORDS[self.cost]} of the dense detector '
+            f'Target: {self.asked:.3f} of the {WORDS[self.cost]}{where} of the dense detector '
             f'({show(self.dense)}). Predicted: {self.predicted:.3f} '
             f'({show(self.predicted * self.dense)})'
         )
@@ -220,7 +223,16 @@ class TargetPlanner:
     ) -> Allocation:
         by_name = {s.group.name: n for s, n in zip(self.stages, counts, strict=True)}
         cost, share = self.target.cost, self.target.share
-        return Allocation(cost, share, predicted, self.floor, self._dense, by_name, measured)
+        return Allocation(
+            cost,
+            share,
+            predicted,
+            self.floor,
+            self._dense,
+            by_name,
+            measured,
+            self.target.runtime or '',
+        )
 
     def _counted(self, groups: Sequence[ChannelGroup]) -> CostModel:
         if self.target.cost == 'params':

@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.export.layer_kit.run import run_kit
+from mmdet_lcp.export.layer_kit.run import check_measurable, run_kit
 from mmdet_lcp.export.layer_kit.whole import Grids, add_layers, add_whole, fill, whole_bench
-from mmdet_lcp.export.layer_kit.write import KitWriter, check_writable
+from mmdet_lcp.export.layer_kit.write import KitWriter
 from mmdet_lcp.measure import on_device
 from mmdet_lcp.measure.activations import activations_of
 from mmdet_lcp.measure.latency_table import (
@@ -29,7 +29,7 @@ from mmdet_lcp.measure.latency_table import (
 )
 from mmdet_lcp.measure.pair_timing import time_pair
 from mmdet_lcp.measure.runtimes import TORCH
-from mmdet_lcp.measure.step_table import StepTable, table_for
+from mmdet_lcp.measure.step_table import StepTable
 from mmdet_lcp.pruning.targets.target import Target
 
 Measure = Callable[[nn.Module, nn.Module, tuple[int, int]], tuple[float, float]]
@@ -133,11 +133,7 @@ class RuntimeStopwatch(Stopwatch):
         Raises:
             CompressionError: the runtime, or what writes its files, is not installed.
         """
-        check_writable(self.runtime)
-        try:
-            on_device.engine(self.runtime)
-        except on_device.KitError as error:
-            raise CompressionError(str(error)) from error
+        check_measurable(self.runtime)
 
     def calls(self, detector: nn.Module, image_size: tuple[int, int]) -> list[LayerCall]:
         """See the base class; the shapes have the activations that follow."""
@@ -191,11 +187,15 @@ class RuntimeStopwatch(Stopwatch):
         return self.threads or torch.get_num_threads()
 
 
-def stopwatch_for(target: Target) -> Stopwatch:
-    """What measures for a target of latency."""
+def stopwatch_for(target: Target, steps: StepTable | None = None) -> Stopwatch:
+    """What measures for a target of latency.
+
+    Args:
+        target: with a latency.
+        steps: of its runtime, on the device that it is about.
+    """
     if target.runtime in (None, TORCH):
         return Stopwatch(threads=target.threads)
-    steps = table_for(target.runtime, on_device.processor())
     return RuntimeStopwatch(threads=target.threads, steps=steps, runtime=target.runtime)
 
 

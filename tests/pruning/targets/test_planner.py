@@ -162,6 +162,8 @@ def test_in_words():
     )
     allocation = Allocation('latency', 0.5, 0.498, 0.1, 20.0, {'a': 3}, 0.51)
     assert str(allocation).endswith('Predicted: 0.498 (10.0 ms). Measured: 0.510 (10.2 ms)')
+    allocation = Allocation('latency', 0.5, 0.498, 0.1, 20.0, {'a': 3}, 0.51, 'ncnn')
+    assert str(allocation).startswith('Target: 0.500 of the latency in ncnn of the dense detector')
 
 
 def test_priced_or_not_is_not_the_same(vgg, tmp_path):

@@ -143,6 +143,12 @@ class TestKitOfAnotherDevice:
         with pytest.raises(CompressionError, match=r'times\.json: lacks \d+ layers'):
             self.latency(vgg, tmp_path, times, any_device=True)
 
+    def test_without_whole_detectors(self, net, tmp_path, times):
+        """What could not be written for that runtime: the layers' times alone, and it is said."""
+        layers = [entry for entry in times['entries'] if 'counts' not in entry]
+        latency = self.latency(net, tmp_path, {**times, 'entries': layers}, any_device=True)
+        assert latency.dense_ms == latency.model.total([g.channels for g in net.groups]) > 0
+
     def test_of_another_kit(self, net, tmp_path, times):
         with pytest.raises(CompressionError, match='mmdet-lcp latency-kit'):
             self.latency(net, tmp_path, {**times, 'what': 'steps'}, any_device=True)
@@ -168,9 +174,13 @@ def test_a_detector_that_cannot_be_exported_has_the_layers_alone(
     )
 
 
-@pytest.mark.parametrize('runtime', ['openvino', 'ncnn'])
-def test_a_runtime_that_is_not_installed_names_its_extra(net, tmp_path, monkeypatch, runtime):
+@pytest.mark.parametrize(
+    ('runtime', 'extra'), [('openvino', 'openvino'), ('ncnn', 'ncnn'), ('onnxruntime', 'export')]
+)
+def test_a_runtime_that_is_not_installed_names_its_extra(
+    net, tmp_path, monkeypatch, runtime, extra
+):
     monkeypatch.setitem(sys.modules, runtime, None)
     target = Target(latency=0.5, runtime=runtime)
-    with pytest.raises(CompressionError, match=rf'mmdet_lcp\[{runtime}\]'):
+    with pytest.raises(CompressionError, match=rf'mmdet_lcp\[{extra}\]'):
         TargetPlanner(target, net.stages(), net.detector, net.size, tmp_path, print)

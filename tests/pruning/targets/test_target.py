@@ -26,6 +26,13 @@ def test_one_cost(cost):
         (dict(macs=0.5, spread=float('nan')), r'target\.spread=nan '),
         (dict(macs=0.5, spread=True), r'target\.spread=True '),
         (dict(macs=0.5, latency_table='t.json'), r"latency_table='t\.json' is read for"),
+        (dict(macs=0.5, runtime='ncnn'), r"runtime='ncnn' is read for pruning\.target\.latency"),
+        (dict(params=0.5, threads=2), r'threads=2 is read for pruning\.target\.latency only'),
+        (dict(macs=0.5, any_device=True), r'any_device=True is read for'),
+        (dict(latency=0.5, any_device=True), 'none is given'),
+        (dict(latency=0.5, runtime='ncnm'), "no such runtime; the nearest is 'ncnn'"),
+        (dict(latency=0.5, threads=0), r'threads=0 must be an integer >= 1'),
+        (dict(latency=0.5, solver='simplex'), "use 'auto' or 'greedy'"),
     ],
 )
 def test_what_is_wrong(keys, words):
