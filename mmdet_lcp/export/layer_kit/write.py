@@ -6,6 +6,7 @@ few megabytes.
 
 import gzip
 import importlib.metadata
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -98,6 +99,17 @@ class KitWriter:
             }
         )
         return name
+
+    def take(self, kit: Path, name: str) -> str:
+        """Put an entry of another kit for this runtime into this one; returns its name here."""
+        manifest = json.loads((kit / on_device.MANIFEST).read_text(encoding='utf-8'))
+        (entry,) = (entry for entry in manifest['entries'] if entry['name'] == name)
+        here = f'{len(self._entries):04d}'
+        files = [f'{here}{file.removeprefix(name)}' for file in entry['files']]
+        for old, new in zip(entry['files'], files, strict=True):
+            shutil.copyfile(kit / old, self.folder / new)
+        self._entries.append({**entry, 'name': here, 'files': files})
+        return here
 
     def add_layer(self, bench: Bench, about: Mapping[str, Any]) -> str:
         """Write a layer's file, and those of what stands around it unless they are there."""

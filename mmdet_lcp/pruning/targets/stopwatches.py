@@ -4,7 +4,7 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -118,6 +118,9 @@ class RuntimeStopwatch(Stopwatch):
     """
 
     runtime: str = ''
+    _kept: tuple[nn.Module, tempfile.TemporaryDirectory, str] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def here(self, device: torch.device) -> str:
         """See the base class; '' where the runtime is not installed."""
@@ -172,15 +175,29 @@ class RuntimeStopwatch(Stopwatch):
         Raises:
             CompressionError: a detector cannot be exported, or the runtime cannot run it.
         """
+        first_kit, first_name = self._written(first, image_size)
         with tempfile.TemporaryDirectory() as folder:
             writer = KitWriter(Path(folder), self.runtime)
             names = [
-                add_whole(writer, whole_bench(detector, image_size), ())
-                for detector in (first, second)
+                writer.take(first_kit, first_name),
+                add_whole(writer, whole_bench(second, image_size), ()),
             ]
             times = run_kit(writer.close(), self._threads, ROUNDS, SECONDS)
         ms = {entry['name']: entry['ms'] for entry in times['entries']}
         return ms[names[0]], ms[names[1]]
+
+    def _written(self, detector: nn.Module, image_size: tuple[int, int]) -> tuple[Path, str]:
+        """A kit with a detector, and its name there; of the same one, the same kit again.
+
+        Every attempt is compared with the dense detector, which some converters take a minute for.
+        """
+        if self._kept is None or self._kept[0] is not detector:
+            folder = tempfile.TemporaryDirectory()
+            writer = KitWriter(Path(folder.name), self.runtime)
+            name = add_whole(writer, whole_bench(detector, image_size), ())
+            writer.close()
+            self._kept = (detector, folder, name)
+        return Path(self._kept[1].name), self._kept[2]
 
     @property
     def _threads(self) -> int:
