@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+STEPS = Path('mmdet_lcp', 'measure', 'steps')
 
 
 @pytest.fixture
@@ -39,6 +40,8 @@ def test_a_wheel_ships_configs_and_tools(source, tmp_path):
     names = set(wheel.namelist())
     assert 'mmdet_lcp/registry.py' in names and 'mmdet_lcp_start/hook.py' in names
     assert {'mmdet_lcp_runtime/detector.py', 'mmdet_lcp_runtime/engines/mnn.py'} <= names
+    steps = {f'mmdet_lcp/measure/steps/{p.name}' for p in (ROOT / STEPS).glob('*.json')}
+    assert steps and steps <= names
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.*'):
             if path.suffix in ('.py', '.sh') and 'dev' not in path.parts:
