@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the tables of docs/latency.md from the steps that the package has.
+"""Write the tables of docs/targets.md from the steps that the package has.
 
 python tools/dev/step_tables.py            # writes what is out of date
 """
@@ -11,7 +11,7 @@ from mmdet_lcp.cli.measure_steps import WORDS
 from mmdet_lcp.measure.step_table import AXES, KINDS, StepTable, shipped_tables
 from mmdet_lcp.report.tables import markdown_table
 
-PAGE = Path(__file__).parents[2] / 'docs' / 'latency.md'
+PAGE = Path(__file__).parents[2] / 'docs' / 'targets.md'
 BOTH = ('depthwise', 'grouped')
 
 
