@@ -11,7 +11,8 @@ from mmengine.structures import InstanceData
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.report import pictures
-from mmdet_lcp.report.pictures import _original_image, detections_side_by_side
+from mmdet_lcp.report.pictures import detections_side_by_side
+from mmdet_lcp.report.seen_images import original_image
 
 META = dict(classes=('cell', 'spot'), palette=[(220, 20, 60), (0, 82, 200)])
 
@@ -110,13 +111,13 @@ def test_images_of_different_and_extreme_shapes_and_classes_unknown(detector, tm
 
 def test_image_comes_from_its_file_or_without_the_padding(tmp_path):
     data = item(pad=9)
-    image = _original_image(data['inputs'], data['data_samples'])
+    image = original_image(data['inputs'], data['data_samples'])
     assert image.shape == (60, 80, 3)
     assert (image == (200, 200, 10)).all()  # RGB
     path = tmp_path / 'x.png'
     cv2.imwrite(str(path), np.full((60, 80, 3), (1, 2, 3), np.uint8))
     data['data_samples'].set_metainfo(dict(img_path=str(path)))
-    assert (_original_image(data['inputs'], data['data_samples']) == (3, 2, 1)).all()
+    assert (original_image(data['inputs'], data['data_samples']) == (3, 2, 1)).all()
 
 
 class Photos(Items):
@@ -213,5 +214,5 @@ def test_empty_data_set(detector, tmp_path):
     ],
 )
 def test_images_without_a_file(inputs, expected):
-    found = _original_image(inputs, DetDataSample())
+    found = original_image(inputs, DetDataSample())
     assert found.dtype == np.uint8 and found.tolist() == expected
