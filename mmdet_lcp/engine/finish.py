@@ -17,12 +17,23 @@ from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.settings import run_settings
 from mmdet_lcp.engine.state import RunState
+from mmdet_lcp.files import write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
 from mmdet_lcp.measure.file_size import weight_bytes
+from mmdet_lcp.measure.layer_costs import layer_costs
 from mmdet_lcp.measure.pair_timing import PairTiming, time_pair
-from mmdet_lcp.report.pictures import detections_side_by_side
-from mmdet_lcp.report.report import DETECTIONS_PNG, REPORT_JSON, DetectorFacts, Report, read_report
+from mmdet_lcp.report.mistakes import Mistakes, noted
+from mmdet_lcp.report.pictures import SCORE_THR
+from mmdet_lcp.report.report import (
+    REPORT_JSON,
+    SO_FAR_JSON,
+    DetectorFacts,
+    LayerFacts,
+    Report,
+    read_report,
+)
 from mmdet_lcp.report.report_pages import summary_text, write_report
+from mmdet_lcp.report.run_pictures import write_run_pictures
 
 
 class FinishingRunner(Protocol):
@@ -68,6 +79,7 @@ class Finish(ABC):
         self.dense_detector = dense
         self.dense = DetectorFacts()
         self.timing: PairTiming | None = None
+        self._mistakes: tuple[dict[str, Mistakes], dict[str, Mistakes]] = {}, {}
 
     @abstractmethod
     def deliver(self, meta: dict[str, Any]) -> None:
@@ -90,6 +102,10 @@ class Finish(ABC):
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """The fields of a `Report` that only this kind of run has."""
 
+    @abstractmethod
+    def told_so_far(self) -> dict[str, Any]:
+        """Those of these fields that are known while the run is under way; `method` is one."""
+
     def phases(self) -> list[tuple[str, Phase]]:
         """The trainings of the run, each with what it was for, in words."""
         return [('training', phase) for phase in self.runner.phases]
@@ -111,15 +127,20 @@ class Finish(ABC):
 
     def measure_dense(self) -> None:
         """Measure the detector that the run begins with."""
-        self.dense = self._measure(self.dense_detector)
+        with noted(self.dense_detector, SCORE_THR) as before:
+            self.dense = self._measure(self.dense_detector)
+        self._mistakes = before, {}
 
     def data(self) -> dict[str, Any]:
         """What `load` takes."""
-        return {'dense': vars(self.dense)}
+        mistakes = {name: (count.missed, count.wrong) for name, count in self._mistakes[0].items()}
+        return {'dense': vars(self.dense), 'dense_mistakes': mistakes}
 
     def load(self, data: dict[str, Any]) -> None:
         """Take the measurements of an earlier process."""
         self.dense = DetectorFacts(**data['dense'])
+        mistakes = data.get('dense_mistakes', {})  # states of earlier releases have none
+        self._mistakes = {name: Mistakes(*count) for name, count in mistakes.items()}, {}
 
     def run(self, progress: Progress) -> nn.Module:
         """Hand out the compressed detector and report; returns it as it was read back.
@@ -131,7 +152,9 @@ class Finish(ABC):
         on_main(lambda: self.deliver(self._meta()))
         detector = self.read_back()
         runner.record('final', detector)
-        compressed = self._measure(detector, table=True)  # once a run is enough
+        with noted(detector, SCORE_THR) as after:
+            compressed = self._measure(detector, table=True)  # once a run is enough
+        self._mistakes = self._mistakes[0], after
         compressed.file_bytes = self.file.stat().st_size
         self.timing = time_pair(self.dense_detector, detector, self.image_size)
         for facts, rounds in ((self.dense, self.timing.first), (compressed, self.timing.second)):
@@ -146,6 +169,7 @@ class Finish(ABC):
             dense=self.dense,
             compressed=compressed,
             steps=progress.steps,
+            layers=self._layers(detector),
             before=runner.before,
             settings=self.settings(),
             notes=self.notes(),
@@ -153,6 +177,29 @@ class Finish(ABC):
         )
         on_main(lambda: self._write(report, detector))
         return detector
+
+    def write_so_far(self, progress: Progress, stages: int) -> None:
+        """Write down what is known of a run that is under way, for its page.
+
+        Args:
+            progress: the run's record.
+            stages: of the whole run.
+        """
+        runner = self.runner
+        report = Report(
+            seed=runner.seed,
+            command=command_line(),
+            seconds=progress.seconds,
+            dense=self.dense,
+            compressed=DetectorFacts(),
+            steps=progress.steps,
+            stages=stages,
+            stages_done=min(progress.stages_done, stages),
+            before=runner.before,
+            settings=self.settings(),
+            **self.told_so_far(),
+        )
+        write_json(runner.state.folder / SO_FAR_JSON, report.to_dict())
 
     def show(self) -> nn.Module:
         """The result of a run that has ended before."""
@@ -168,13 +215,15 @@ class Finish(ABC):
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
         loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
-        detections_side_by_side(
+        write_run_pictures(
             self.dense_detector,
             detector,
             loop.dataloader.dataset,
-            self.work_dir / DETECTIONS_PNG,
+            self.work_dir,
             runner.before,
+            self._mistakes,
         )
+        (runner.state.folder / SO_FAR_JSON).unlink(missing_ok=True)
         write_report(report, self.work_dir)
         runner.state.save_stage(runner.stage_data(finished=True))
         runner.logger.info('\n' + summary_text(report))
@@ -183,6 +232,22 @@ class Finish(ABC):
     def _meta(self) -> dict[str, Any]:
         """What goes into checkpoints beside weights."""
         return {'dataset_meta': label_meta(self.runner.train_dataloader.dataset)}
+
+    def _layers(self, detector: nn.Module) -> list[LayerFacts]:
+        """What each layer costs before and after."""
+        before = layer_costs(self.dense_detector, self.image_size)
+        after = layer_costs(detector, self.image_size)
+        return [
+            LayerFacts(
+                path,
+                *(
+                    (getattr(before[path], key), getattr(after[path], key))
+                    for key in ('channels', 'params', 'macs', 'ms')
+                ),
+            )
+            for path in before
+            if path in after
+        ]
 
     def _measure(self, detector: nn.Module, table: bool = False) -> DetectorFacts:
         return DetectorFacts(

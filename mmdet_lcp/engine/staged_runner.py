@@ -140,7 +140,11 @@ class StagedRunner(PhasedRunner):
 
     def save_stage(self) -> None:
         """Write down where the run is."""
-        on_main(lambda: self.state.save_stage(self.stage_data()))
+        on_main(self._save_stage)
+
+    def _save_stage(self) -> None:
+        self.state.save_stage(self.stage_data())
+        self.finish.write_so_far(self.progress, len(self.job.stages))
 
     def stage_data(self, **more: Any) -> dict[str, Any]:
         """What a resumed run needs of the stages so far."""

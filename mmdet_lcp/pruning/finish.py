@@ -93,12 +93,15 @@ class PruningFinish(Finish):
 
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """Method, groups, what was left alone, and the target."""
+        return dict(self.told_so_far(), target=self._target(compressed))
+
+    def told_so_far(self) -> dict[str, Any]:
+        """Method, groups that have been pruned, and what is left alone."""
         return dict(
             method=self.method,
             groups=self.job.facts,
             skipped=[SkippedLayer(item.name, item.reason) for item in self.job.skipped],
             pruned_metrics=self.pruned_metrics,
-            target=self._target(compressed),
         )
 
     def _target(self, compressed: DetectorFacts) -> TargetFacts | None:

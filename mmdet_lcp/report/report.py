@@ -16,6 +16,8 @@ from mmdet_lcp.measure.metrics import found_nothing, with_zeros
 
 REPORT_JSON = 'report.json'
 REPORT_MD = 'report.md'
+REPORT_HTML = 'report.html'
+SO_FAR_JSON = 'so_far.json'  # in the folder of a run's state, until it ends
 STEPS_PNG = 'steps.png'
 SHARES_PNG = 'shares.png'
 DETECTIONS_PNG = 'detections.png'
@@ -107,6 +109,31 @@ class WeightFacts:
 
 
 @dataclass
+class LayerFacts:
+    """What one layer with kernels costs for one image, before and after.
+
+    Attributes:
+        name: Its path.
+        channels: That it writes, as (before, after).
+        params: Elements of its parameters, as (before, after).
+        macs: Multiply-accumulates of all its calls, as (before, after).
+        ms: Milliseconds of all its calls, measured inside the whole pass, as (before, after).
+    """
+
+    name: str
+    channels: tuple[int, int]
+    params: tuple[int, int]
+    macs: tuple[int, int]
+    ms: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        """Lists, as JSON has them, become pairs."""
+        for key in ('channels', 'params', 'macs', 'ms'):
+            before, after = getattr(self, key)
+            setattr(self, key, (before, after))
+
+
+@dataclass
 class TargetFacts:
     """The share of a cost that was asked for, and what has come of it.
 
@@ -181,6 +208,11 @@ class Report:
         steps: The metrics along the run, in order.
         pruned_metrics: Those of the detector after the last selection, before it was retrained.
         weights: One entry a tensor of the packed file, in its order; empty without such a file.
+        layers: One entry a layer that both detectors have, in the order in which they first run;
+            empty in reports of earlier releases.
+        stages: Stages of the whole run, ...
+        stages_done: ... and those that are complete. Both are None in the report of a run that
+            has ended.
         target: What was asked for instead of a ratio, None where a ratio was given.
         notes: What has to be known of how figures were measured: a busy machine.
         settings: What else decided the result, by name, in words: training, teacher, ranks ...
@@ -199,6 +231,9 @@ class Report:
     steps: list[StepFacts] = field(default_factory=list)
     pruned_metrics: dict[str, float] = field(default_factory=dict)
     weights: list[WeightFacts] = field(default_factory=list)
+    layers: list[LayerFacts] = field(default_factory=list)
+    stages: int | None = None
+    stages_done: int | None = None
     target: TargetFacts | None = None
     before: str = 'dense'
     settings: dict[str, str] = field(default_factory=dict)
@@ -271,6 +306,7 @@ class Report:
             data['groups'] = [GroupFacts(**row) for row in data.get('groups', [])]
             data['skipped'] = [SkippedLayer(**row) for row in data.get('skipped', [])]
             data['weights'] = [WeightFacts(**row) for row in data.get('weights', [])]
+            data['layers'] = [LayerFacts(**row) for row in data.get('layers', [])]
             if data.get('target') is not None:
                 data['target'] = TargetFacts(**data['target'])
             data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]

@@ -34,13 +34,20 @@ def draw_steps(report: Report, out_file: str | os.PathLike) -> bool:
     return True
 
 
-def steps_figure(report: Report) -> Figure | None:
-    """The main metric after each step; ``None`` where no step has one."""
+def steps_figure(report: Report, size: tuple[float, float] | None = None) -> Figure | None:
+    """The main metric after each step; ``None`` where no step has one.
+
+    Args:
+        report: The run.
+        size: Inches, (width, height); as wide as all names need unless told, else some are left
+            out.
+    """
     key = step_metric(report)
     if key is None:
         return None
     values = [number(step.metrics.get(key)) for step in report.steps]
-    figure = new_figure(width_for(len(values)), 5)
+    width, height = size or (width_for(len(values)), 5)
+    figure = new_figure(width, height)
     axes = figure.add_subplot()
     places = range(len(values))
     axes.plot(places, values, color='0.6', linewidth=1, zorder=1)
@@ -71,7 +78,8 @@ def steps_figure(report: Report) -> Figure | None:
     )
     if math.isfinite(dense):
         axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
-    write_names(axes, [step.group or report.label_of(step) for step in report.steps])
+    names = [step.group or report.label_of(step) for step in report.steps]
+    write_names(axes, names, None if size is None else width)
     axes.set_xlabel('step, in order')
     axes.set_ylabel(key)
     axes.grid(axis='y', alpha=0.3)
@@ -81,7 +89,8 @@ def steps_figure(report: Report) -> Figure | None:
         middle = (low + high) / 2
         axes.set_ylim(middle - _LEAST_HEIGHT / 2, middle + _LEAST_HEIGHT / 2)
     axes.legend(loc='best', framealpha=0.9)
-    axes.set_title(f'{report.method}: {key} after each step')
+    if size is None:
+        axes.set_title(f'{report.method}: {key} after each step')
     return figure
 
 

@@ -90,10 +90,13 @@ class WeightCompressionFinish(Finish):
 
     def told(self, compressed: DetectorFacts) -> dict[str, Any]:
         """The methods, what was left alone, and every tensor of the packed file."""
+        return dict(self.told_so_far(), weights=on_main(self._weights))
+
+    def told_so_far(self) -> dict[str, Any]:
+        """The methods, and what is left alone."""
         return dict(
             method=self.compression.title,
             skipped=[SkippedLayer(item.name, item.reason) for item in self.job.skipped],
-            weights=on_main(self._weights),
         )
 
     def _weights(self) -> list[WeightFacts]:
