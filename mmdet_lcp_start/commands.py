@@ -65,6 +65,7 @@ COMMANDS = (
     Command('compare-students', 'train several students over several seeds, and write one table'),
     Command('merge-comparisons', 'put several comparisons into one table'),
     Command('tabulate-runs', 'put the reports of several runs into one table'),
+    Command('report', 'write the page of a run, a chain or a comparison, ended or not'),
     Command('export', 'write a detector as one file from photos to boxes, in int8 too'),
     Command('detect', 'find objects in photos with such a file', 'command', RUNTIME),
     Command('pack', 'put a detector into one small file, and take it out again'),

@@ -20,6 +20,7 @@ MISTAKES = {
     'make-digits': (['--out', 'digits', '--image-size', '1'], 'image_size must be an integer'),
     'merge-comparisons': (['nothing.csv', '--out', 'out'], 'nothing.csv cannot be read'),
     'pack': (['info', 'nothing.lcp'], 'nothing.lcp: there is no such file'),
+    'report': (['nothing'], 'nothing holds no run'),
     'sensitivity': (['nowhere.py'], 'nowhere.py: there is no such config'),
     'support': (['--only', 'nothing'], '--only nothing: '),
     'tabulate-runs': (['nothing'], 'nothing'),

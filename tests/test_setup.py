@@ -42,6 +42,8 @@ def test_a_wheel_ships_configs_and_tools(source, tmp_path):
     assert {'mmdet_lcp_runtime/detector.py', 'mmdet_lcp_runtime/engines/mnn.py'} <= names
     steps = {f'mmdet_lcp/measure/steps/{p.name}' for p in (ROOT / STEPS).glob('*.json')}
     assert steps and steps <= names
+    for path in (ROOT / 'mmdet_lcp').rglob('templates/*'):
+        assert path.relative_to(ROOT).as_posix() in names
     for folder in ('configs', 'tools'):
         for path in (ROOT / folder).rglob('*.*'):
             if path.suffix in ('.py', '.sh') and 'dev' not in path.parts:

@@ -45,12 +45,19 @@ from mmdet_lcp.measure.cost import backbone_macs, detector_cost
 from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.registry import RUNNERS, SCOPE
-from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, write_chain_report
+from mmdet_lcp.report.chain_page import write_chain_page
+from mmdet_lcp.report.chain_report import (
+    CHAIN_STATE_JSON,
+    ChainReport,
+    LinkFacts,
+    chain_text,
+    write_chain_report,
+)
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
 from mmdet_lcp.wrappers import unwrap
 
-STATE = 'chain_state.json'
+STATE = CHAIN_STATE_JSON
 
 
 @RUNNERS.register_module()
@@ -68,7 +75,8 @@ class ChainRunner:
     `cfg` changes the config for this link alone (``dict(train_cfg=dict(max_epochs=10))``).
 
     Killed at any moment, a chain goes on with ``resume=True``: links that have ended are not run
-    again. At the end it writes ``chain_report.json`` and ``chain_report.md``.
+    again. At the end it writes ``chain_report.json``, ``chain_report.md`` and
+    ``report.html``.
 
     Args:
         cfg: the whole config.
@@ -107,10 +115,14 @@ class ChainRunner:
             report['ended'].append(self._fingerprint(link))
             on_main(lambda: write_json(self.work_dir / STATE, report))
         chain = ChainReport.from_dict(report)
-        on_main(lambda: write_chain_report(chain, self.work_dir))
+        on_main(lambda: self._write_report(chain))
         logger = 'current' if done < len(self.links) else MMLogger.get_instance('mmdet_lcp')
         print_log(f'\n{chain_text(chain)}\nFiles: {self.folder(self.links[-1])}', logger)
         return self._open(self.links[-1])
+
+    def _write_report(self, chain: ChainReport) -> None:
+        write_chain_report(chain, self.work_dir)
+        write_chain_page(self.work_dir)
 
     def folder(self, link: Link) -> Path:
         """Where a link works."""

@@ -26,7 +26,8 @@ iterations; a method with an auxiliary network takes those that train it off its
       --macs 0.25 --seeds 0 1 2 --out work_dirs/compare_digits
 
 DIR/table.md and DIR/table.csv grow with every run that ends; more methods, ratios or seeds may be
-added to a folder later. DIR/cells/NAME/log.txt is what a run prints.
+added to a folder later. DIR/report.html shows all of it, each run with a link to its own page.
+DIR/cells/NAME/log.txt is what a run prints.
 """
 
 import argparse

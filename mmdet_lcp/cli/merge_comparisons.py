@@ -7,9 +7,9 @@ SOURCE is the folder of a comparison, finished or not, or the table.csv of one.
 mmdet-lcp merge-comparisons work_dirs/compare work_dirs/compare_dcp --out work_dirs/all
 mmdet-lcp merge-comparisons results/earlier.csv work_dirs/compare --out work_dirs/all
 
-DIR/summary.md has all ratios in one table, best first; table.md, table.csv and map_vs_macs.png are
-those of `mmdet-lcp compare`. Sources that disagree (the same run with another result, another
-dense detector) are refused.
+DIR/summary.md has all ratios in one table, best first; table.md, table.csv, map_vs_macs.png and
+report.html are those of `mmdet-lcp compare`. Sources that disagree (the same run with another
+result, another dense detector) are refused.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from mmdet_lcp import CompressionError
 from mmdet_lcp.comparison.results.comparison import CELLS, Comparison, read_comparison
 from mmdet_lcp.comparison.results.csv_table import read_comparison_csv
 from mmdet_lcp.comparison.results.merge import merged
+from mmdet_lcp.comparison.results.page import write_comparison_page
 from mmdet_lcp.comparison.results.pictures import draw_comparison
 from mmdet_lcp.comparison.results.summary import SUMMARY_MD, comparison_summary
 from mmdet_lcp.comparison.results.tables import write_tables
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     draw_comparison(whole, out)
     write_tables(whole, out)
+    write_comparison_page(whole, out)
     summary = comparison_summary(whole)
     write_text(out / SUMMARY_MD, summary)
     print(summary)

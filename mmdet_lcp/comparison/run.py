@@ -20,6 +20,7 @@ from mmdet_lcp.comparison.results.comparison import (
     Comparison,
     read_comparison,
 )
+from mmdet_lcp.comparison.results.page import write_comparison_page
 from mmdet_lcp.comparison.results.pictures import draw_comparison
 from mmdet_lcp.comparison.results.removal_amount import amount_name
 from mmdet_lcp.comparison.results.tables import write_tables
@@ -103,7 +104,7 @@ class _Run:
                 lambda job, status, seconds: self._done(cells[job.name], status, seconds),
             )
         finally:
-            draw_comparison(read_comparison(self.out), self.out)
+            self._draw()
         for line in self._write().disagreements():
             self.tell(f'warning: {line}')
         for cell in self.failed:
@@ -111,6 +112,11 @@ class _Run:
             self.tell(f'\n{cell.name} failed; the end of {folder / LOG}:')
             self.tell((folder / FAILED).read_text(encoding='utf-8').rstrip())
         return not self.failed
+
+    def _draw(self) -> None:
+        comparison = read_comparison(self.out)
+        draw_comparison(comparison, self.out)
+        write_comparison_page(comparison, self.out)
 
     def _job(self, cell: Cell) -> Job:
         folder = cell.folder(self.out)

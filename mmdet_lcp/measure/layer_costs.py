@@ -1,4 +1,4 @@
-"""Where a detector's cost lies: channels, parameters, operations and milliseconds, layer by layer."""
+"""Where a detector's cost lies: channels, parameters, operations and time, layer by layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -23,6 +23,7 @@ from mmdet_lcp.report.tables import (
 
 CHAIN_REPORT_JSON = 'chain_report.json'
 CHAIN_REPORT_MD = 'chain_report.md'
+CHAIN_STATE_JSON = 'chain_state.json'  # of one that is under way
 
 
 @dataclass
@@ -102,18 +103,19 @@ def write_chain_report(report: ChainReport, folder: str | os.PathLike) -> None:
         for link in report.links
         if link.folder
     ]
-    parts = ['# Chain', markdown_table(*_table(report)), _in_all(report), '\n'.join(folders)]
+    parts = ['# Chain', markdown_table(*chain_table(report)), in_all(report), '\n'.join(folders)]
     parts = [part for part in parts if part]
     write_text(folder / CHAIN_REPORT_MD, '\n\n'.join(parts) + '\n')
 
 
 def chain_text(report: ChainReport) -> str:
     """Lay out what is printed when a chain ends."""
-    return f'{text_table(*_table(report), title="chain")}\n{_in_all(report)}'
+    return f'{text_table(*chain_table(report), title="chain")}\n{in_all(report)}'
 
 
-def _table(report: ChainReport) -> tuple[list[str], list[list[str]]]:
-    metrics = _metrics(report.links)
+def chain_table(report: ChainReport) -> tuple[list[str], list[list[str]]]:
+    """The detector after each link: headers and rows."""
+    metrics = chain_metrics(report.links)
     first = report.links[0].detector if report.links else DetectorFacts()
     rows = []
     for link in report.links:
@@ -133,7 +135,7 @@ def _table(report: ChainReport) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _metrics(links: Sequence[LinkFacts]) -> list[str]:
+def chain_metrics(links: Sequence[LinkFacts]) -> list[str]:
     """The metrics shown: the main one, and that at IoU 0.5 if there is one."""
     known = next((link.detector.metrics for link in links if link.detector.metrics), {})
     try:
@@ -148,7 +150,8 @@ def _times(before: float | None, after: float | None) -> str:
     return f'{before / after:.1f}x' if before and after else MISSING
 
 
-def _in_all(report: ChainReport) -> str:
+def in_all(report: ChainReport) -> str:
+    """What the whole chain comes to, in a sentence; '' where the sizes are not known."""
     if report.factor is None:
         return ''
     sizes = [link.detector.file_bytes for link in report.links]

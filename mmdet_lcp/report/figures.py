@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-_NAME_WIDTH = 0.25  # inches along the axis that a name aslant takes
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
@@ -39,21 +35,9 @@ def width_for(names: int) -> float:
     return min(30.0, max(6.0, 2.5 + 0.45 * names))
 
 
-def write_names(axes: Axes, names: Sequence[str], inches: float | None = None) -> None:
-    """Names along the axis, at 0, 1, ...; aslant, for layers' paths are long.
-
-    Args:
-        axes: Of matplotlib.
-        names: All of them, in order.
-        inches: Width of the axis; where it is too narrow for all, the first, the last and some
-            between them are written. All unless given.
-    """
-    places = list(range(len(names)))
-    if inches is not None and names:
-        apart = max(1, math.ceil(len(names) * _NAME_WIDTH / inches))
-        last = places[-1]
-        places = [*(p for p in places[::apart] if last - p >= apart), last]
-    axes.set_xticks(places, [names[place] for place in places], rotation=60)
+def write_names(axes: Axes, names: Sequence[str]) -> None:
+    """Names along the axis, at 0, 1, ...; aslant, for layers' paths are long."""
+    axes.set_xticks(range(len(names)), names, rotation=60)
     for label in axes.get_xticklabels():
         label.set_horizontalalignment('right')
         label.set_rotation_mode('anchor')

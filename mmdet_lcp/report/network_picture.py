@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mmdet_lcp.report.figures import new_figure
+from mmdet_lcp.report.network_parts import write_parts
 from mmdet_lcp.report.report import Report
 from mmdet_lcp.report.tables import format_count, format_ms
 
@@ -24,7 +24,6 @@ _PANELS = (
     ('params', 'parameters'),
     ('ms', 'milliseconds'),
 )
-_FEWEST = 2  # layers of a part of the backbone that has a name of its own
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def network_figure(report: Report, width: float) -> Figure | None:
     for axes, (key, words) in zip(every_axes, panels, strict=True):
         _panel(axes, key, [c.costs[key] for c in columns])
         axes.set_title(words, loc='left', fontsize=9)
-    _write_parts(every_axes, [c.name for c in columns])
+    write_parts(every_axes, [c.name for c in columns])
     figure.subplots_adjust(hspace=0.32)
     return figure
 
@@ -91,34 +90,3 @@ def _panel(axes: Axes, key: str, costs: Sequence[tuple[float, float]]) -> None:
     axes.tick_params(axis='x', length=0)
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
-
-
-def _write_parts(every_axes: Sequence[Axes], names: Sequence[str]) -> None:
-    """Parts of the network below the last panel, and lines between them in all of them."""
-    place, middles, words = 0, [], []
-    for part, run in groupby(_parts(names)):
-        count = len(list(run))
-        middles.append(place + (count - 1) / 2)
-        words.append(part.rpartition('.')[2])
-        place += count
-        for axes in every_axes if place < len(names) else ():
-            axes.axvline(place - 0.5, color=DENSE, linewidth=0.6, linestyle=':', zorder=0)
-    last = every_axes[-1]
-    last.set_xticks(middles, words, rotation=40, fontsize=9)
-    for label in last.get_xticklabels():
-        label.set_horizontalalignment('right')
-        label.set_rotation_mode('anchor')
-
-
-def _parts(names: Sequence[str]) -> list[str]:
-    """The part of the network that each layer is in: ``backbone.layer1``, ``neck``.
-
-    A stem of single layers has the name of the whole backbone.
-    """
-    inner = ['.'.join(name.split('.')[:2]) for name in names]
-    found = []
-    for name, part in zip(names, inner, strict=True):
-        outer = name.partition('.')[0]
-        own = outer == 'backbone' and name.count('.') > 1 and inner.count(part) >= _FEWEST
-        found.append(part if own else outer)
-    return found

@@ -12,6 +12,7 @@ from mmdet_lcp.report.report import (
     STEPS_PNG,
     Report,
 )
+from mmdet_lcp.report.run_page import write_run_page
 from mmdet_lcp.report.run_tables import (
     circumstances,
     file_table,
@@ -59,9 +60,10 @@ def summary_text(report: Report) -> str:
 
 
 def write_report(report: Report, folder: str | os.PathLike) -> None:
-    """Write ``report.json``, ``report.md`` and, where steps were measured, ``steps.png``.
+    """Write ``report.json``, ``report.md``, ``report.html`` and, where there are any, pictures.
 
-    ``report.md`` shows ``detections.png`` if that file is already in the folder.
+    ``report.md`` shows ``detections.png`` if that file is already in the folder, and
+    ``report.html`` the pictures that `stored_pictures` has written there.
 
     Args:
         report: The run.
@@ -72,6 +74,7 @@ def write_report(report: Report, folder: str | os.PathLike) -> None:
     draw_steps(report, folder / STEPS_PNG)
     draw_shares(report, folder / SHARES_PNG)
     write_text(folder / REPORT_MD, report_markdown(report, folder))
+    write_run_page(folder)
 
 
 def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:

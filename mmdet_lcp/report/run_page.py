@@ -159,14 +159,9 @@ class RunPage:
                 (facts.macs, format_count),
                 (facts.ms, lambda ms: f'{ms:.2f}'),
             ):
-                row += [show(value) for value in pair]
+                row.append(' → '.join(dict.fromkeys(map(show, pair))))
             rows.append([*row, format_change(*facts.macs)])
-        names = [
-            f'{name} {when}'
-            for name in ('channels', 'parameters', 'MACs', 'ms')
-            for when in ('before', 'after')
-        ]
-        return ['layer', *names, 'MACs, change'], rows
+        return ['layer', 'channels', 'parameters', 'MACs', 'ms', 'MACs, change'], rows
 
 
 def write_run_page(work_dir: str | os.PathLike) -> Path:
@@ -208,9 +203,9 @@ def run_page(work_dir: str | os.PathLike) -> RunPage:
         folder.resolve().name,
         state,
         [] if state else _cards(report),
-        _chart(lambda width: steps_figure(report, (width, 3.4)), 'The metric after each step'),
-        _chart(lambda width: network_figure(report, width), 'What is left of each layer'),
-        _chart(lambda width: share_figure(report, (width, 3.4)), 'Shares of the loss terms'),
+        chart_of(lambda width: steps_figure(report, (width, 3.4)), 'The metric after each step'),
+        chart_of(lambda width: network_figure(report, width), 'What is left of each layer'),
+        chart_of(lambda width: share_figure(report, (width, 3.4)), 'Shares of the loss terms'),
         [_shown(folder, one) for one in shown if not one.remark],
         [_shown(folder, one) for one in shown if one.remark],
         stored[0].score_thr if stored else None,
@@ -273,7 +268,7 @@ def _cards(report: Report) -> list[Card]:
     return cards
 
 
-def _chart(draw: Callable[[float], Figure | None], words: str) -> Chart | None:
+def chart_of(draw: Callable[[float], Figure | None], words: str) -> Chart | None:
     """A figure in two widths."""
     wide = draw(_WIDE)
     if wide is None:

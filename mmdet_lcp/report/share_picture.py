@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mmdet_lcp.report.figures import new_figure, save_figure, width_for, write_names
+from mmdet_lcp.report.network_parts import MOST_NAMES, write_parts
 from mmdet_lcp.report.report import Report
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ def share_figure(report: Report, size: tuple[float, float] | None = None) -> Fig
         heights = [group.shares.get(term, 0.0) for group in groups]
         axes.bar(range(len(groups)), heights, bottom=below, color=color, label=term, width=0.8)
         below = [low + high for low, high in zip(below, heights, strict=True)]
-    write_names(axes, [group.name for group in groups], None if size is None else width)
+    names = [group.name for group in groups]
+    if size is None or len(names) <= MOST_NAMES:
+        write_names(axes, names)
+    else:
+        write_parts([axes], names)
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of the terms' squared gradients")
     if size is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.metrics import is_number, main_metric, number
 from mmdet_lcp.report.figures import new_figure, save_figure, width_for, write_names
+from mmdet_lcp.report.network_parts import MOST_NAMES, write_parts
 from mmdet_lcp.report.report import Report
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def steps_figure(report: Report, size: tuple[float, float] | None = None) -> Fig
 
     Args:
         report: The run.
-        size: Inches, (width, height); as wide as all names need unless told, else some are left
-            out.
+        size: Inches, (width, height): then many names become those of the network's parts. As
+            wide as all names need unless told.
     """
     key = step_metric(report)
     if key is None:
@@ -79,7 +80,10 @@ def steps_figure(report: Report, size: tuple[float, float] | None = None) -> Fig
     if math.isfinite(dense):
         axes.axhline(dense, color='black', linestyle=':', linewidth=1, zorder=0)
     names = [step.group or report.label_of(step) for step in report.steps]
-    write_names(axes, names, None if size is None else width)
+    if size is None or len(names) <= MOST_NAMES:
+        write_names(axes, names)
+    else:
+        write_parts([axes], names)
     axes.set_xlabel('step, in order')
     axes.set_ylabel(key)
     axes.grid(axis='y', alpha=0.3)

@@ -56,6 +56,8 @@ class CellResult:
             `dense_macs`.
         seconds: wall time; `seconds_selection` is that of the criterion alone.
         same_as: name of the cell whose result this is.
+        latency_ms: of one image on the machine of the run; `dense_latency_ms` in the same minutes.
+        run_dir: path of the work_dir of the run, of `same_as` where it is; '' if it is not known.
     """
 
     method: str
@@ -75,6 +77,9 @@ class CellResult:
     seconds_selection: float | None = None
     seconds: float | None = None
     same_as: str | None = None
+    latency_ms: float | None = None
+    dense_latency_ms: float | None = None
+    run_dir: str = ''
 
 
 @dataclass
@@ -209,6 +214,8 @@ def from_report(cell: CellResult, report: Report) -> CellResult:
     ]
     cell.params, cell.macs = report.compressed.params, report.compressed.macs
     cell.dense_params, cell.dense_macs = report.dense.params, report.dense.macs
+    cell.latency_ms = report.compressed.latency_ms
+    cell.dense_latency_ms = report.dense.latency_ms
     cell.seconds = report.seconds
     timed = [g.criterion_seconds for g in report.groups if g.criterion_seconds is not None]
     cell.seconds_selection = sum(timed) if timed else None
@@ -225,6 +232,7 @@ def _read_cell(folder: Path, facts: dict[str, Any]) -> CellResult:
             'anew.'
         ) from error
     source = folder.with_name(cell.same_as) if cell.same_as else folder
+    cell.run_dir = str(source / RUN)
     if (source / REPORT).exists():
         return from_report(cell, read_report(source / REPORT))
     if (source / CONTROL_RESULT).exists():

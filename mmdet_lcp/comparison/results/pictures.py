@@ -19,6 +19,7 @@ from mmdet_lcp.comparison.results.comparison import (
 from mmdet_lcp.comparison.results.removal_amount import amount_title
 from mmdet_lcp.comparison.results.tables import MAP_PNG, STEPS_PNG
 from mmdet_lcp.report.figures import new_figure, save_figure, write_names
+from mmdet_lcp.report.network_parts import MOST_NAMES, write_parts
 from mmdet_lcp.report.tables import format_count
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ _STEP = 0.05  # of that gap: two neighbours are no farther apart
 _TICKS_APART = 0.1  # of the axis: nearer ticks would write over each other
 _SAME = 0.02  # MACs that differ by less count as equal
 _COLUMNS = 3
+_NARROW = 7.0  # inches: in less, two panels find no room side by side
+_HEIGHT = 4.2  # inches of a panel in a figure of given width
+_LEGEND_COLUMN = 2.2  # inches
+_LAYOUT = dict(layout='constrained')
 
 
 def draw_comparison(comparison: Comparison, folder: str | os.PathLike) -> None:
@@ -79,12 +84,17 @@ def looks(methods: Sequence[str], controls: Collection[str] = ()) -> dict[str, d
     return found
 
 
-def cost_figure(comparison: Comparison) -> Figure | None:
+def cost_figure(comparison: Comparison, width: float | None = None) -> Figure | None:
     """The first metric against MACs: a line a method, mean and deviation over the seeds.
 
     Two panels, at the end and before the retraining; the latter only where it was measured.
     The axis of the MACs is logarithmic; points of one ratio, whose MACs are the same, stand
     side by side.
+
+    Args:
+        comparison: the cells.
+        width: inches; a narrow figure has its panels one below the other. As wide as the panels
+            need unless told.
 
     Returns:
         The figure; ``None`` if no cell with metrics has finished.
@@ -97,11 +107,13 @@ def cost_figure(comparison: Comparison) -> Figure | None:
         ('before the retraining', lambda cell: cell.selected.get(keys[0])),
     ]
     panels = [p for p in panels if over_seeds(comparison.cells, p[1]).count]
-    figure = new_figure(6.2 * len(panels), 5, layout='constrained')
+    columns = 1 if width is not None and width < _NARROW else len(panels)
+    rows = len(panels) // columns
+    figure = new_figure(width or 6.2 * columns, 5 if width is None else _HEIGHT * rows, **_LAYOUT)
     dense = comparison.dense()
     place = _Places(comparison)
     styles = looks(comparison.methods, _controls(comparison))
-    every_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    every_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, value) in zip(every_axes, panels, strict=True):
         for number, method in enumerate(comparison.methods):
             points = []
@@ -127,12 +139,62 @@ def cost_figure(comparison: Comparison) -> Figure | None:
         axes.set_xticks(ticks, [_short(cost) for cost in ticks])
         axes.set_xticks([], minor=True)
     every_axes[0].set_ylabel(keys[0])
-    _finish(figure, every_axes)
+    _finish(figure, every_axes, below=width is not None)
     return figure
 
 
-def steps_figure(comparison: Comparison) -> Figure | None:
+def latency_figure(comparison: Comparison, width: float) -> Figure | None:
+    """The first metric against the latency, at the end: means and deviations over the seeds.
+
+    Args:
+        comparison: the cells.
+        width: inches.
+
+    Returns:
+        The figure; ``None`` if no cell with metrics and a latency has finished.
+    """
+    keys = comparison.metric_keys()
+    timed = [cell for cell in comparison.cells if cell.latency_ms is not None]
+    if not keys or not timed:
+        return None
+    figure = new_figure(width, _HEIGHT, **_LAYOUT)
+    axes = figure.add_subplot()
+    styles = looks(comparison.methods, _controls(comparison))
+    for method in comparison.methods:
+        points = []
+        for ratio in comparison.ratios:
+            cells = [c for c in comparison.of(method, ratio) if c.same_as is None and c in timed]
+            times = over_seeds(cells, lambda c: c.latency_ms)
+            here = over_seeds(cells, lambda c: c.final.get(keys[0]))
+            if here.mean is not None and times.mean is not None:
+                points.append((times.mean, here.mean, here.deviation or 0.0, times.deviation or 0))
+        if points:
+            _line(axes, [point[:3] for point in points], method, styles[method])
+            x, y, _, apart = zip(*points, strict=True)
+            if any(apart):
+                color = styles[method]['color']
+                axes.errorbar(
+                    x, y, xerr=apart, fmt='none', ecolor=color, elinewidth=0.9, capsize=2
+                )
+    dense = comparison.dense()
+    if dense is not None and dense.dense.get(keys[0]) is not None:
+        level, ms = dense.dense[keys[0]], spread(c.dense_latency_ms for c in timed).mean
+        axes.axhline(level, color='black', linestyle=':', linewidth=1, zorder=0)
+        if ms is not None:
+            axes.plot(ms, level, 's', color='black', label='dense', zorder=3)
+    axes.set_xlabel('milliseconds of one image')
+    axes.set_ylabel(keys[0])
+    _finish(figure, [axes], below=True)
+    return figure
+
+
+def steps_figure(comparison: Comparison, width: float | None = None) -> Figure | None:
     """The first metric after each group: a panel a ratio, a line a method, means over seeds.
+
+    Args:
+        comparison: the cells.
+        width: inches; then the panels stand one below the other, and many names become those of
+            the network's parts. As wide as all names need unless told.
 
     Returns:
         The figure; ``None`` if it was not measured after the groups.
@@ -152,11 +214,11 @@ def steps_figure(comparison: Comparison) -> Figure | None:
     ]
     if key is None or not ratios:
         return None
-    columns = min(_COLUMNS, len(ratios))
+    columns = 1 if width is not None else min(_COLUMNS, len(ratios))
     rows = -(-len(ratios) // columns)
     longest = max(len(cell.steps) for cell in comparison.cells)
-    width = columns * min(12.0, max(5.0, 1.5 + 0.32 * longest))
-    figure = new_figure(width, 5.2 * rows, layout='constrained')
+    whole = width or columns * min(12.0, max(5.0, 1.5 + 0.32 * longest))
+    figure = new_figure(whole, (5.2 if width is None else _HEIGHT) * rows, **_LAYOUT)
     styles = looks(comparison.methods, _controls(comparison))
     every_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in every_axes[len(ratios) :]:
@@ -173,11 +235,14 @@ def steps_figure(comparison: Comparison) -> Figure | None:
             means = [spread(c.steps[i][1].get(key) for c in cells).mean for i in range(length)]
             points = [(i, mean, 0.0) for i, mean in enumerate(means) if mean is not None]
             _line(axes, points, method, styles[method])
-        write_names(axes, names)
+        if width is None or len(names) <= MOST_NAMES:
+            write_names(axes, names)
+        else:
+            write_parts([axes], names)
         axes.set_title(amount_title(ratio))
         axes.set_xlabel('groups, in the order of pruning')
     every_axes[0].set_ylabel(f'{key} on the validation set')
-    _finish(figure, every_axes[: len(ratios)])
+    _finish(figure, every_axes[: len(ratios)], below=width is not None)
     return figure
 
 
@@ -244,15 +309,19 @@ def _line(
     )
 
 
-def _finish(figure: Figure, every_axes: Sequence[Axes]) -> None:
-    """What all panels have in common: a grid, and one legend beside them."""
+def _finish(figure: Figure, every_axes: Sequence[Axes], below: bool = False) -> None:
+    """What all panels have in common: a grid, and one legend beside or below them."""
     entries: dict[str, Any] = {}
     for axes in every_axes:
         axes.grid(axis='y', alpha=0.3)
         axes.margins(y=0.08)
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(list(entries.values()), list(entries), loc='outside right upper', framealpha=0.9)
+    where = dict(loc='outside right upper')
+    if below:
+        columns = max(1, int(figure.get_figwidth() / _LEGEND_COLUMN))
+        where = dict(loc='outside lower center', ncols=columns, fontsize='small')
+    figure.legend(list(entries.values()), list(entries), framealpha=0.9, **where)
 
 
 def _controls(comparison: Comparison) -> list[str]:

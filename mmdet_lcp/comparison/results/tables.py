@@ -44,23 +44,18 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
         comparison: the cells.
         folder: where it will lie; pictures that exist there are shown.
     """
-    runs = [cell for cell in comparison.cells if cell.same_as is None]
-    ended = sum(cell.state == FINISHED for cell in runs)
-    failed = sum(cell.state == FAILED_STATE for cell in runs)
-    state = f'{ended} of {len(runs)} runs have ended'
-    state += f', {failed} failed.' if failed else '.'
     parts = [f'# Comparison{f": {comparison.config}" if comparison.config else ""}']
     parts.append(
-        f'{state} Mean ± standard deviation over the seeds (their number); the best mean of a '
-        'column is bold.'
+        f'{state_of_runs(comparison)} Mean ± standard deviation over the seeds (their number); '
+        'the best mean of a column is bold.'
     )
     parts += [f'**Warning:** {line}' for line in comparison.disagreements()]
     parts += [f'**Note:** {line}.' for line in comparison.remarks()]
     for ratio in comparison.ratios:
-        if _prunes(comparison):
+        if prunes(comparison):
             title = amount_title(ratio)
             parts.append(f'## {title[0].upper()}{title[1:]}')
-        parts.append(markdown_table(*_ratio_table(comparison, ratio)))
+        parts.append(markdown_table(*ratio_table(comparison, ratio)))
     for name, words in (
         (MAP_PNG, 'Metric against multiply-accumulates'),
         (STEPS_PNG, 'Metric after each group'),
@@ -72,9 +67,19 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
     return '\n\n'.join(parts) + '\n'
 
 
-def _ratio_table(
+def state_of_runs(comparison: Comparison) -> str:
+    """How many runs have ended, in a sentence."""
+    runs = [cell for cell in comparison.cells if cell.same_as is None]
+    ended = sum(cell.state == FINISHED for cell in runs)
+    failed = sum(cell.state == FAILED_STATE for cell in runs)
+    state = f'{ended} of {len(runs)} runs have ended'
+    return state + (f', {failed} failed.' if failed else '.')
+
+
+def ratio_table(
     comparison: Comparison, ratio: float | str
 ) -> tuple[list[str], list[list[str | None]]]:
+    """The methods at one amount: headers and rows; what is best of a column stands in ``**``."""
     keys = comparison.metric_keys()
     names = [metric_name(key) for key in keys]
     before = [f'{name} before retraining' for name in names[:1]]
@@ -109,13 +114,13 @@ def _ratio_table(
                 _seeds(own),
             ]
         )
-    if not _prunes(comparison):
+    if not prunes(comparison):
         shown = [i for i, name in enumerate(headers) if name not in (*before, 'selection')]
         headers, *rows = ([row[i] for i in shown] for row in (headers, *rows))
     return headers, rows
 
 
-def _prunes(comparison: Comparison) -> bool:
+def prunes(comparison: Comparison) -> bool:
     """Whether channels are selected anywhere; students and controls only train."""
     return any(cell.update is not None for cell in comparison.cells)
 
