@@ -23,15 +23,22 @@ class Pace:
         self.iterations = iterations
         self._training = 0.0
         self._iterations_timed = 0
+        self._began: float | None = None  # of the piece of training that is under way
+        self._counted = 0  # its iterations so far
         self._stages: list[float] = []  # seconds of each without its training
 
     @contextmanager
     def training(self, iterations: int) -> Iterator[None]:
         """Time a piece of training of so many iterations; it may contain no other piece."""
-        start = time.monotonic()
+        self._began, self._counted = time.monotonic(), 0
         yield
-        self._training += time.monotonic() - start
+        self._training += time.monotonic() - self._began
+        self._began = None
         self._iterations_timed += iterations
+
+    def count(self) -> None:
+        """Count an iteration of the training that is under way, for what is left meanwhile."""
+        self._counted += 1
 
     @contextmanager
     def stage(self) -> Iterator[None]:
@@ -53,9 +60,12 @@ class Pace:
         left = []
         if stages_left and self._stages:
             left.append(stages_left * self._stage_seconds())
-        if self._iterations_timed and (not stages_left or left):
-            iterations_left = self.iterations - iterations_done
-            left.append(iterations_left * self._training / self._iterations_timed)
+        timed, seconds = self._iterations_timed, self._training
+        if self._began is not None and self._counted:
+            timed += self._counted
+            seconds += time.monotonic() - self._began
+        if timed and (not stages_left or left):
+            left.append((self.iterations - iterations_done) * seconds / timed)
         return sum(left) if left else None
 
     def _stage_seconds(self) -> float:

@@ -17,7 +17,9 @@ from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.finish import Finish
 from mmdet_lcp.engine.phased_runner import PhasedRunner, on_cpu
 from mmdet_lcp.engine.progress import Progress
+from mmdet_lcp.engine.progress_line import ProgressLine, progress_line
 from mmdet_lcp.engine.ranks import on_main
+from mmdet_lcp.engine.stage_scalars import add_stage_scalars
 from mmdet_lcp.report.report import StepFacts
 from mmdet_lcp.report.tables import format_seconds
 
@@ -100,10 +102,12 @@ class StagedRunner(PhasedRunner):
         if self.finish.done:
             self.logger.info('This run has ended before; nothing is left to do.')
             return self.finish.show()
-        while self.progress.stages_done < len(self.job.stages):
-            with self.pace.stage():
-                self.run_stage(self.progress.stages_done)
-        self.after_stages()
+        with progress_line(self) as line:
+            while self.progress.stages_done < len(self.job.stages):
+                self.show_progress(line, self.iter)
+                with self.pace.stage():
+                    self.run_stage(self.progress.stages_done)
+            self.after_stages()
         detector = self.finish.run(self.progress)
         self.call_hook('after_run')
         return detector
@@ -131,7 +135,10 @@ class StagedRunner(PhasedRunner):
             name: of the group or stage.
         """
         if validates(self):
-            self.progress.steps.append(StepFacts(step, name, self.evaluate(detector, 'val')))
+            metrics = self.evaluate(detector, 'val')
+            self.progress.steps.append(StepFacts(step, name, metrics))
+            begun = self.progress.stages_done + (name is not None)
+            add_stage_scalars(self, metrics, min(begun, len(self.job.stages)))
 
     def stage_done(self, number: int) -> None:
         """Count a stage, and write everything down."""
@@ -154,6 +161,21 @@ class StagedRunner(PhasedRunner):
             'measured': self.finish.data(),
             **more,
         }
+
+    def show_progress(self, line: ProgressLine, done: int) -> None:
+        """Draw how far the run is.
+
+        Args:
+            line: where.
+            done: iterations of training that are done.
+        """
+        if not line.visible:
+            return
+        stages, number = self.job.stages, self.progress.stages_done
+        words = f'iteration {done}/{self.max_iters}'
+        if number < len(stages):
+            words = f'stage {number + 1}/{len(stages)} {stages[number].name}, {words}'
+        line.show(words, self.progress.seconds, self.pace.seconds_left(number, done))
 
     def time_text(self) -> str:
         """How long the run has taken, and about how long it will."""

@@ -23,6 +23,11 @@ class Stage:
     divisor: int = 1
     least: int = 1
 
+    @property
+    def name(self) -> str:
+        """That of the group."""
+        return self.group.name
+
     def round_up(self, count: int) -> int:
         """The least number of channels that may stay and is not below ``count``, <= keep."""
         return min(max(-(-count // self.divisor) * self.divisor, self.least), self.keep)

@@ -1,6 +1,7 @@
 """The end of a pruning run: pruned config, weights, plan, and what became of each group."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,30 @@ from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, TargetFacts
+from mmdet_lcp.report.report import (
+    SHARE,
+    DetectorFacts,
+    GroupFacts,
+    SkippedLayer,
+    TargetFacts,
+)
 
 _MOVED = 1.15  # times as long: then the machine was not the same
+
+
+def group_scalars(groups: Sequence[GroupFacts]) -> dict[str, float]:
+    """What there is to watch after the last of some groups: channels, and shares of the losses.
+
+    Args:
+        groups: those that have been pruned, at least one.
+    """
+    last = groups[-1]
+    return {
+        'channels_kept': last.kept,
+        'share_of_channels_kept': last.kept / last.total,
+        'channels_removed_in_all': sum(group.total - group.kept for group in groups),
+        **{f'{SHARE}{term}': share for term, share in last.shares.items()},
+    }
 
 
 class PruningFinish(Finish):

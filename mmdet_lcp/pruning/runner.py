@@ -21,13 +21,14 @@ from mmdet_lcp.engine.image_size import evaluation_loop
 from mmdet_lcp.engine.phased_runner import on_cpu
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
+from mmdet_lcp.engine.stage_scalars import add_stage_scalars
 from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.graph.single_detector import check_single_config
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.delivery import pruned_config
-from mmdet_lcp.pruning.finish import PruningFinish
+from mmdet_lcp.pruning.finish import PruningFinish, group_scalars
 from mmdet_lcp.pruning.forecast import Forecast
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
 from mmdet_lcp.pruning.job import PruningJob
@@ -165,6 +166,7 @@ class PruningRunner(StagedRunner):
         seed = derive(self.seed, 'criterion', number)
         removal = remove_channels(job, stage, self.pruning, seed, self._trained_along())
         job.take(removal.plan, removal.facts)
+        add_stage_scalars(self, group_scalars(job.facts), number + 1)
         count, log = len(removal.keep), removal.log
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
         fewer = '' if count == stage.keep else f' {count * group.unit} channels'

@@ -55,3 +55,16 @@ def test_what_the_first_stage_does_for_all_is_not_expected_again(clock):
         with pace.stage():
             clock[0] += seconds
         assert pace.seconds_left(len(pace._stages), 0) == pytest.approx(expected)
+
+
+def test_training_that_is_under_way_counts(clock):
+    pace = Pace(stages=0, iterations=30)
+    with pace.training(iterations=10):
+        assert pace.seconds_left(0, 0) is None
+        clock[0] += 6.0
+        pace.count()
+        pace.count()
+        assert pace.seconds_left(0, 2) == pytest.approx(28 * 3.0)
+        clock[0] += 4.0
+    # the whole piece counts once: 10 s for 10 iterations
+    assert pace.seconds_left(0, 10) == pytest.approx(20.0)

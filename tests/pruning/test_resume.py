@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from html_pages import Page
 from processes import Script
 from runs import TRAIN, TWO_GROUPS
 
 from mmdet_lcp import CompressionError
 from mmdet_lcp.report.report import read_report
+from mmdet_lcp.report.run_page import write_run_page
 
 # What has to survive a kill besides the weights: momentum, averaged weights, a schedule.
 HOOKS = [
@@ -118,6 +120,12 @@ def test_report_of_a_killed_run_is_whole(whole, killed):
     assert [group.name for group in one.groups] == [group.name for group in other.groups]
     # the command that repeats it begins anew
     assert 'train.py' in other.command and '--resume' not in other.command
+
+
+def test_the_page_of_a_killed_run_shows_what_there_is(killed):
+    page = Page(write_run_page(killed.folder / 'next stage'))
+    assert '1 of 2 stages are done' in page.text and 'backbone.stage4.0.conv' in page.text
+    assert 'stage4.1.conv' not in page.text.partition('left alone')[0]
 
 
 def test_killed_at_a_random_time(config, killed, whole, tmp_path):
