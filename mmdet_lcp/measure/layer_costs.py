@@ -13,7 +13,7 @@ from mmdet_lcp.measure.cost import layer_macs
 from mmdet_lcp.measure.latency import undisturbed_clock
 from mmdet_lcp.measure.one_image import evaluating, prepare
 
-_RUNS = 3
+_RUNS = 8
 
 
 @dataclass(frozen=True)
