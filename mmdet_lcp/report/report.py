@@ -245,7 +245,8 @@ class Report:
         """What an evaluator does not tell of a detector that has found nothing is 0."""
         dense, compressed = self.dense.metrics, self.compressed.metrics
         self.dense.metrics = with_zeros(dense, [compressed])
-        self.compressed.metrics = with_zeros(compressed, [dense])
+        if self.stages is None:  # else nobody has looked yet
+            self.compressed.metrics = with_zeros(compressed, [dense])
         told = [step.metrics for step in self.steps]
         for step in self.steps:
             step.metrics = with_zeros(step.metrics, told)

@@ -144,8 +144,11 @@ class RunPage:
 
     @property
     def summary(self) -> Table:
-        """Every metric and cost before and after."""
-        return run_tables.summary_table(self.report)
+        """Every metric and cost before and after; before only while the run has not ended."""
+        headers, rows = run_tables.summary_table(self.report)
+        if not self.state:
+            return headers, rows
+        return headers[:2], [row[:2] for row in rows]
 
     @property
     def layers(self) -> Table:

@@ -105,6 +105,9 @@ def test_a_run_that_was_stopped_says_so(tmp_path):
     assert 'backbone.features.4, finetuned' in page.text
     assert 'configs/lcp/ssd300.py --resume' in page.text
     assert 'mmdet-lcp export' not in page.text
+    assert 'finds nothing' not in page.text
+    figures = page.text.partition('All figures')[2].partition('Along the way')[0]
+    assert figures.startswith(' dense pascal_voc/mAP 0.836 pascal_voc/AP50 0.836 parameters')
     # one that has ended before does not hide it
     write_json(tmp_path / 'report.json', report().to_dict())
     assert '3 of 13 stages are done' in Page(write_run_page(tmp_path)).text
