@@ -118,7 +118,8 @@ def finished(write_config, prune) -> Run:
 @pytest.fixture
 def plain_output(monkeypatch):
     """Draw no pictures, a part of a tiny run's time."""
-    monkeypatch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+    monkeypatch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
+    monkeypatch.setattr('mmdet_lcp.report.report_pages.write_run_page', lambda *_: None)
 
 
 @pytest.fixture

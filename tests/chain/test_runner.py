@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from html_pages import Page
 from mmdet.apis import init_detector
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
@@ -73,7 +74,7 @@ class TestThreeLinks:
         config.write_text(text + extra)
         began = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+            patch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
             for kind in (PruningRunner, MimicRunner, WeightCompressionRunner):
                 patch.setattr(kind, 'train', _told(kind, began))
             with pytest.MonkeyPatch.context() as dying:
@@ -158,6 +159,9 @@ class TestThreeLinks:
         packed = (folder / '3_sharing' / 'compressed.lcp').stat().st_size
         assert shared.file_bytes == packed
         assert report.factor == pytest.approx(dense.file_bytes / packed)
+        links = ['1_pruning/report.html', '3_sharing/report.html']  # mimic writes no report
+        assert [a for a in Page(folder / 'report.html').addresses if 'data:' not in a] == links
+        assert 'The packed file' in Page(folder / '3_sharing' / 'report.html').text
         assert (first.before, last.before) == ('dense', 'after 2_mimic')
         page = (folder / 'chain_report.md').read_text()
         assert f'{report.factor:.1f}x' in page and '(3_sharing)' in page

@@ -49,7 +49,7 @@ def run(config, prune):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DCP, 'select', noted)
-        patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+        patch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
         ended = prune(config)
     ended.seen = seen
     return ended

@@ -41,7 +41,7 @@ class TestNewStyle:
     @pytest.fixture(scope='class')
     def finished(self, objects, prune):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+            patch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
             return prune(objects)
 
     def test_the_pruned_config_holds_names(self, finished):

@@ -35,7 +35,7 @@ L1 = "pruning.update(criterion=dict(_delete_=True, type='mmdet_lcp.L1Norm'))\n"
 @pytest.fixture(scope='module')
 def run(write_config, prune):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+        patch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
         return prune(write_config('target', EXACT))
 
 

@@ -17,6 +17,7 @@ from mmdet_lcp.report.report import (
     LayerFacts,
     SkippedLayer,
     TargetFacts,
+    WeightFacts,
 )
 from mmdet_lcp.report.run_page import is_run, run_page, write_run_page
 from mmdet_lcp.report.stored_pictures import FOLDER, INDEX
@@ -92,6 +93,18 @@ def test_the_figures_in_large_letters(tmp_path):
     assert better.better is True
     unknown = cards['file size']  # before
     assert (unknown.was, unknown.change, unknown.better) == ('n/a', '', None)
+
+
+def test_a_packed_file_is_taken_apart(tmp_path):
+    weights = [
+        WeightFacts('backbone.a.weight', '4 bits', 1000, 250, 4000, 130),
+        WeightFacts('backbone.a.bias', '', 10, 10, 40, 40),
+    ]
+    packed = report(weights=weights, compressed=DetectorFacts({}, 10, 20, file_bytes=200))
+    write_json(tmp_path / 'report.json', packed.to_dict())
+    page = Page(write_run_page(tmp_path))
+    for words in ('The packed file', '4 bits 1 1.00 k 25.0% 4.0 kB 130 B 1.04', '20.2x'):
+        assert words in page.text
 
 
 def test_a_run_that_was_stopped_says_so(tmp_path):

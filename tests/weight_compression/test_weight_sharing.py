@@ -215,7 +215,7 @@ class TestRun:
         config = write_compression('deep_compression', DEEP_COMPRESSION)
         killed = tmp_path_factory.mktemp('killed') / 'out'
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmdet_lcp.engine.finish.detections_side_by_side', lambda *_: None)
+            patch.setattr('mmdet_lcp.engine.finish.write_run_pictures', lambda *_: None)
             runner = build(config)
             run_stage = WeightCompressionRunner.run_stage
 
