@@ -57,9 +57,9 @@ setup(
         *find_packages(include=['mmdet_lcp', 'mmdet_lcp.*', 'mmdet_lcp_start']),
         *find_packages('runtime', include=['mmdet_lcp_runtime', 'mmdet_lcp_runtime.*']),
     ],
-    package_data={'mmdet_lcp.measure': ['steps/*.json']},
     package_dir={'mmdet_lcp_runtime': 'runtime/mmdet_lcp_runtime'},
     package_data={
+        'mmdet_lcp.measure': ['steps/*.json'],
         'mmdet_lcp.report': ['templates/*'],
         'mmdet_lcp.comparison.results': ['templates/*'],
     },
