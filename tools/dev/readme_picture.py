@@ -1,4 +1,4 @@
-"""README's picture: what a dense and a compressed detector find, with milliseconds, megabytes, mAP.
+"""README's picture: what a dense and a compressed detector find, with time, size and mAP.
 
 Made of what a run has written: its report and the pictures in its work_dir.
 
