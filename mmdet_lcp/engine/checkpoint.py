@@ -1,9 +1,11 @@
 """Checkpoints: a detector's weights, loaded strictly."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmdet_lcp.engine.class_counts import classes_hint
 from mmdet_lcp.errors import CompressionError
@@ -30,6 +32,7 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
     """
     weights, meta = read_weights(path)
     own = detector.state_dict()
+    weights = _without_second_names(weights, own)
     problems = [
         f'{key}: {tuple(weights[key].shape)} in the file, {tuple(value.shape)} in the detector'
         for key, value in own.items()
@@ -48,3 +51,26 @@ def load_detector(detector: nn.Module, path: str | Path) -> dict[str, Any]:
         )
     detector.load_state_dict(weights)
     return meta
+
+
+def _without_second_names(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The weights without those that stand twice in the file, once under a name that it lacks.
+
+    Some detectors give a module a second name while they train: DDQ's decoder gets the branches
+    of its head (``decoder.aux_reg_branches``), and what mmengine saves then has both.
+
+    Args:
+        weights: of the file.
+        own: of the detector.
+    """
+    by_end: dict[str, list[str]] = {}
+    for key in own:
+        by_end.setdefault('.'.join(key.split('.')[1:]), []).append(key)
+
+    def second(key: str) -> bool:
+        others = by_end.get('.'.join(key.split('.')[1:]), ())
+        return any(o in weights and torch.equal(weights[o], weights[key]) for o in others)
+
+    return {key: value for key, value in weights.items() if key in own or not second(key)}

@@ -127,3 +127,19 @@ def test_code_in_a_checkpoint_is_not_run(path, tmp_path, way):
     if way == 'pickle':  # the attack is a real one
         pickle.loads(path.read_bytes())
         assert target.exists()
+
+
+def test_a_module_that_the_file_has_under_two_names_is_read_once(path):
+    """As DDQ's decoder gets its head's branches while it trains."""
+    saved = weights()
+    torch.save({**saved, 'decoder.0.weight': saved['backbone.0.weight'].clone()}, path)
+    detector = Detector()
+    load_detector(detector, path)
+    assert equal(values(detector), saved)
+
+
+def test_other_weights_under_such_a_name_are_refused(path):
+    saved = weights()
+    torch.save({**saved, 'decoder.0.weight': saved['backbone.0.weight'] + 1}, path)
+    with pytest.raises(CompressionError, match=r'decoder\.0\.weight: not in the detector'):
+        load_detector(Detector(), path)
