@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.least_squares.fit import RIDGES, LeastSquares, damped_factor, fit
+from mmdet_lcp.least_squares.fit import fit
 from mmdet_lcp.least_squares.moments import Moments
+from mmdet_lcp.least_squares.normal_equations import LeastSquares, damped_factor
+from mmdet_lcp.least_squares.ridge_search import RIDGES
 
 
 def moments_of(x, y):

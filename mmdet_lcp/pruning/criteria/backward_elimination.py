@@ -20,6 +20,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.least_squares.elimination import Elimination
 from mmdet_lcp.least_squares.fit import Fit, check_ridge, fit_together
+from mmdet_lcp.least_squares.inverse import inverse_from_factor
 from mmdet_lcp.pruning.criteria.base import Criterion, Selection
 from mmdet_lcp.pruning.problem.consumers import check_moments
 from mmdet_lcp.pruning.problem.layer import Layer
@@ -129,7 +130,7 @@ class BackwardElimination(Criterion):
         parts = {}
         for names in reading_together(named, moments):
             layers = [named[name].layer for name in names]
-            starts = [layer.module.weight.flatten(1).double() for layer in layers]
+            starts = [layer.module.weight.flatten(1) for layer in layers]
             rows = torch.arange(starts[0].shape[1], device=starts[0].device)
             pairs = [moments[name] for name in names]
             fits = fit_together(pairs, rows, starts, self.ridge, layers[0].intercept)
@@ -231,8 +232,8 @@ def _states(parts: list[_Solved]) -> list[tuple[Elimination, list[tuple[int, int
     states = []
     for numbers in together.values():
         rows, factor = parts[numbers[0]].rows, parts[numbers[0]].factor
-        inverse = torch.cholesky_inverse(factor, out=factor).mT  # in place, and symmetric
-        kernel = torch.cat([parts[number].kernel for number in numbers], 1)
+        inverse = inverse_from_factor(factor).mT  # in place, and symmetric
+        kernel = torch.cat([parts[number].kernel for number in numbers], 1).to(factor.dtype)
         flat = rows.flatten()
         if not torch.equal(flat, torch.arange(len(kernel), device=flat.device)):
             inverse, kernel = inverse[flat[:, None], flat], kernel[flat]

@@ -67,7 +67,7 @@ class ExactUpdate(Update):
             fits = fit_together(
                 [moments[name] for name in names],
                 rows,
-                [kernel[:, rows].double() for kernel in kernels],
+                [kernel[:, rows] for kernel in kernels],
                 self.ridge,
                 layers[0].intercept,
             )
