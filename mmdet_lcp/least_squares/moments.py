@@ -42,7 +42,8 @@ class Moments:
     @property
     def finite(self) -> bool:
         """Whether all sums are numbers: a single nan or inf shows in the squares."""
-        return all(bool(part.isfinite().all()) for part in (self.xx, self.xy, self.yy))
+        squares = self.xx.diagonal()  # no product of two inputs is larger than both squares
+        return all(bool(part.isfinite().all()) for part in (squares, self.xy, self.yy))
 
     @classmethod
     def zeros(cls, n: int, out: int, device: torch.device) -> 'Moments':
@@ -53,19 +54,41 @@ class Moments:
 
         return cls(make(), make(n), make(out), make(n, n), make(n, out), make(out))
 
+    def with_outputs(self, out: int) -> 'Moments':
+        """Those of the same rows with other outputs, of which nothing is seen yet.
+
+        They have ``weight``, ``x`` and ``xx`` in common from now on.
+        """
+        y, xy = self.y.new_zeros(out), self.y.new_zeros((len(self.x), out))
+        return Moments(self.weight, self.x, y, self.xx, xy, torch.zeros_like(y))
+
+    def apart(self) -> 'Moments':
+        """With a ``weight``, ``x`` and ``xx`` of its own."""
+        own = (getattr(self, name).clone() for name in ('weight', 'x', 'xx'))
+        weight, x, xx = own
+        return Moments(weight, x, self.y, xx, self.xy, self.yy)
+
     def add(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
         """Add rows x (R, n), y (R, out) with weights (R,).
 
         Products are taken in the rows' own precision and added up in float64.
         """
-        root = weights.sqrt().to(x.dtype).unsqueeze(1)
-        scaled_x, scaled_y = x * root, y * root
+        self.add_inputs(x, weights)
+        self.add_outputs(x, y, weights)
+
+    def add_inputs(self, x: Tensor, weights: Tensor) -> None:
+        """The part of `add` that the outputs have no part in."""
         self.weight += weights.sum()
-        self.x += (x * weights.to(x.dtype).unsqueeze(1)).sum(0, dtype=torch.float64)
-        self.y += (y * weights.to(y.dtype).unsqueeze(1)).sum(0, dtype=torch.float64)
-        self._add_squares(scaled_x)
-        self.xy += scaled_x.T @ scaled_y
-        self.yy += scaled_y.double().square().sum(0)
+        weights = weights.to(x.dtype).unsqueeze(1)
+        self.x += (x * weights).sum(0, dtype=torch.float64)
+        self._add_squares(x * weights.sqrt())
+
+    def add_outputs(self, x: Tensor, y: Tensor, weights: Tensor) -> None:
+        """The rest of `add`."""
+        scaled = y * weights.to(y.dtype).unsqueeze(1)
+        self.y += scaled.sum(0, dtype=torch.float64)
+        self.xy += x.T @ scaled
+        self.yy += (scaled.double() * y).sum(0)
 
     def _add_squares(self, rows: Tensor) -> None:
         """Add X'X, tile by tile: half of the products, and no second matrix of its size."""
@@ -88,10 +111,11 @@ class Moments:
         y, xy, yy = both
         return Moments(self.weight, self.x, y, self.xx, xy, yy)
 
-    def all_reduce(self) -> None:
-        """Add up over all ranks, in place."""
+    def all_reduce(self, inputs: bool = True) -> None:
+        """Add up over all ranks, in place; those of the inputs alone unless they have been."""
         for field in fields(self):
-            dist.all_reduce(getattr(self, field.name))
+            if inputs or field.name not in ('weight', 'x', 'xx'):
+                dist.all_reduce(getattr(self, field.name))
 
     def __add__(self, other: 'Moments') -> 'Moments':
         """The moments of both sets of rows."""

@@ -83,3 +83,19 @@ def test_one_bad_number_shows(bad):
     assert moments_of(x, y, w).finite
     x[3, 1] = bad
     assert not moments_of(x, y, w).finite
+
+
+def test_outputs_beside_the_same_inputs():
+    x, y, w = rows()
+    found = Moments.zeros(4, 3, torch.device('cpu'))
+    other = found.with_outputs(1)
+    x, y, w = (torch.tensor(value) for value in (x, y, w))
+    found.add(x, y, w)
+    other.add_outputs(x, y[:, :1], w)
+    for name in ('weight', 'x', 'xx'):
+        assert getattr(other, name) is getattr(found, name)
+    for name in ('y', 'xy', 'yy'):
+        torch.testing.assert_close(getattr(other, name), getattr(found, name)[..., :1])
+    own = other.apart()
+    found.add(x, y, w)
+    torch.testing.assert_close(own.xx * 2, found.xx)

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from mmengine import dist
 from torch import Tensor, nn
 
 from mmdet_lcp.least_squares.moments import Moments, patches
@@ -21,7 +23,8 @@ def second_moments(
     Two sets: three quarters of the images to fit on, and the others to try the fit on (the same
     ones twice, if a rank has fewer than four). All ranks add theirs up. Of a layer that runs
     several times the rows of all runs are added up, each run with its share of the layer's
-    outputs.
+    outputs. Parts that read the same map in the same way are looked at in the same places, and
+    have one matrix of their rows.
 
     Args:
         parts: of the consumers.
@@ -30,44 +33,153 @@ def second_moments(
         seed: for drawing positions.
     """
     generator = torch.Generator().manual_seed(seed)
-    fit: dict[str, Moments] = {}
-    held: dict[str, Moments] = {}
+    sums: dict[str, tuple[Moments, Moments]] = {}
+    together: list[list[str]] = []
     seen = 0
     for batch in batches:
         numbers = torch.arange(seen, seen + batch.num_images)
         seen += batch.num_images
-        for name, part in parts.items():
-            dtype = part.layer.module.weight.dtype
-            for run, share in enumerate(batch.shares(part.path)):
-                x, y, weights = _rows(positions, batch, part, run, generator)
-                x, y = x.to(dtype), y.to(dtype)
-                if name not in fit:
-                    fit[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-                    held[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-                out = _number(batch, part.path, run, numbers, len(x)) % 4 == 3
-                for moments, some in ((fit[name], ~out), (held[name], out)):
-                    if some.any():
-                        some = some.to(x.device)
-                        moments.add(
-                            x[some].flatten(0, 1),
-                            y[some].flatten(0, 1),
-                            weights[some].flatten() * share,
-                        )
-    for name in parts:
-        fit[name].all_reduce()
-        held[name].all_reduce()
-        if float(held[name].weight) == 0:
-            held[name] = fit[name]
-    moments = {name: (fit[name], held[name]) for name in parts}
+        drawn = _draw(positions, batch, parts, generator)
+        now = _reading_the_same(parts, drawn)
+        if not together:
+            together = now
+        elif now != together:  # not as on the batches before: each on its own from here on
+            for names in together:
+                for name in names[1:]:
+                    sums[name] = tuple(some.apart() for some in sums[name])
+            together = [[name] for name in parts]
+        for names in together:
+            _add(sums, batch, {name: parts[name] for name in names}, drawn[names[0]], numbers)
+    moments = {name: sums[name] for name in parts}
+    for names in together:
+        for name in names:
+            for some in moments[name]:
+                some.all_reduce(inputs=name == names[0])
+    for name, (fit, held) in moments.items():
+        if float(held.weight) == 0:
+            moments[name] = (fit, fit)
     _share(moments)
     return moments
 
 
-def _share(moments: Mapping[str, tuple[Moments, Moments]]) -> None:
-    """Let parts that turned out to read the same rows have one matrix of them.
+@dataclass
+class _Draw:
+    """Positions at which a run of a part is looked at.
 
-    Two heads on a map with no more positions than are drawn do.
+    Attributes:
+        inputs: what the run reads.
+        kernel: what else says what lies under the kernel at a position.
+        share: of the run in the layer's outputs.
+        drawn_from: weights of all positions, (N, H' * W').
+        chosen: of these, (N, P), on the device of the inputs.
+        weights: of the chosen ones, (N, P), there.
     """
+
+    inputs: Tensor
+    kernel: tuple
+    share: float
+    drawn_from: Tensor
+    chosen: Tensor
+    weights: Tensor
+
+    def same_rows(self, other: '_Draw') -> bool:
+        """Whether the rows at its positions are those of another run."""
+        return (
+            self.inputs is other.inputs
+            and self.kernel == other.kernel
+            and self.share == other.share
+            and self.chosen is other.chosen
+        )
+
+
+def _draw(
+    positions: Positions,
+    batch: SelectionBatch,
+    parts: Mapping[str, Part],
+    generator: torch.Generator,
+) -> dict[str, list[_Draw]]:
+    """Positions of each part's runs; runs that read the same map alike have theirs in common."""
+    found: dict[str, list[_Draw]] = {}
+    known: list[_Draw] = []
+    for name, part in parts.items():
+        found[name] = []
+        for run, share in enumerate(batch.shares(part.path)):
+            inputs = batch.inputs[part.path][run]
+            size, items = _size(part, batch.targets[part.path][run])
+            weights = _weights(positions, batch, part.path, run, size, items)
+            for other in known:
+                if other.inputs is inputs and torch.equal(other.drawn_from, weights):
+                    chosen, own = other.chosen, other.weights
+                    break
+            else:
+                chosen, own = _chosen(weights, positions.per_image, generator, inputs.device)
+            draw = _Draw(inputs, _kernel(part), share, weights, chosen, own)
+            known.append(draw)
+            found[name].append(draw)
+    return found
+
+
+def _reading_the_same(
+    parts: Mapping[str, Part], drawn: Mapping[str, list[_Draw]]
+) -> list[list[str]]:
+    """Names of the parts, those together whose rows are the same in all runs.
+
+    Alone where several ranks add theirs up: they have to do so alike.
+    """
+    if dist.get_world_size() > 1:
+        return [[name] for name in parts]
+    found: list[list[str]] = []
+    for name in parts:
+        for names in found:
+            runs, others = drawn[name], drawn[names[0]]
+            if len(runs) == len(others) and all(map(_Draw.same_rows, runs, others)):
+                names.append(name)
+                break
+        else:
+            found.append([name])
+    return found
+
+
+def _add(
+    sums: dict[str, tuple[Moments, Moments]],
+    batch: SelectionBatch,
+    parts: Mapping[str, Part],
+    draws: Sequence[_Draw],
+    numbers: Tensor,
+) -> None:
+    """Add the rows that some parts have in common, and what each of them writes there."""
+    first = next(iter(parts.values()))
+    dtype = first.layer.module.weight.dtype
+    for run, draw in enumerate(draws):
+        x = _inputs(first, draw).to(dtype)
+        weights = draw.weights * draw.share
+        out = _number(batch, first.path, run, numbers, len(x)) % 4 == 3
+        ys = {
+            name: _outputs(part, batch.targets[part.path][run], draw.chosen).to(dtype)
+            for name, part in parts.items()
+        }
+        for name, y in ys.items():
+            if name not in sums:
+                leader = sums.get(next(iter(parts)))
+                sums[name] = tuple(
+                    Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                    if leader is None
+                    else leader[number].with_outputs(y.shape[-1])
+                    for number in range(2)
+                )
+        for number, some in enumerate((~out, out)):
+            if some.any():
+                some = some.to(x.device)
+                rows, own = x[some].flatten(0, 1), weights[some].flatten()
+                for place, (name, y) in enumerate(ys.items()):
+                    into = sums[name][number]
+                    if not place:
+                        into.add_inputs(rows, own)
+                    into.add_outputs(rows, y[some].flatten(0, 1), own)
+
+
+def _share(moments: Mapping[str, tuple[Moments, Moments]]) -> None:
+    """Let parts that turned out to read the same rows, over all ranks, have one matrix of them."""
     known: list[tuple[Moments, Moments]] = []
     for pair in moments.values():
         for other in known:
@@ -96,43 +208,61 @@ def _number(batch: SelectionBatch, path: str, run: int, numbers: Tensor, items: 
     return numbers if items == batch.num_images else torch.arange(items)
 
 
-def _rows(
-    positions: Positions,
-    batch: SelectionBatch,
-    part: Part,
-    run: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows (N, P, n), original outputs (N, P, out) and weights (N, P) of a part's run.
+def _chosen(
+    weights: Tensor, count: int, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Positions (N, P) and their weights: ``count`` drawn ones, or all where there are no more."""
+    if weights.shape[1] > count:
+        chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
+        weights = torch.full(chosen.shape, 1.0 / count, dtype=torch.float64)
+    else:
+        chosen = torch.arange(weights.shape[1]).expand(len(weights), -1)
+    return chosen.to(device), weights.to(device)
+
+
+def _size(part: Part, target: Tensor) -> tuple[Sequence[int], int]:
+    """Size of what a part writes, without channels, and the number of items.
 
     A position of a linear layer, whose channels come last, is one of a map (N, H, W, C), a token
     of (N, L, C), or all of (N, C).
     """
-    path, module = part.path, part.layer.module
-    inputs, target = batch.inputs[path][run], batch.targets[path][run]
-    linear = isinstance(module, nn.Linear)
-    if linear:
-        size = target.shape[1:-1]
-        inputs, target = (v.reshape(len(v), -1, v.shape[-1]) for v in (inputs, target))
-    else:
-        size = target.shape[2:]
-        inputs, target = inputs[:, part.inputs], target[:, part.outputs]
-    weights = _weights(positions, batch, path, run, size, len(target))
-    count = weights.shape[1]
-    if count > positions.per_image:
-        chosen = torch.multinomial(
-            weights, positions.per_image, replacement=True, generator=generator
-        )
-        weights = torch.full(chosen.shape, 1.0 / positions.per_image, dtype=torch.float64)
-    else:
-        chosen = torch.arange(count).expand(len(target), -1)
-    chosen, weights = chosen.to(target.device), weights.to(target.device)
-    if linear:
-        item = torch.arange(len(target), device=target.device)[:, None]
-        return inputs[item, chosen], target[item, chosen], weights
-    x = patches(module, inputs, chosen)
-    y = target.flatten(2).gather(2, chosen[:, None].expand(-1, target.shape[1], -1))
-    return x, y.transpose(1, 2), weights
+    if isinstance(part.layer.module, nn.Linear):
+        return target.shape[1:-1], len(target)
+    return target.shape[2:], len(target)
+
+
+def _kernel(part: Part) -> tuple:
+    """What says, beside the map, what lies under a part's kernel at a position."""
+    module = part.layer.module
+    if isinstance(module, nn.Linear):
+        return ('linear',)
+    inputs = part.inputs.start, part.inputs.stop
+    return (*inputs, module.kernel_size, module.stride, module.padding, module.dilation)
+
+
+def _inputs(part: Part, draw: _Draw) -> Tensor:
+    """Rows (N, P, n) at the chosen positions."""
+    module, inputs = part.layer.module, draw.inputs
+    if isinstance(module, nn.Linear):
+        return _tokens(inputs, draw.chosen)
+    return patches(module, inputs[:, part.inputs], draw.chosen)
+
+
+def _outputs(part: Part, target: Tensor, chosen: Tensor) -> Tensor:
+    """Original outputs (N, P, out) at the chosen positions."""
+    if isinstance(part.layer.module, nn.Linear):
+        return _tokens(target, chosen)
+    target = target[:, part.outputs].flatten(2)
+    chosen = chosen.to(target.device)
+    y = target.gather(2, chosen[:, None].expand(-1, target.shape[1], -1))
+    return y.transpose(1, 2)
+
+
+def _tokens(values: Tensor, chosen: Tensor) -> Tensor:
+    """Rows (N, P, C) of values whose channels come last."""
+    values = values.reshape(len(values), -1, values.shape[-1])
+    item = torch.arange(len(values), device=values.device)[:, None]
+    return values[item, chosen]
 
 
 def _weights(

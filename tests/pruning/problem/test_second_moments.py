@@ -183,19 +183,42 @@ def test_saliency_of_a_linear_layer(shape, squares):
     np.testing.assert_allclose(fit.xx.numpy(), rows.T @ (share[:, None] * rows), atol=1e-9)
 
 
-@pytest.mark.parametrize(('per_image', 'shared'), [(12, True), (11, False)])
-def test_heads_that_read_the_same_rows_have_one_matrix(per_image, shared):
-    """All 12 positions are the same for both; fewer are drawn for each on its own."""
-    heads = {name: nn.Conv2d(3, 2, 3, stride=2, padding=1).double() for name in 'ab'}
+@pytest.mark.parametrize('per_image', [12, 11])
+@pytest.mark.parametrize('alike', [True, False])
+def test_heads_that_read_the_same_rows_have_one_matrix(per_image, alike):
+    """All 12 positions, or 11 drawn for both; not if one head takes steps of another length."""
+    strides = {'a': 2, 'b': 2 if alike else (2, 1)}
+    heads = {
+        name: nn.Conv2d(3, 2, 3, stride=stride, padding=1).double()
+        for name, stride in strides.items()
+    }
     x = randn(4, 3, 6, 8)
-    written = {name: [randn(4, 2, 3, 4, seed=seed)] for seed, name in enumerate('ab', 1)}
+    written = {name: [randn(*heads[name](x).shape, seed=seed)] for seed, name in enumerate('ab')}
     batch = SelectionBatch({name: [x] for name in 'ab'}, written, None)
     problem = problem_of(heads, [batch], Positions(objects=0.0, per_image=per_image))
     moments = problem.moments()
     together = reading_together(problem.parts(), moments)
-    assert together == ([['a', 'b']] if shared else [['a'], ['b']])
+    assert together == ([['a', 'b']] if alike else [['a'], ['b']])
     for a, b in zip(moments['a'], moments['b'], strict=True):
-        assert (a.xx is b.xx) == shared
+        assert (a.xx is b.xx) == alike
         assert not torch.equal(a.xy, b.xy)
     problem.consumers['b'].root = torch.tensor([0, 2, 1])  # reads other channels in these rows
     assert reading_together(problem.parts(), moments) == [['a'], ['b']]
+
+
+@pytest.mark.parametrize('apart_from', [1, 2])
+def test_heads_whose_rows_part_on_a_later_batch_have_their_own_sums(apart_from):
+    """What each would have by itself; the first batches are the same map for both."""
+    heads = {name: nn.Conv2d(3, 2, 1).double() for name in 'ab'}
+    batches = []
+    for number in range(3):
+        x = randn(2, 3, 2, 4, seed=number)
+        reads = {'a': [x], 'b': [x if number < apart_from else randn(2, 3, 2, 4, seed=9)]}
+        written = {name: [randn(2, 2, 2, 4, seed=number + 5)] for name in 'ab'}
+        batches.append(SelectionBatch(reads, written, None))
+    both = problem_of(heads, batches).moments()
+    for name, head in heads.items():
+        alone = problem_of({name: head}, batches).moments()[name]
+        for some, expected in zip(both[name], alone, strict=True):
+            for field in ('weight', 'x', 'y', 'xx', 'xy', 'yy'):
+                torch.testing.assert_close(getattr(some, field), getattr(expected, field))
