@@ -1,12 +1,14 @@
 """How the original detector's own loss depends on its layers' outputs, on the selection images."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from mmengine import dist
 from torch import Tensor, nn
 
-from mmdet_lcp.detectors.taps import Taps
 from mmdet_lcp.graph.surgery import axis_size
 from mmdet_lcp.pruning.problem.selection_batch import Calls
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
@@ -47,23 +49,17 @@ class LossSensitivity:
             return
         self.squares, sums = [], {}
         count: dict[str, float] = {}
-        with in_training(dense), torch.enable_grad():
-            for images in batches:
-                squares: Calls = {path: [] for path in paths}
-                for path, gradient in _gradients(dense, images, paths):
-                    # Channels last, as in the output of a linear layer.
-                    if isinstance(dense.get_submodule(path), nn.Linear):
-                        rows = gradient
-                    else:
-                        rows = gradient.flatten(2).transpose(1, 2)
-                    squares[path].append(rows.square().sum(-1).reshape(len(rows), -1))
-                    rows = rows.flatten(0, -2).double()
-                    sums[path] = sums.get(path, 0) + rows.T @ rows
-                    count[path] = count.get(path, 0.0) + len(rows)
-                for path, found in squares.items():
-                    if len(found) != runs[path]:  # runs of the loss alone
-                        squares[path] = []
-                self.squares.append(squares)
+        for images in batches:
+            squares: Calls = {path: [] for path in paths}
+            for path, run in _gradients(dense, images, paths):
+                squares[path].append(run.squares)
+                count[path] = count.get(path, 0.0) + run.squares.numel()
+                if run.products is not None:
+                    sums[path] = sums.get(path, 0) + run.products
+            for path, found in squares.items():
+                if len(found) != runs[path]:  # runs of the loss alone
+                    squares[path] = []
+            self.squares.append(squares)
         for path in paths:  # on every rank, whichever layers have run on it
             size = axis_size(dense.get_submodule(path), 'out_channels', path)
             nothing = batches[0].inputs.new_zeros(size, size, dtype=torch.float64)
@@ -75,16 +71,60 @@ class LossSensitivity:
                 self.metrics[path] = total / float(rows)
 
 
+@dataclass
+class _Run:
+    """What is kept of the gradient g at the output of a run.
+
+    Attributes:
+        squares: ||g||^2 by position, (N, P); zeros where the loss does not depend on it.
+        products: sum of g g' over positions, (out, out) float64, or ``None`` then.
+    """
+
+    squares: Tensor
+    products: Tensor | None = None
+
+    def take(self, gradient: Tensor, channels_last: bool) -> None:
+        """Called once the gradient is there, which need not be kept after that."""
+        gradient = _by_channel(gradient.detach(), channels_last)
+        self.squares = gradient.square().sum(1)
+        # An image's products in the gradient's own precision, their sum over images in float64.
+        self.products = (gradient @ gradient.mT).sum(0, dtype=torch.float64)
+
+
+def _by_channel(output: Tensor, channels_last: bool) -> Tensor:
+    """(N, C, P) of what a linear layer writes, whose channels come last, or a convolution."""
+    if channels_last:
+        return output.reshape(len(output), -1, output.shape[-1]).mT
+    return output.flatten(2)
+
+
 def _gradients(
     dense: nn.Module, images: SelectionImages, paths: Sequence[str]
-) -> list[tuple[str, Tensor]]:
+) -> list[tuple[str, _Run]]:
     """Gradient of the loss at each output, path by path and in the order of a layer's runs."""
-    leaf = SelectionImages(images.inputs.detach().requires_grad_(True), None, images.data_samples)
-    with Taps(dense, paths, all_calls=True) as taps:
-        loss = detection_loss(dense, leaf)
+    found: dict[str, list[_Run]] = {path: [] for path in paths}
     # A head on objects alone does not run on images without any.
-    outputs = [(path, output) for path in paths for output in taps.get(path, ())]
-    found = [torch.zeros_like(output) for _, output in outputs]
-    if loss.requires_grad:  # not on images without objects, for some heads
-        found = torch.autograd.grad(loss, [o for _, o in outputs], materialize_grads=True)
-    return [(path, gradient) for (path, _), gradient in zip(outputs, found, strict=True)]
+    forward: set[str] | None = None
+
+    def see(path: str, module: nn.Module, _: tuple, output: Tensor) -> None:
+        if not torch.is_grad_enabled() or (forward is not None and path in forward):
+            return  # a checkpointed layer: it runs, or ran, another time with gradients
+        channels_last = isinstance(module, nn.Linear)
+        empty = _by_channel(output.detach(), channels_last)
+        run = _Run(empty.new_zeros((len(empty), empty.shape[2])))
+        found[path].append(run)
+        if output.requires_grad:
+            output.register_hook(partial(run.take, channels_last=channels_last))
+
+    leaf = images.inputs.detach().requires_grad_(True)
+    with ExitStack() as stack:
+        for path in paths:
+            hook = dense.get_submodule(path).register_forward_hook(partial(see, path))
+            stack.callback(hook.remove)
+        stack.enter_context(in_training(dense))
+        stack.enter_context(torch.enable_grad())
+        loss = detection_loss(dense, SelectionImages(leaf, None, images.data_samples))
+        forward = {path for path in paths if found[path]}
+        if loss.requires_grad:  # not on images without objects, for some heads
+            torch.autograd.grad(loss, leaf, allow_unused=True)
+    return [(path, run) for path in paths for run in found[path]]
