@@ -105,6 +105,10 @@ class BatchCache:
         self._size += size
         return True
 
+    def once(self) -> Iterator[SelectionBatch]:
+        """One pass, for someone who will not ask again: what is not kept yet is not kept."""
+        yield from self._compute() if self._kept is None else self._kept
+
     def __iter__(self) -> Iterator[SelectionBatch]:
         """One pass over all batches of this rank."""
         if self._kept is not None:

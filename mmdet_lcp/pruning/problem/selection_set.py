@@ -13,6 +13,7 @@ from mmdet_lcp.pruning.problem.build import layers_of, present_metrics, present_
 from mmdet_lcp.pruning.problem.loss_sensitivity import LossSensitivity
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
+from mmdet_lcp.pruning.problem.resumed import Resumed
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, Calls, SelectionBatch
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
@@ -27,7 +28,8 @@ class SelectionSet:
     Args:
         batches: this rank's images.
         cache_bytes: feature maps that may be kept; half of them of the original detector, for
-            groups to come, and half of the group at hand, for further passes.
+            groups to come, and half of the present one: of the group at hand, for further
+            passes, and of what the next group's pass goes on from, a quarter each.
         positions: where the second moments look.
         norms: path of the batch norm that reads a layer's output directly, by the layer's path.
     """
@@ -48,6 +50,7 @@ class SelectionSet:
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
         self._runs: dict[str, int] = {}
+        self._resumed = Resumed(cache_bytes // 4)
 
     @torch.no_grad()
     def expect(self, paths: Sequence[str], dense: nn.Module) -> None:
@@ -65,11 +68,6 @@ class SelectionSet:
         }
         self._runs.update({path: len(runs) for path, runs in taps.items()})
 
-    def _tapped(self, number: int, paths: Sequence[str], detector: nn.Module, what: str) -> Calls:
-        """Inputs or outputs of modules on one batch, in each of their runs."""
-        runs = {path: self._runs[path] for path in dict.fromkeys(paths)}
-        return runs_until(detector, lambda: self.batches[number].run(detector), runs, what)
-
     def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> Calls:
         """Outputs of the original detector on one batch, computed ahead where they fit."""
         known = self._targets[number]
@@ -84,7 +82,8 @@ class SelectionSet:
                     break
                 ahead.append(path)
             known.clear()
-            known.update(self._tapped(number, ahead, dense, 'output'))
+            runs = {path: self._runs[path] for path in dict.fromkeys(ahead)}
+            known.update(runs_until(dense, lambda: self.batches[number].run(dense), runs))
         return {path: known[path] for path in paths}
 
     @classmethod
@@ -136,6 +135,7 @@ class SelectionSet:
         paths = list(consumers)
         self._runs.update({member.path: member.calls for member in group.consumers})
         present = present_outputs(paths, dense, plan)
+        members = [member.path for member in group.members]
         metrics = None
         if self.positions.saliency or needs_metrics:
             coming = list(dict.fromkeys([*self._coming, *paths]))  # for all groups to come
@@ -148,7 +148,8 @@ class SelectionSet:
             producers=producers,
             norms=norms,
             batches=BatchCache(
-                lambda: self._batches(paths, dense, detector, present), self.cache_bytes // 2
+                lambda: self._batches(paths, dense, detector, present, members),
+                self.cache_bytes // 4,
             ),
             terms=objective.all_terms(attached),
             seed=seed,
@@ -166,6 +167,7 @@ class SelectionSet:
         dense: nn.Module,
         detector: nn.Module,
         present: Mapping[str, Tensor],
+        members: Sequence[str],
     ) -> Iterator[SelectionBatch]:
         training = detector.training
         detector.eval()
@@ -177,7 +179,13 @@ class SelectionSet:
                     targets[path] = [
                         run.index_select(dim, outputs.to(run.device)) for run in targets[path]
                     ]
-                inputs = self._tapped(number, paths, detector, 'input')
+                inputs = self._resumed.inputs(
+                    number,
+                    detector,
+                    lambda images=images: images.run(detector),
+                    {path: self._runs[path] for path in dict.fromkeys(paths)},
+                    members,
+                )
                 squares = self._sensitivity.squares
                 yield SelectionBatch(
                     inputs,

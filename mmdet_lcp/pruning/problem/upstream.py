@@ -27,7 +27,7 @@ class Upstream:
         return sum(
             tensor.numel() * tensor.element_size()
             for runs in self.outputs.values()
-            for tensor in _tensors(runs)
+            for tensor in tensors_in(runs)
         )
 
     @contextmanager
@@ -38,7 +38,7 @@ class Upstream:
         """
         with ExitStack() as stack:
             for module, runs in self.outputs.items():
-                left = map(_copied, runs) if module in self.written else iter(runs)
+                left = map(copied, runs) if module in self.written else iter(runs)
                 # An attribute of the object hides its class's method.
                 module.forward = lambda *_, left=left, **__: next(left)
                 stack.callback(delattr, module, 'forward')
@@ -72,15 +72,15 @@ def record_upstream(
         begun = begun or module in layers
         if begun:
             outputs.pop(module, None)
-        read.append([(tensor, tensor._version) for tensor in _tensors((args, kwargs))])
+        read.append([(tensor, tensor._version) for tensor in tensors_in((args, kwargs))])
 
     def after(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         if any(tensor._version != version for tensor, version in read.pop()) or begun:
             return
         for part in inside[module]:
             outputs.pop(part, None)
-        outputs.setdefault(module, []).append(_copied(output))
-        given.extend((module, tensor, tensor._version) for tensor in _tensors(output))
+        outputs.setdefault(module, []).append(copied(output))
+        given.extend((module, tensor, tensor._version) for tensor in tensors_in(output))
 
     with ExitStack() as stack:
         for module in inside:
@@ -94,19 +94,21 @@ def record_upstream(
     return Upstream(outputs, frozenset(written & outputs.keys()))
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """Copies of all tensors in what a module has given."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, (list, tuple)):
-        return type(value)(_copied(item) for item in value)
+        return type(value)(copied(item) for item in value)
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     return value
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in lists, tuples and dicts."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
