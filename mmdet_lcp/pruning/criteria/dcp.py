@@ -108,16 +108,16 @@ class DCP(Criterion):
                 selected = sorted(selected + fresh)
                 for _ in range(self.inner_steps):
                     portion = next(portions)
-                    found = problem.gradients(current, batches=portion)
+                    found = problem.gradients(current, batches=portion, among=selected)
                     gradient = problem.masked(found.total, selected)
                     trial = {p: w - rate * gradient[p] for p, w in current.items()}
-                    if problem.loss(trial, portion) <= found.loss:
+                    if problem.loss(trial, portion, selected) <= found.loss:
                         current = trial
                     else:  # larger, or not a number
                         rate /= 2
                 log |= {'loss_last': found.loss, **found.losses}
                 if not stopped:
-                    now = problem.loss(current)
+                    now = problem.loss(current, among=selected)
                     if abs(before - now) <= self.tolerance * first:
                         budget, stopped = min(keep, problem.round_up(len(selected))), True
                     before = now

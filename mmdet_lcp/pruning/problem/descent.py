@@ -38,14 +38,15 @@ def descend(
     best = problem.masked(weights, channels)
     if passes == 0:
         return best, []
-    limits = [_DOUBLED * problem.loss(best, [batch]) for batch in problem.batches]
-    history = [problem.loss(best)]
+    at_first, first = problem.losses_by_batch(best, channels)
+    limits = [_DOUBLED * loss for loss in at_first]
+    history = [first]
     current, optimizer = _sgd(best, lr)
     restarted = True
     done = not_counted = 0
     while done < passes and not_counted < _MOST_TRIES:
         complete = _pass(problem, current, optimizer, channels, limits)
-        now = problem.loss(current) if complete else math.nan
+        now = problem.loss(current, among=channels) if complete else math.nan
         if now < history[-1]:
             best = {path: weight.clone() for path, weight in current.items()}
             history.append(now)
@@ -70,7 +71,7 @@ def _pass(
 ) -> bool:
     """One step a batch, in place; False once L of a batch is over its limit, or no number."""
     for batch, limit in zip(problem.batches, limits, strict=True):
-        found = problem.gradients(weights, batches=[batch])
+        found = problem.gradients(weights, batches=[batch], among=channels)
         if not found.loss <= limit:
             return False
         gradient = problem.masked(found.total, channels)

@@ -14,16 +14,17 @@ further down, as that of DCP (Zhuang et al., NeurIPS 2018): for it the detector 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from mmengine import dist
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
 from mmdet_lcp.pruning.problem.gradients import Gradients, Weights, mean_gradients
 from mmdet_lcp.pruning.problem.layer import Layer
+from mmdet_lcp.pruning.problem.narrowed import columns_of, output_of
 from mmdet_lcp.pruning.problem.parts import Part, parts_of
 from mmdet_lcp.pruning.problem.reconstruction import Reconstruction
 from mmdet_lcp.pruning.problem.replaced_kernels import outputs_with, upstream_of
@@ -139,24 +140,33 @@ class SelectionProblem:
             total.index_add_(0, consumer.root.cpu(), squares)
         return total
 
-    def losses(self, batch: SelectionBatch, weights: Weights) -> dict[str, Tensor]:
+    def losses(
+        self, batch: SelectionBatch, weights: Weights, among: Iterable[int] | None = None
+    ) -> dict[str, Tensor]:
         """The weighted losses of all terms on one batch, each a scalar, by name.
 
         Args:
             batch: of this problem.
             weights: kernels of all consumers, by path.
+            among: the group's channels outside of which the kernels are zero, and gradients are
+                not wanted: the consumers then run without the others. ``None`` for all.
 
         Raises:
             CompressionError: no term has a weight, two have losses of the same name, or one is
                 no scalar.
         """
+        columns = dict.fromkeys(self.consumers)
+        if among is not None:
+            stay = torch.zeros(self.channels, dtype=torch.bool)
+            stay[list(among)] = True
+            columns = {path: columns_of(layer, stay) for path, layer in self.consumers.items()}
         candidate = Candidate(
             kernels={path: weights[path] for path in self.consumers},
             targets=batch.targets,
             images=batch.images,
             samples=batch.samples,
             run=lambda path: [
-                functional_call(self.consumers[path].module, {'weight': weights[path]}, (x,))
+                output_of(self.consumers[path].module, weights[path], x, columns[path])
                 for x in batch.inputs[path]
             ],
             read=lambda: outputs_with(
@@ -176,25 +186,52 @@ class SelectionProblem:
         return found
 
     @torch.no_grad()
-    def loss(self, weights: Weights, batches: Iterable[SelectionBatch] | None = None) -> float:
+    def loss(
+        self,
+        weights: Weights,
+        batches: Iterable[SelectionBatch] | None = None,
+        among: Iterable[int] | None = None,
+    ) -> float:
         """L at given kernels, averaged over all images of all ranks.
 
         Args:
             weights: kernels by path.
             batches: of this rank, instead of all; every rank gives some.
+            among: see `losses`.
         """
-        total = torch.zeros(2, dtype=torch.float64)
-        for batch in self.batches if batches is None else batches:
-            value = float(sum(self.losses(batch, weights).values()))
-            total += torch.tensor([value, 1.0], dtype=torch.float64) * batch.num_images
+        chosen = self.batches if batches is None else batches
+        total = sum(self._sum_of(batch, weights, among) for batch in chosen)
         dist.all_reduce(total)
         return float(total[0] / total[1])
+
+    @torch.no_grad()
+    def losses_by_batch(
+        self, weights: Weights, among: Iterable[int] | None = None
+    ) -> tuple[list[float], float]:
+        """L at given kernels on each of this rank's batches, with those of all ranks, and on all.
+
+        Args:
+            weights: kernels by path.
+            among: see `losses`.
+        """
+        sums = torch.stack([self._sum_of(batch, weights, among) for batch in self.batches])
+        dist.all_reduce(sums)
+        total = sums.sum(0)
+        return (sums[:, 0] / sums[:, 1]).tolist(), float(total[0] / total[1])
+
+    def _sum_of(
+        self, batch: SelectionBatch, weights: Weights, among: Iterable[int] | None
+    ) -> Tensor:
+        """L of a batch's images, added up, and their number."""
+        value = float(sum(self.losses(batch, weights, among).values()))
+        return torch.tensor([value, 1.0], dtype=torch.float64) * batch.num_images
 
     def gradients(
         self,
         weights: Weights,
         apart: int | None = 0,
         batches: Iterable[SelectionBatch] | None = None,
+        among: Iterable[int] | None = None,
     ) -> Gradients:
         """L and its gradient at given kernels, averaged over all images.
 
@@ -203,9 +240,10 @@ class SelectionProblem:
             apart: on so many of this rank's batches each term's gradient is also taken on its
                 own, which costs a backward pass a term; ``None`` for all.
             batches: of this rank, instead of all; every rank gives some.
+            among: see `losses`.
         """
         chosen = self.batches if batches is None else batches
-        return mean_gradients(self.losses, chosen, weights, apart)
+        return mean_gradients(partial(self.losses, among=among), chosen, weights, apart)
 
     @torch.no_grad()
     def write(self, weights: Weights) -> None:
