@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from mmengine import dist
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -110,7 +109,7 @@ class BackwardElimination(Criterion):
             return found.costs.sum(1)
         if not self._reached(problem):
             return torch.zeros(len(found.order), dtype=torch.float64)
-        positions = {**outputs_per_image(problem), **problem.positions_that_count}
+        positions = {**problem.outputs_per_image(), **problem.positions_that_count}
         factors = [positions[part.path] for part in problem.parts().values()]
         return found.costs @ torch.tensor(factors).double()
 
@@ -242,18 +241,6 @@ def _states(parts: list[_Solved]) -> list[tuple[Elimination, list[tuple[int, int
     for part in parts:
         del part.factor, part.kernel
     return states
-
-
-def outputs_per_image(problem: SelectionProblem) -> dict[str, float]:
-    """Positions of an image at which each consumer writes, in all its runs, over all ranks."""
-    sums = torch.zeros(len(problem.consumers) + 1, dtype=torch.float64)
-    for batch in problem.batches:
-        for number, (path, layer) in enumerate(problem.consumers.items()):
-            written = sum(target.numel() for target in batch.targets[path])
-            sums[number] += written / len(layer.filters(layer.module.weight))
-        sums[-1] += batch.num_images
-    dist.all_reduce(sums)
-    return {path: float(sums[i] / sums[-1]) for i, path in enumerate(problem.consumers)}
 
 
 def channel_rows(consumer: Layer, channels: int) -> Tensor:

@@ -12,7 +12,7 @@ consumers is computed without gradients and never past the last consumer, unless
 further down, as that of DCP (Zhuang et al., NeurIPS 2018): for it the detector runs on.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -77,6 +77,7 @@ class SelectionProblem:
 
     def __post_init__(self) -> None:
         self._moments: dict[str, tuple[Moments, Moments]] | None = None
+        self._written: dict[str, float] | None = None
 
     def inputs_changed(self) -> None:
         """Forget what was computed from the consumers' inputs."""
@@ -101,7 +102,8 @@ class SelectionProblem:
             CompressionError: they are not finite; the consumer is named.
         """
         if self._moments is None:
-            found = second_moments(self.parts(), self.batches, self.positions, self.seed)
+            batches = self._counted(self.batches.once())
+            found = second_moments(self.parts(), batches, self.positions, self.seed)
             for name, moments in found.items():
                 if not all(part.finite for part in moments):
                     raise CompressionError(
@@ -111,6 +113,25 @@ class SelectionProblem:
                     )
             self._moments = found
         return self._moments
+
+    def outputs_per_image(self) -> dict[str, float]:
+        """Positions of an image at which each consumer writes, in all its runs, over all ranks."""
+        if self._written is None:
+            for _ in self._counted(self.batches):
+                pass
+        return self._written
+
+    def _counted(self, batches: Iterable[SelectionBatch]) -> Iterator[SelectionBatch]:
+        """The same batches; `outputs_per_image` is known behind the last one."""
+        sums = torch.zeros(len(self.consumers) + 1, dtype=torch.float64)
+        for batch in batches:
+            for number, (path, layer) in enumerate(self.consumers.items()):
+                written = sum(target.numel() for target in batch.targets[path])
+                sums[number] += written / len(layer.filters(layer.module.weight))
+            sums[-1] += batch.num_images
+            yield batch
+        dist.all_reduce(sums)
+        self._written = {p: float(sums[i] / sums[-1]) for i, p in enumerate(self.consumers)}
 
     def weights(self) -> Weights:
         """Copies of the consumers' kernels as they are now, by path."""

@@ -416,3 +416,17 @@ def test_taking_terms_apart_does_not_change_the_gradient(make_problem, quadratic
 
 if __name__ == '__main__':
     be_the_other_rank(facts_of_rank)
+
+
+def test_losses_by_batch_and_among_some_channels(make_problem, quadratic):
+    """The same L whether channels with kernels of zeros run or not; batches average to the whole."""
+    made = make_problem(auxiliary=quadratic())
+    problem = made.problem
+    weights = problem.masked(problem.weights(), [0, 3])
+    each, whole = problem.losses_by_batch(weights, [0, 3])
+    close(whole, problem.loss(weights))
+    close(each, [problem.loss(weights, [batch]) for batch in problem.batches])
+    found = problem.gradients(weights, among=[0, 3])
+    expected = problem.masked(problem.gradients(weights).total, [0, 3])
+    for path, gradient in expected.items():
+        close(found.total[path], gradient)

@@ -97,3 +97,14 @@ def test_a_pass_that_is_left_early_is_not_kept():
     for _ in cache:
         break
     assert numbers(cache) == [0, 1, 2]
+
+
+def test_one_pass_keeps_nothing_but_takes_what_is_kept():
+    compute = Counted(3)
+    cache = BatchCache(compute, 1000)
+    assert numbers(cache.once()) == numbers(cache.once()) == [0, 1, 2]
+    assert compute.passes == 2
+    assert not cache.room_for(0)
+    numbers(cache)
+    assert numbers(cache.once()) == [0, 1, 2]
+    assert compute.passes == 3
