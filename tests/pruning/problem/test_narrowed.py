@@ -43,7 +43,9 @@ class Own(nn.Conv2d):
     """May do anything with its inputs."""
 
 
-@pytest.mark.parametrize('module', [Own(5, 4, 1), nn.Conv2d(5, 5, 1, groups=5), nn.Conv2d(5, 4, 1)])
+@pytest.mark.parametrize(
+    'module', [Own(5, 4, 1), nn.Conv2d(5, 5, 1, groups=5), nn.Conv2d(5, 4, 1)]
+)
 def test_layers_that_run_whole(module):
     everything = torch.ones(3, dtype=torch.bool)
     known = type(module) is nn.Conv2d and module.groups == 1

@@ -419,7 +419,7 @@ if __name__ == '__main__':
 
 
 def test_losses_by_batch_and_among_some_channels(make_problem, quadratic):
-    """The same L whether channels with kernels of zeros run or not; batches average to the whole."""
+    """The same L whether channels with kernels of zeros run or not."""
     made = make_problem(auxiliary=quadratic())
     problem = made.problem
     weights = problem.masked(problem.weights(), [0, 3])
