@@ -71,9 +71,9 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def config_of(method: str, args: argparse.Namespace, folder: Path) -> Config:
-    """The comparison's config with one method in it."""
-    cfg = Config.fromfile(CONFIG)
+def config_of(method: str, args: argparse.Namespace, folder: Path, path: Path = CONFIG) -> Config:
+    """The comparison's config, or another one, with one method in it."""
+    cfg = Config.fromfile(path)
     fragment = Config.fromfile(FRAGMENTS / f'{method}.py').pruning
     for key in ('criterion', 'update', 'attachment', 'objective'):
         cfg.pruning[key] = fragment.get(key)

@@ -10,8 +10,9 @@ from torch import nn
 def in_eval(*models: nn.Module) -> Iterator[None]:
     """Put models into eval mode for a while; afterwards every module is as before."""
     modes = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
+    if any(mode for _, mode in modes):
+        for model in models:
+            model.eval()
     try:
         yield
     finally:

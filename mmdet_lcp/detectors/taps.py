@@ -16,8 +16,7 @@ class _AllCaptured(Exception):
     """Leaves a forward pass once everything asked for has been seen."""
 
 
-def _find(model: nn.Module, path: str) -> nn.Module:
-    modules = dict(model.named_modules())
+def _find(model: nn.Module, modules: Mapping[str, nn.Module], path: str) -> nn.Module:
     if path and path in modules:
         return modules[path]
     hint = nearest_hint(path, filter(None, modules), '; did you mean {!r}?')
@@ -62,7 +61,8 @@ class Taps(Mapping[str, Any]):
         if isinstance(paths, str):
             paths = [paths]
         model = unwrap(model)
-        self._modules = {path: _find(model, path) for path in paths}
+        modules = dict(model.named_modules())
+        self._modules = {path: _find(model, modules, path) for path in paths}
         self.what = what
         self.all_calls = all_calls
         self._stop = dict(stop or {})

@@ -1,7 +1,7 @@
 """What a detector's modules write when some of its kernels are others."""
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -35,10 +35,10 @@ def outputs_with(
     Raises:
         CompressionError: see `run_until`.
     """
-    values = {name: value.detach() for name, value in detector.named_parameters()}
-    values |= {f'{path}.weight': weight for path, weight in weights.items()}
+    values = {f'{path}.weight': weight for path, weight in weights.items()}
     inputs = (images.inputs, images.data_samples)
-    with in_eval(detector), upstream.replayed() if upstream else nullcontext():
+    replayed = upstream.replayed() if upstream else nullcontext()
+    with in_eval(detector), _without_gradients(detector), replayed:
         return run_until(
             detector,
             # A module may have several paths (a head's layer that its levels share): one is named,
@@ -48,6 +48,19 @@ def outputs_with(
             ),
             paths,
         )
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """Parameters that take no gradients for a while."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def upstream_of(
