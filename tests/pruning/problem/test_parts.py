@@ -38,7 +38,7 @@ from mmdet_lcp.pruning.problem.consumers import check_rows
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import parts_of
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
-from mmdet_lcp.pruning.problem.selection_batch import SelectionBatch
+from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.updates import ChannelScaleUpdate, ExactUpdate, NoUpdate, SGDUpdate
@@ -76,7 +76,7 @@ def problem_of(layer: Layer, images: int = 4) -> SelectionProblem:
     y = torch.randn(images, layer.module.out_channels, 6, 5, generator=generator).double()
     boxes = [torch.tensor([[1.0, 1.0, 3.0, 4.0]])] * images
     batch = SelectionBatch({'c': x}, {'c': y}, None, boxes, (6, 5))
-    problem = SelectionProblem('g', 3, {'c': layer}, {}, [batch])
+    problem = SelectionProblem('g', 3, {'c': layer}, {}, BatchCache(lambda: [batch]))
     problem.x, problem.y = x, y
     return problem
 
