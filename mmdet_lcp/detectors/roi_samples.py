@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,19 @@ class RoISamples:
     labels: Tensor
     positive: Tensor
     img_shape: tuple[int, int]
+
+    @classmethod
+    def of_images(cls, images: Sequence['RoISamples']) -> 'RoISamples':
+        """Those of a batch, from those of its images one by one."""
+        rois = [image.rois.clone() for image in images]
+        for number, own in enumerate(rois):
+            own[:, 0] = number
+        rest = ('gt_boxes', 'labels', 'positive')
+        return cls(
+            torch.cat(rois),
+            *(torch.cat([getattr(image, name) for image in images]) for name in rest),
+            images[0].img_shape,
+        )
 
 
 def batch_shape(metas: Sequence[dict]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmdet_lcp.detectors.default_boxes import DefaultBoxSampler
+from mmdet_lcp.detectors.roi_samples import RoISamples
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.seeds import derive, seeded
@@ -78,10 +79,22 @@ def draw_images(
             data = preprocessed(dense.data_preprocessor, data)
             samples = None
             if sampler is not None:
-                with in_training(dense), seeded(derive(seed, 'regions', int(mine[start]))):
-                    samples = sampler.sample_images(dense, data['inputs'], data['data_samples'])
+                samples = _regions(sampler, dense, data, mine[start : start + size], seed)
         regions = None
         if is_two_stage(dense):
             regions = proposed_regions(dense, data['inputs'], data['data_samples'], config.regions)
         batches.append(SelectionImages(data['inputs'], samples, data['data_samples'], regions))
     return batches
+
+
+def _regions(
+    sampler: DefaultBoxSampler, dense: nn.Module, data: dict, indices: np.ndarray, seed: int
+) -> RoISamples:
+    """Regions of a batch, image by image: which ranks share the images makes no difference."""
+    found = []
+    with in_training(dense):
+        for number, index in enumerate(indices):
+            image = data['inputs'][number : number + 1], data['data_samples'][number : number + 1]
+            with seeded(derive(seed, 'regions', int(index))):
+                found.append(sampler.sample_images(dense, *image))
+    return RoISamples.of_images(found)

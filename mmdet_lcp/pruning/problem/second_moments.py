@@ -1,6 +1,7 @@
 """One pass over the selection set that fills the second moments of a group's consumers."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from mmdet_lcp.least_squares.moments import Moments, patches
 from mmdet_lcp.pruning.problem.parts import Part
 from mmdet_lcp.pruning.problem.selection_batch import SelectionBatch
+from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.positions import Positions
 
 
@@ -21,10 +23,13 @@ def second_moments(
     """Second moments of each part's inputs and original outputs, by the part's name.
 
     Two sets: three quarters of the images to fit on, and the others to try the fit on (the same
-    ones twice, if a rank has fewer than four). All ranks add theirs up. Of a layer that runs
-    several times the rows of all runs are added up, each run with its share of the layer's
-    outputs. Parts that read the same map in the same way are looked at in the same places, and
-    have one matrix of their rows.
+    ones twice, if there are fewer than four). All ranks add theirs up. Which images are held out,
+    and where an image is looked at, follows from its number over all ranks: any number of ranks
+    sees what one would, as long as images are dealt out in turn (`draw_images`).
+
+    Of a layer that runs several times the rows of all runs are added up, each run with its share
+    of the layer's outputs. Parts that read the same map in the same way are looked at in the same
+    places, and have one matrix of their rows.
 
     Args:
         parts: of the consumers.
@@ -32,14 +37,14 @@ def second_moments(
         positions: where to look.
         seed: for drawing positions.
     """
-    generator = torch.Generator().manual_seed(seed)
+    rank, world = dist.get_rank(), dist.get_world_size()
     sums: dict[str, tuple[Moments, Moments]] = {}
     together: list[list[str]] = []
     seen = 0
     for batch in batches:
-        numbers = torch.arange(seen, seen + batch.num_images)
+        numbers = rank + world * torch.arange(seen, seen + batch.num_images)
         seen += batch.num_images
-        drawn = _draw(positions, batch, parts, generator)
+        drawn = _draw(positions, batch, parts, numbers, seed)
         now = _reading_the_same(parts, drawn)
         if not together:
             together = now
@@ -96,7 +101,8 @@ def _draw(
     positions: Positions,
     batch: SelectionBatch,
     parts: Mapping[str, Part],
-    generator: torch.Generator,
+    numbers: Tensor,
+    seed: int,
 ) -> dict[str, list[_Draw]]:
     """Positions of each part's runs; runs that read the same map alike have theirs in common."""
     found: dict[str, list[_Draw]] = {}
@@ -112,7 +118,9 @@ def _draw(
                     chosen, own = other.chosen, other.weights
                     break
             else:
-                chosen, own = _chosen(weights, positions.per_image, generator, inputs.device)
+                owners = _number(batch, part.path, run, numbers, items)
+                chosen, own = _chosen(weights, positions.per_image, owners, (seed, run))
+                chosen, own = chosen.to(inputs.device), own.to(inputs.device)
             draw = _Draw(inputs, _kernel(part), share, weights, chosen, own)
             known.append(draw)
             found[name].append(draw)
@@ -209,15 +217,28 @@ def _number(batch: SelectionBatch, path: str, run: int, numbers: Tensor, items: 
 
 
 def _chosen(
-    weights: Tensor, count: int, generator: torch.Generator, device: torch.device
+    weights: Tensor, count: int, owners: Tensor, key: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Positions (N, P) and their weights: ``count`` drawn ones, or all where there are no more."""
-    if weights.shape[1] > count:
-        chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
-        weights = torch.full(chosen.shape, 1.0 / count, dtype=torch.float64)
-    else:
-        chosen = torch.arange(weights.shape[1]).expand(len(weights), -1)
-    return chosen.to(device), weights.to(device)
+    """Positions (N, P) and their weights: ``count`` drawn ones, or all where there are no more.
+
+    Args:
+        weights: of all positions, (N, P').
+        count: >= 1.
+        owners: number of the image of each item, (N,).
+        key: the seed, and the number of the run.
+    """
+    if weights.shape[1] <= count:
+        return torch.arange(weights.shape[1]).expand(len(weights), -1), weights
+    seed, run = key
+    chosen = []
+    seen: Counter[int] = Counter()
+    for row, owner in zip(weights, owners.tolist(), strict=True):
+        own = derive(seed, 'positions', owner, run, seen[owner])
+        seen[owner] += 1
+        generator = torch.Generator().manual_seed(own)
+        chosen.append(torch.multinomial(row, count, replacement=True, generator=generator))
+    drawn = torch.stack(chosen)
+    return drawn, torch.full(drawn.shape, 1.0 / count, dtype=torch.float64)
 
 
 def _size(part: Part, target: Tensor) -> tuple[Sequence[int], int]:
