@@ -6,11 +6,13 @@ resumes from the folder ever meets half a file.
 
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
 import pickle
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ import torch
 
 from mmdet_lcp.errors import CompressionError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PICKLE_HEADS = {bytes([0x80, protocol]) for protocol in range(2, 6)}
 
 
@@ -39,6 +42,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         The temporary path; it does not exist yet.
 
     Raises:
+        CompressionError: The disk is full.
         FileNotFoundError: The block ended without writing the temporary file.
     """
     path = Path(path)
@@ -48,11 +52,33 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        if not is_full_disk(error):
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise CompressionError(
+            f'{path}: cannot be written to its end: the disk is full '
+            f'({shutil.disk_usage(path.parent).free >> 20} MiB are free now). What was there '
+            'before is unchanged: make room, and go on from there.'
+        ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
     with contextlib.suppress(OSError):  # not every file system can flush a folder
         _flush(path.parent)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error says that there was no room for a file, or that it may not grow."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    # PyTorch's writer loses the number: what it says is that a file is not as long as it wrote.
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        'PytorchStreamWriter failed' in text
+        or ('inline_container' in text and 'unexpected pos' in text)
+    )
 
 
 def _flush(path: Path) -> None:
@@ -95,7 +121,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CompressionError(f'{path} cannot be read: {error}') from error
 
 

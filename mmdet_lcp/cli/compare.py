@@ -43,8 +43,9 @@ from mmdet_lcp.comparison import (
     plan_comparison,
     start_process,
 )
-from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status, run_plan
+from mmdet_lcp.comparison.command_line import add_common_arguments, run_plan
 from mmdet_lcp.config.cfg_options import CfgOptions
+from mmdet_lcp.engine.endings import AGAIN, exit_status
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -165,4 +166,4 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             return 0
         return run_plan(plan, out, args.jobs, 'compare', argv, start)
 
-    return exit_status(work)
+    return exit_status(work, AGAIN)

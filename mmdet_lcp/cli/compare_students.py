@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet_lcp.comparison import Start, start_process
-from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status, run_plan
+from mmdet_lcp.comparison.command_line import add_common_arguments, run_plan
 from mmdet_lcp.comparison.students import plan_students
+from mmdet_lcp.engine.endings import AGAIN, exit_status
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,4 +55,4 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             return 0
         return run_plan(plan, out, args.jobs, 'compare-students', argv, start)
 
-    return exit_status(work)
+    return exit_status(work, AGAIN)

@@ -12,17 +12,17 @@ be added later.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 
-from mmdet_lcp import CompressionError, compat
+from mmdet_lcp import compat
 from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.config.keys import parse
+from mmdet_lcp.engine.endings import AGAIN, exit_status
 from mmdet_lcp.pruning.targets.target import KEY, Target
 from mmdet_lcp.report.sensitivity import RATIOS_JSON, SENSITIVITY_CSV, SENSITIVITY_PNG
 
@@ -111,25 +111,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.launcher == 'pytorch':
         compat.init_cpu_process_group()
-    try:
-        target = None if args.target is None else parse(Target, args.target, KEY)
-        runner = RUNNERS.build(load_config(args))
-        found = runner.measure(args.ratios, args.measure, args.images)
-        folder = Path(runner.work_dir)
-        lines = [found.summary()]
-        if target is not None:
-            allocation = runner.ratios_for(found, target)
-            lines += [
-                str(allocation),
-                f'Ratios: {folder / RATIOS_JSON}; to prune with them: --cfg-options '
-                f'pruning.ratio={folder / RATIOS_JSON}',
-            ]
-        lines.append(f'Table and figure: {folder / SENSITIVITY_CSV}, {folder / SENSITIVITY_PNG}')
-        runner.logger.info('\n' + '\n'.join(lines))
-        return 0
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
+    return exit_status(lambda: _measure(args), AGAIN)
+
+
+def _measure(args: argparse.Namespace) -> int:
+    target = None if args.target is None else parse(Target, args.target, KEY)
+    runner = RUNNERS.build(load_config(args))
+    found = runner.measure(args.ratios, args.measure, args.images)
+    folder = Path(runner.work_dir)
+    lines = [found.summary()]
+    if target is not None:
+        allocation = runner.ratios_for(found, target)
+        lines += [
+            str(allocation),
+            f'Ratios: {folder / RATIOS_JSON}; to prune with them: --cfg-options '
+            f'pruning.ratio={folder / RATIOS_JSON}',
+        ]
+    lines.append(f'Table and figure: {folder / SENSITIVITY_CSV}, {folder / SENSITIVITY_PNG}')
+    runner.logger.info('\n' + '\n'.join(lines))
+    return 0

@@ -7,7 +7,6 @@ torchrun --nproc-per-node 8 -m mmdet_lcp train CONFIG --launcher pytorch
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,10 @@ from mmengine.runner import Runner
 from mmdet_lcp import CompressionError, compat
 from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
+from mmdet_lcp.engine.endings import exit_status
 from mmdet_lcp.engine.resuming import begin_or_resume
+
+_AGAIN = 'the same command with --resume goes on from the last complete epoch or stage'
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -79,15 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.launcher == 'pytorch':
         compat.init_cpu_process_group()
-    try:
-        cfg = load_config(args)
-        if 'runner_type' in cfg:
-            RUNNERS.build(cfg).train()
-            return 0
-        if args.resume:
-            cfg.resume, cfg.load_from = begin_or_resume(cfg.work_dir, cfg.get('load_from'))
-        Runner.from_cfg(cfg).train()
+    return exit_status(lambda: _train(args), _AGAIN)
+
+
+def _train(args: argparse.Namespace) -> int:
+    cfg = load_config(args)
+    if 'runner_type' in cfg:
+        RUNNERS.build(cfg).train()
         return 0
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    if args.resume:
+        cfg.resume, cfg.load_from = begin_or_resume(cfg.work_dir, cfg.get('load_from'))
+    Runner.from_cfg(cfg).train()
+    return 0

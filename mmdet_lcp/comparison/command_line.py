@@ -1,16 +1,15 @@
-"""What the tools that compare runs have in common: arguments, running a plan, the exit status."""
+"""What the tools that compare runs have in common: arguments, and running a plan."""
 
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet_lcp.comparison.jobs import Start
 from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.run import run_comparison
 from mmdet_lcp.config.cfg_options import CfgOptions
-from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.shipped import shipped
 from mmdet_lcp_start.commands import PROGRAM
 
@@ -77,18 +76,6 @@ def run_plan(
     ended_well = run_comparison(plan, out, train, jobs, command, start, tell)
     print(f'Tables: {out / "table.md"}, {out / "table.csv"}')
     return 0 if ended_well else 1
-
-
-def exit_status(work: Callable[[], int]) -> int:
-    """What ``work`` returns; 1 with a message if something is wrong, 130 if interrupted."""
-    try:
-        return work()
-    except CompressionError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('\ninterrupted; the same command goes on from here', file=sys.stderr)
-        return 130
 
 
 def _count(text: str) -> int:

@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from mmdet_lcp.engine.endings import terminated_as_interrupted
 
 _PATIENCE = 10.0  # seconds between asking a child to end and ending it
 
@@ -85,7 +85,7 @@ def run_jobs(
     """
     waiting = list(jobs)
     running: list[tuple[Job, Child, float]] = []
-    with _terminated_as_interrupted():
+    with terminated_as_interrupted():
         try:
             while waiting or running:
                 while waiting and len(running) < limit:
@@ -115,20 +115,3 @@ def _end(children: Sequence[Child]) -> None:
                     child.kill()
             deadline = float('inf')
         time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: a batch system ends a job with it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,7 +5,8 @@ calls it. A fix changes nothing where upstream already works. :func:`init_cpu_pr
 is for launch scripts and is not part of :func:`apply`.
 """
 
-from mmdet_lcp.compat.checkpoint_reading import fork_reads_checked, torch_load_weights_only
+from mmdet_lcp.compat.checkpoint_door import checkpoints_read_safely
+from mmdet_lcp.compat.checkpoint_reading import torch_load_weights_only
 from mmdet_lcp.compat.config_paths import config_package_name
 from mmdet_lcp.compat.distributed import (
     close_process_group,
@@ -15,6 +16,7 @@ from mmdet_lcp.compat.distributed import (
 from mmdet_lcp.compat.empty_datasets import empty_dataset_message, empty_datasets_named
 from mmdet_lcp.compat.empty_results import empty_results_evaluated
 from mmdet_lcp.compat.host_packages import require_host_packages
+from mmdet_lcp.compat.image_reading import unreadable_images_named
 from mmdet_lcp.compat.mmengine import require_private_names
 from mmdet_lcp.compat.modes_of_distilling import train_returns_distilling_detector
 from mmdet_lcp.compat.onnx_boxes import exported_box_decoding
@@ -42,7 +44,8 @@ def apply() -> None:
     exported_roi_align()
     roi_align_on_any_strides()
     torch_load_weights_only()
-    fork_reads_checked()
+    checkpoints_read_safely()
+    unreadable_images_named()
     ddp_device_ids_on_cpu()
     config_package_name()
     empty_datasets_named()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Any
 
 import numpy as np
 import torch
-
-_FORKS_LOADER = '_safe_torch_load'
 
 
 def torch_load_weights_only() -> None:
@@ -29,26 +26,6 @@ def torch_load_weights_only() -> None:
     if torch_version() < (2, 6):
         return
     torch.serialization.add_safe_globals(_checkpoint_globals())
-
-
-def fork_reads_checked() -> None:
-    """Let onedl-mmengine read checkpoints with torch's check left on, as mmengine does.
-
-    Its loader allows ``getattr`` and other names while it reads, which takes what somebody had
-    allowed under the same names off torch's list at the end: the next plain ``torch.load`` of a
-    checkpoint fails. And a file that torch refuses it reads again without the check. mmengine has
-    no such function; then there is nothing to do.
-    """
-    from mmengine.runner import checkpoint
-
-    if hasattr(checkpoint, _FORKS_LOADER):
-        setattr(checkpoint, _FORKS_LOADER, _load_checked)
-
-
-def _load_checked(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
-    """``torch.load`` with the check, unless the caller says otherwise."""
-    checked = True if weights_only is None else weights_only
-    return torch.load(file, map_location=map_location, weights_only=checked)
 
 
 def torch_version() -> tuple[int, int]:

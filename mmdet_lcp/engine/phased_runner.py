@@ -32,6 +32,7 @@ from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.datasets import DropDegenerateBoxesHook
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.data_check import check_data
+from mmdet_lcp.engine.finite_loss import FiniteLossHook, check_weights
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.mode_switches import switch_warnings
 from mmdet_lcp.engine.pace import Pace
@@ -102,6 +103,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
         kwargs['randomness'] = randomness
         with types_told():
             super().__init__(**kwargs)
+        self.register_hook(FiniteLossHook())
         if unread:
             self.logger.warning(f'Keys of the config that nothing reads: {", ".join(unread)}')
 
@@ -237,7 +239,13 @@ class PhasedRunner(PlainCheckpoints, Runner):
         return self.build_param_scheduler(copy.deepcopy(schedulers))
 
     def save_progress(self) -> None:
-        """Write down the training that is under way; the loop calls it after every epoch."""
+        """Write down the training that is under way; the loop calls it after every epoch.
+
+        Raises:
+            CompressionError: the last step has broken weights; the epoch before stays.
+        """
+        model = unwrap(self.model)
+        check_weights(model, [name for name, _ in model.named_buffers()])
         data = {
             'phase': self._cursor.phase,
             'epoch': self.train_loop.epoch,

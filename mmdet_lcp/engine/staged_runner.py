@@ -15,6 +15,7 @@ from torch import nn
 from mmdet_lcp.compat.mmengine import validates
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.finish import Finish
+from mmdet_lcp.engine.finite_loss import check_weights
 from mmdet_lcp.engine.phased_runner import PhasedRunner, on_cpu
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.progress_line import ProgressLine, progress_line
@@ -22,6 +23,7 @@ from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.stage_scalars import add_stage_scalars
 from mmdet_lcp.report.report import StepFacts
 from mmdet_lcp.report.tables import format_seconds
+from mmdet_lcp.selection.soundness import broken_weights
 
 
 class Job(Protocol):
@@ -141,7 +143,12 @@ class StagedRunner(PhasedRunner):
             add_stage_scalars(self, metrics, min(begun, len(self.job.stages)))
 
     def stage_done(self, number: int) -> None:
-        """Count a stage, and write everything down."""
+        """Count a stage, and write everything down.
+
+        Raises:
+            CompressionError: the stage has left weights that are not finite; it is not written.
+        """
+        check_weights(self.job.detector, broken_weights(self.job.dense))
         self.progress.stages_done = number + 1
         self.save_stage()
 

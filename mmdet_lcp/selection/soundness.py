@@ -35,7 +35,7 @@ def check_sound(
         CompressionError: weights or outputs are not finite.
     """
     first = batches[:1]
-    broken = bool(_broken_weights(dense)) or not math.isfinite(largest_output(dense, first))
+    broken = bool(broken_weights(dense)) or not math.isfinite(largest_output(dense, first))
     terms = {} if broken else loss_terms(dense, first)
     lost = isinstance(terms, dict) and not all(map(math.isfinite, terms.values()))
     own = described(dense, first) if broken or lost else ''
@@ -58,7 +58,7 @@ _ADVICE = (
 
 def described(dense: nn.Module, batches: Sequence[SelectionImages]) -> str:
     """What weights, outputs in eval mode and loss of a detector are on some images."""
-    weights = _broken_weights(dense)
+    weights = broken_weights(dense)
     text = 'The dense detector on the selection images, in eval mode: '
     if weights:
         more = f' and {len(weights) - _SHOWN} more' if len(weights) > _SHOWN else ''
@@ -117,7 +117,7 @@ def loss_terms(detector: nn.Module, batches: Sequence[SelectionImages]) -> dict[
     return sums
 
 
-def _broken_weights(detector: nn.Module) -> list[str]:
+def broken_weights(detector: nn.Module) -> list[str]:
     """Names of parameters and buffers with nan or inf."""
     return [
         name

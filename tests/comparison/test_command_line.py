@@ -4,8 +4,7 @@ import argparse
 
 import pytest
 
-from mmdet_lcp import CompressionError
-from mmdet_lcp.comparison.command_line import add_common_arguments, exit_status
+from mmdet_lcp.comparison.command_line import add_common_arguments
 
 
 @pytest.fixture
@@ -32,24 +31,3 @@ def test_jobs_are_counted(parser, jobs, capsys):
         parser.parse_args([f'--jobs={jobs}'])
     assert ended.value.code == 2
     assert f'--jobs: {jobs!r} must be an integer of at least 1' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('error', 'status', 'words'),
-    [
-        (CompressionError('the key is wrong'), 1, 'error: the key is wrong'),
-        (KeyboardInterrupt(), 130, 'interrupted; the same command goes on from here'),
-    ],
-)
-def test_how_it_ends(error, status, words, capsys):
-    def work() -> int:
-        raise error
-
-    assert exit_status(work) == status
-    assert capsys.readouterr().err.strip() == words
-    assert exit_status(lambda: 7) == 7
-
-
-def test_a_bug_is_not_hidden():
-    with pytest.raises(ZeroDivisionError):
-        exit_status(lambda: 1 // 0)
