@@ -24,6 +24,7 @@ import torch
 from mmdet_lcp.errors import CompressionError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TEMPORARY = re.compile(r'^\..*\.[0-9a-f]{8}\.tmp(\.\w+)?$')
 _PICKLE_HEADS = {bytes([0x80, protocol]) for protocol in range(2, 6)}
 
 
@@ -67,6 +68,22 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink()
     with contextlib.suppress(OSError):  # not every file system can flush a folder
         _flush(path.parent)
+
+
+def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
+    """Remove the temporary files of writers that were killed, below a folder.
+
+    Args:
+        folder: nobody else writes there.
+
+    Returns:
+        What is gone now.
+    """
+    found = [path for path in Path(folder).rglob('.*.tmp*') if _TEMPORARY.search(path.name)]
+    for path in found:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return found
 
 
 def is_full_disk(error: BaseException) -> bool:

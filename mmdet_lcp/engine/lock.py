@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import remove_leftovers
 
 try:
     import fcntl
@@ -89,6 +90,7 @@ def _take(path: Path):
             continue
         if owner:
             print_log(f'{path.parent}: {_who(owner)} did not end well; going on', 'current')
+            remove_leftovers(path.parent)
         file.truncate(0)
         file.write(json.dumps(dict(host=socket.gethostname(), pid=os.getpid(), began=time.time())))
         file.flush()

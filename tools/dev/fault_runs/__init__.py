@@ -1,0 +1,1 @@
+"""What tools/dev/faults.py is made of."""
