@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'runtime'), str(ROOT / 'tests')]
 def main() -> int:
     """Do it; 1 if a run has come to something else."""
     import tiny
+
     from fault_runs.killing import kill_at
     from fault_runs.kinds import KINDS
     from fault_runs.once import faults

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tiny
 import torch
+
 from fault_runs.kinds import FINETUNING, PRUNED, STATEFUL, TOOLS, Kind
 from fault_runs.processes_of import Ended, Runs, half_written, same
 

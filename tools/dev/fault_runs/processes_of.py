@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from fault_runs.kinds import TOOLS, Kind
 from processes import Script
 
+from fault_runs.kinds import TOOLS, Kind
 from mmdet_lcp.codec import PackedReader
 from mmdet_lcp.files import load_torch
 
