@@ -13,6 +13,7 @@ from mmdet_lcp import codec, datasets, losses, models, transforms  # noqa: E402
 from mmdet_lcp.auxiliary import discrimination_auxiliary, localization_auxiliary  # noqa: E402, F401
 from mmdet_lcp.chain.runner import ChainRunner  # noqa: E402
 from mmdet_lcp.distillation.runner import MimicRunner  # noqa: E402
+from mmdet_lcp.engine import bfloat16 as _bfloat16  # noqa: E402, F401
 from mmdet_lcp.errors import CompressionError  # noqa: E402
 from mmdet_lcp.graph import Plan, apply_plan, find_groups, mask_plan  # noqa: E402
 from mmdet_lcp.pruning import criteria as _criteria  # noqa: E402, F401

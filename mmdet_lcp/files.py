@@ -14,9 +14,10 @@ import pickle
 import re
 import shutil
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -138,8 +139,10 @@ def read_json(path: str | os.PathLike) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise CompressionError(f'{path} cannot be read: {error}') from error
+    except (ValueError, RecursionError) as error:
+        raise CompressionError(f'{path} cannot be read: it is no JSON ({error})') from error
 
 
 def _plain(data: Any) -> Any:
@@ -186,11 +189,42 @@ def load_torch(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     if path.is_dir():
         raise CompressionError(f'{path}: is a folder; name the checkpoint (*.pth) inside it.')
     try:
+        _check_sums(path)
         return torch.load(path, map_location=map_location, weights_only=True)
     except PermissionError as error:
         raise CompressionError(f'{path}: may not be read; check its permissions.') from error
+    except CompressionError:
+        raise
     except Exception as error:  # a damaged file can fail in any operation of the reader
         raise CompressionError(_load_failure(path, error)) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums that PyTorch writes, and does not compare when it reads.
+
+    Raises:
+        CompressionError: a part of the file is not what was written.
+        Exception: of many kinds, where it is cut short.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged is not None:
+        raise CompressionError(
+            f'{path}: is damaged, the checksum of {damaged} in it is wrong; copy or download it '
+            'again, or use an earlier one. (If it was written without checksums, by '
+            'torch.serialization.set_crc32_options(False), save it again with them.)'
+        )
+
+
+def load_torch_bytes(file: BinaryIO, map_location: Any = None) -> Any:
+    """As `load_torch`, of an open file, with PyTorch's own errors.
+
+    Raises:
+        Exception: of many kinds, where the file is damaged or holds more than plain weights.
+    """
+    return torch.load(file, map_location=map_location, weights_only=True)
 
 
 def _load_failure(path: Path, error: Exception) -> str:

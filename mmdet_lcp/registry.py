@@ -5,6 +5,7 @@
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import Registry
 
@@ -13,6 +14,7 @@ _PACKAGE = dict(scope=SCOPE, locations=['mmdet_lcp'])
 
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, **_PACKAGE)
 MODELS = Registry('model', parent=MMENGINE_MODELS, **_PACKAGE)
+OPTIM_WRAPPERS = Registry('optim wrapper', parent=MMENGINE_OPTIM_WRAPPERS, **_PACKAGE)
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, **_PACKAGE)
 
 CRITERIA = Registry('criterion', **_PACKAGE)

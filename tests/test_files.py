@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import atomic_path, load_torch, write_json, write_text
+from mmdet_lcp.files import atomic_path, load_torch, remove_leftovers, write_json, write_text
 
 
 class Shell:
@@ -168,3 +168,32 @@ def test_object_refused_by_name_only_is_no_truncated_file(tmp_path):
     torch.save(Lookup(), path)
     with pytest.raises(CompressionError, match='not plain weights'):
         load_torch(path)
+
+
+def test_another_bit_in_a_tensor_is_noticed(tmp_path):
+    """PyTorch writes checksums, and does not compare them."""
+    path = tmp_path / 'x.pth'
+    weight = torch.arange(1000.0)
+    torch.save({'weight': weight}, path)
+    content = bytearray(path.read_bytes())
+    place = content.index(weight.numpy().tobytes()) + 1234
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path, weights_only=True)['weight'], weight)
+    with pytest.raises(CompressionError, match=r'x\.pth: is damaged, the checksum of .*data/0'):
+        load_torch(path)
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path):
+    (tmp_path / 'state').mkdir()
+    left = [tmp_path / '.plan.0123abcd.tmp.json', tmp_path / 'state' / '.stage.89abcdef.tmp.pth']
+    others = [tmp_path / name for name in ('plan.json', '.running', '.a.tmp.txt', 'x.tmp.json')]
+    for path in [*left, *others]:
+        path.write_text('x')
+    with atomic_path(tmp_path / 'new.json') as path:
+        path.write_text('x')
+        assert sorted(remove_leftovers(tmp_path)) == sorted([*left, path])
+        path.write_text('x')
+    assert sorted(p for p in tmp_path.rglob('*') if p.is_file()) == sorted(
+        [*others, tmp_path / 'new.json']
+    )

@@ -5,7 +5,6 @@ one behind the other: a chain says in one config which ones, and in which order.
 """
 
 import copy
-import json
 import logging
 import tempfile
 import time
@@ -40,7 +39,7 @@ from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import write_json
+from mmdet_lcp.files import read_json, write_json
 from mmdet_lcp.measure.cost import backbone_macs, detector_cost
 from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
@@ -226,7 +225,7 @@ class ChainRunner:
                 'choose another --work-dir, or delete the folder.'
             )
         try:
-            known = json.loads(path.read_text(encoding='utf-8'))
+            known = read_json(path)
             ChainReport.from_dict(known)
             ended = [dict(digest) for digest in known['ended']]
         except (ValueError, KeyError, TypeError, CompressionError) as error:

@@ -8,7 +8,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from mmdet_lcp.datasets.digits import DEFAULT_SIZES, SPLITS, generate_digits
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import read_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -69,7 +69,7 @@ def write_preview(root: Path, path: Path, columns: int = 6, rows: int = 4, zoom:
     Raises:
         CompressionError: If the picture cannot be written.
     """
-    coco = json.loads((root / 'annotations' / 'train.json').read_text())
+    coco = read_json(root / 'annotations' / 'train.json')
     tiles = []
     for image in coco['images'][: columns * rows]:
         tile = cv2.imread(str(root / 'images' / 'train' / image['file_name']))

@@ -69,7 +69,10 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     if args.amp:
         if get_device() == 'cpu':
-            raise CompressionError('--amp needs a GPU: mmengine has no mixed precision without')
+            raise CompressionError(
+                '--amp needs a GPU: mmengine has no mixed precision without. To train in bfloat16 '
+                'on a CPU: --cfg-options optim_wrapper.type=mmdet_lcp.Bfloat16OptimWrapper'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     cfg.resume = args.resume

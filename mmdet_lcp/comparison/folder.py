@@ -1,7 +1,6 @@
 """The folder of a comparison: whose it is, and that nobody else writes to it."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.results.comparison import CELL_JSON, COMPARISON_JSON
 from mmdet_lcp.config.fingerprint import changes, listed
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import write_json
+from mmdet_lcp.files import read_json, write_json
 
 try:
     import fcntl
@@ -88,6 +87,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+        return dict(read_json(path))
+    except (CompressionError, TypeError, ValueError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error

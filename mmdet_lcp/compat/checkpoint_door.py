@@ -14,9 +14,7 @@ import os
 from functools import partial
 from typing import Any
 
-import torch
-
-from mmdet_lcp.files import load_torch
+from mmdet_lcp.files import load_torch, load_torch_bytes
 
 
 def checkpoints_read_safely() -> None:
@@ -53,7 +51,7 @@ def read_checked(file: Any, map_location: Any = None, weights_only: bool | None 
     """
     if isinstance(file, str | os.PathLike):
         return load_torch(file, map_location)
-    return torch.load(file, map_location=map_location, weights_only=True)
+    return load_torch_bytes(file, map_location)
 
 
 def _plain(function: Any) -> Any:

@@ -15,7 +15,6 @@ Every file is replaced atomically, so each is either whole or the one before.
 
 import contextlib
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from mmengine.logging import print_log
 
 from mmdet_lcp.config.fingerprint import WAY, changes, is_partial, listed, not_accepted
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import atomic_path, load_torch, write_json
+from mmdet_lcp.files import atomic_path, load_torch, read_json, write_json
 
 FOLDER = 'pruning_state'
 # Told apart: a run keeps a copy of the checkpoint that it began with, and its seed.
@@ -134,7 +133,7 @@ class RunState:
         if not path.exists():
             return None
         try:
-            return dict(json.loads(path.read_text()))
+            return dict(read_json(path))
         except (ValueError, TypeError) as error:
             raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error
 
@@ -186,7 +185,7 @@ class RunState:
     def _known(self) -> dict[str, Any]:
         path = self.folder / 'run.json'
         try:
-            known = json.loads(path.read_text())
+            known = read_json(path)
             return {**known, 'seed': known['seed'], 'fingerprint': dict(known['fingerprint'])}
         except (ValueError, KeyError, TypeError) as error:
             raise CompressionError(f'{path} is damaged: {error}. {self._anew}') from error

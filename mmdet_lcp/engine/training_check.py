@@ -29,8 +29,9 @@ def check_precision(optim_wrapper: Any) -> None:
     if name == _MIXED and not any(getattr(mixed, asked)() for asked in _ASKED):
         raise CompressionError(
             f'optim_wrapper.type={_MIXED!r} trains in mixed precision, which mmengine has on '
-            "accelerators only, and none is found: train with optim_wrapper.type='OptimWrapper' "
-            '(of its keys loss_scale and dtype have to go), or on a machine with a GPU'
+            "accelerators only, and none is found: train with optim_wrapper.type='OptimWrapper', "
+            "or in bfloat16 with 'mmdet_lcp.Bfloat16OptimWrapper' (of its keys loss_scale and "
+            'dtype have to go), or on a machine with a GPU'
         )
 
 

@@ -1,10 +1,8 @@
 """The `pruning` config: every key, its default and its range, checked before anything runs."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from mmdet_lcp.config.checks import check_integer
@@ -13,6 +11,7 @@ from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.distillation.config import MimicConfig, read_mimic
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import read_json
 from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.measure.runtimes import check_runtime
 from mmdet_lcp.measure.step_table import StepTable
@@ -337,9 +336,9 @@ def read_ratios(path: str) -> dict[str, float]:
         CompressionError: the file cannot be read, or holds something else.
     """
     try:
-        ratios = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise CompressionError(f'{KEY}.ratio={path!r} cannot be read: {error}') from error
+        ratios = read_json(path)
+    except CompressionError as error:
+        raise CompressionError(f'{KEY}.ratio: {error}') from error
     if not isinstance(ratios, dict) or not ratios:
         raise CompressionError(
             f'{KEY}.ratio={path!r}: holds no mapping from regular expression to fraction'

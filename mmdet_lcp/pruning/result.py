@@ -13,7 +13,7 @@ from torch import nn
 
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import read_json, write_json
+from mmdet_lcp.files import load_torch_bytes, read_json, write_json
 from mmdet_lcp.graph import Member, Plan, apply_plan
 from mmdet_lcp.graph.stage import Skipped
 from mmdet_lcp.modes import evaluated
@@ -169,7 +169,7 @@ def _check_plain(meta: Any) -> None:
         with io.BytesIO() as file:
             torch.save(meta, file)
             file.seek(0)
-            torch.load(file, weights_only=True)
+            load_torch_bytes(file)
     except Exception as error:  # whatever the pickling of someone else's object raises
         found = re.search(r'GLOBAL ([\w.]+)', str(error))
         what = f'no {found[1]}' if found else f'but: {error}'

@@ -1,14 +1,13 @@
 """The report of a chain of runs: the detector after each link, and what all of them come to."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import write_json, write_text
+from mmdet_lcp.files import read_json, write_json, write_text
 from mmdet_lcp.measure.metrics import main_metric, metric_at_half, number
 from mmdet_lcp.report.report import DetectorFacts
 from mmdet_lcp.report.tables import (
@@ -89,8 +88,8 @@ def read_chain_report(path: str | os.PathLike) -> ChainReport:
         CompressionError: There is none, or it is no report of a chain.
     """
     try:
-        return ChainReport.from_dict(json.loads(Path(path).read_text(encoding='utf-8')))
-    except (OSError, ValueError, CompressionError) as error:
+        return ChainReport.from_dict(read_json(path))
+    except CompressionError as error:
         raise CompressionError(f'{path}: {error}') from error
 
 

@@ -4,13 +4,13 @@
 """
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import read_json
 from mmdet_lcp.measure.hardware import hardware, versions
 from mmdet_lcp.measure.metrics import found_nothing, with_zeros
 
@@ -312,7 +312,7 @@ class Report:
                 data['target'] = TargetFacts(**data['target'])
             data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]
             return cls(**data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CompressionError(f'this is no report of a compression run: {error}') from error
 
 
@@ -325,14 +325,9 @@ def read_report(path: str | os.PathLike) -> Report:
     path = Path(path)
     if path.is_dir():
         path = path / REPORT_JSON
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError as error:
-        raise CompressionError(
-            f'{path}: there is no such report; it is written when a run ends.'
-        ) from error
-    except ValueError as error:
-        raise CompressionError(f'{path}: is no JSON ({error}).') from error
+    if not path.exists():
+        raise CompressionError(f'{path}: there is no such report; it is written when a run ends.')
+    data = read_json(path)
     try:
         return Report.from_dict(data)
     except CompressionError as error:

@@ -7,7 +7,6 @@ each layer alone, at several ratios, without retraining.
 import csv
 import dataclasses
 import io
-import json
 import math
 import statistics
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import write_json, write_text
+from mmdet_lcp.files import read_json, write_json, write_text
 from mmdet_lcp.measure.metrics import is_number, main_metric
 from mmdet_lcp.report.tables import format_difference, format_metric, metric_name, text_table
 
@@ -167,7 +166,7 @@ def read_sensitivity(folder: Path) -> Sensitivity | None:
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text(encoding='utf-8'))
+        data = read_json(path)
         data['cells'] = [SensitivityCell(**cell) for cell in data['cells']]
         return Sensitivity(**data)
     except (ValueError, TypeError, KeyError) as error:

@@ -19,12 +19,13 @@ OTHER = """
 import importlib.util, sys, time, types
 for name in (
     'mmengine', 'mmengine.logging', 'mmdet_lcp', 'mmdet_lcp.engine', 'mmdet_lcp.engine.ranks',
-    'mmdet_lcp.errors',
+    'mmdet_lcp.errors', 'mmdet_lcp.files',
 ):
     sys.modules[name] = types.ModuleType(name)
 sys.modules['mmengine.logging'].print_log = print
 sys.modules['mmdet_lcp.engine.ranks'].on_main = None
 sys.modules['mmdet_lcp.errors'].CompressionError = ValueError
+sys.modules['mmdet_lcp.files'].remove_leftovers = None
 spec = importlib.util.spec_from_file_location('lock', sys.argv[1])
 lock = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(lock)
@@ -83,6 +84,17 @@ def test_what_was_left_behind(tmp_path, host):
     written_by(tmp_path, host, age=lock.STALE + 30)
     with alone_in(tmp_path):
         pass
+
+
+def test_files_half_written_by_the_dead_are_removed(tmp_path):
+    left = tmp_path / 'pruning_state' / '.stage.0123abcd.tmp.pth'
+    left.parent.mkdir()
+    left.touch()
+    with alone_in(tmp_path):  # nobody has died here
+        assert left.exists()
+    written_by(tmp_path, 'elsewhere', age=lock.STALE + 30)
+    with alone_in(tmp_path):
+        assert not left.exists()
 
 
 def test_a_damaged_file(tmp_path):

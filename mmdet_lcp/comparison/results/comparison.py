@@ -4,7 +4,6 @@ A cell is one run: a method, a ratio and a seed. Its folder ``cells/NAME/`` has 
 it is), and once it has ended a report, or a control's result.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from mmdet_lcp.comparison.results.removal_amount import amount_name, amount_order
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import read_json
 from mmdet_lcp.measure.metrics import found_nothing, is_number, with_zeros
 from mmdet_lcp.report.report import REPORT_JSON, Report, read_report
 
@@ -246,10 +246,7 @@ def _read_cell(folder: Path, facts: dict[str, Any]) -> CellResult:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CompressionError(f'{path} is damaged: {error}') from error
+    data = read_json(path)
     if not isinstance(data, dict):
         raise CompressionError(f'{path} is damaged: it holds no JSON object')
     return data
