@@ -19,7 +19,7 @@ class Kill:
     Attributes:
         kind: of run.
         at: seconds after its log began, and ...
-        seconds: ... how long the run that nobody disturbed took.
+        seconds: ... when the run that nobody disturbed had its last result.
         line: the last line of its log.
         signal: that ended it.
         code: its exit code.
@@ -52,19 +52,17 @@ def kill_at(
     Args:
         kind: of run.
         folder: holds the data.
-        when: shares of the run's duration, and signals.
+        when: shares of the time that the run works, and signals.
         tell: takes a line for each.
     """
     runs = Runs(kind, folder)
     whole = runs.to_the_end('whole')
     assert whole.code == 0, whole.said
     expected = runs.results('whole')
-    tell(f'{kind.name}: {whole.seconds:.1f} s undisturbed')
+    tell(f'{kind.name}: {whole.seconds:.1f} s undisturbed, {whole.worked:.1f} to its last result')
     found = []
     for number, (share, sent) in enumerate(when):
-        found.append(
-            _kill(runs, str(number), share * whole.seconds, sent, whole.seconds, expected)
-        )
+        found.append(_kill(runs, str(number), share * whole.worked, sent, whole.worked, expected))
         tell(f'  {found[-1]}')
     return found
 

@@ -12,6 +12,7 @@ STATEFUL = """
 custom_hooks = [
     dict(type='mmdet_lcp.DropDegenerateBoxesHook'), dict(type='EMAHook', momentum=0.2)]
 default_hooks.update(checkpoint=dict(interval=2))
+test_dataloader, test_cfg, test_evaluator = None, None, None
 """
 PRUNING = r"""
 pruning.update(

@@ -20,8 +20,8 @@ that is removed when the run goes on.
   imported its packages, SIGTERM ends it without a line, with the same status for the shell.
 - **A full disk**, **a data worker that dies**, **an image that cannot be read**, **a loss of nan**
   end a run with a line that names the file, the process or the layer, and exit status 1.
-- An image of which OpenCV before 5.0 decodes a part (a JPEG that is cut short) is no error there,
-  but a picture whose lower part is grey.
+- Some decoders fill what is missing of a JPEG with grey and report no error (OpenCV 5.0 refuses it
+  in `imdecode`, which mmcv calls, and fills it in `imread`): such an image is not noticed.
 - A process that compares runs and is killed by SIGKILL cannot end the run that it has started; the
   same command says so, and goes on when that run has ended.
 """
@@ -49,8 +49,9 @@ def faults_page(facts: Mapping[str, Any], kills: Sequence[Kill], once: Sequence[
         made,
         '',
         f'{len(kills)} kills; {right} runs came to the same plan and weights, {whole} left no '
-        'file half-written. The moment is counted from the first line of the log; 137 and 143 are '
-        'what a shell shows for a process that the signal has ended.',
+        'file half-written. Moments are counted from the first line of the log; beside them is '
+        'when the run that nobody disturbed had its last result. 137 and 143 are what a shell '
+        'shows for a process that the signal has ended.',
         '',
         '| run | moment | where it was | signal | exit status | half-written files | same plan '
         '| same weights |',

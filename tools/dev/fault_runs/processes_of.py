@@ -30,12 +30,15 @@ class Ended:
         seconds: from its first sign of life, its log, to its end.
         said: what it wrote to stderr.
         at: the last line of its log.
+        worked: seconds from that sign of life until its last result was there; measuring and
+            drawing follow.
     """
 
     code: int
     seconds: float
     said: str
     at: str
+    worked: float = 0.0
 
 
 class Runs:
@@ -91,18 +94,20 @@ class Runs:
     ) -> Ended:
         """Wait for its end, and look at it now and then once it has begun."""
         before = {path: path.stat().st_size for path in self.logs(name)}
-        started, began = time.monotonic(), None
+        started, began, worked, there = time.monotonic(), None, 0.0, 0
         while script.process.is_alive():
             if began is None and any(path not in before for path in self.logs(name)):
                 began = time.monotonic()
             if began is not None:
                 look(script, began)
+                if (found := len(self.result_files(name))) > there:
+                    there, worked = found, time.monotonic() - began
             if time.monotonic() - started > LIMIT:
                 script.process.kill()
                 raise AssertionError(f'{self.kind.name} hangs: {script.err[-2000:]}')
-            time.sleep(0.005)
+            time.sleep(0.01)
         seconds = time.monotonic() - (began or started)
-        return Ended(script.wait(), seconds, script.err, self.last_line(name))
+        return Ended(script.wait(), seconds, script.err, self.last_line(name), worked)
 
     def logs(self, name: str) -> list[Path]:
         """Of every process that has worked on a run."""
@@ -119,17 +124,20 @@ class Runs:
         """What a run has come to: bytes of plans, tensors of checkpoints, by path."""
         out = self.out(name)
         found: dict[str, object] = {}
-        for pattern in self.kind.results:
-            for path in sorted(out.glob(pattern)):
-                inside = str(path.relative_to(out))
-                if path.name == PLAN:
-                    found[inside] = path.read_bytes()
-                    continue
-                packed = path.suffix == '.lcp'
-                tensors = PackedReader(path).tensors() if packed else _weights(path)
-                found.update({f'{inside}:{key}': value for key, value in tensors})
+        for path in self.result_files(name):
+            inside = str(path.relative_to(out))
+            if path.name == PLAN:
+                found[inside] = path.read_bytes()
+                continue
+            packed = path.suffix == '.lcp'
+            tensors = PackedReader(path).tensors() if packed else _weights(path)
+            found.update({f'{inside}:{key}': value for key, value in tensors})
         assert found, f'{out} holds no result'
         return found
+
+    def result_files(self, name: str) -> list[Path]:
+        """What a run has come to so far."""
+        return [p for pattern in self.kind.results for p in sorted(self.out(name).glob(pattern))]
 
 
 def same(one: Mapping[str, object], other: Mapping[str, object], plans: bool) -> bool:
@@ -167,7 +175,10 @@ def _broken(folder: Path) -> Iterator[Path]:
 
 
 def moments(count: int, seed: int) -> list[tuple[float, signal.Signals]]:
-    """So many moments, each a share of a run's duration, and the two signals in turn."""
+    """So many moments, and the two signals in turn.
+
+    A moment is a share of the time until the last result is there: a few lie behind it.
+    """
     rng = random.Random(seed)
     kinds = (signal.SIGKILL, signal.SIGTERM)
-    return [(rng.uniform(0.02, 0.95), kinds[number % 2]) for number in range(count)]
+    return [(rng.uniform(0.02, 1.1), kinds[number % 2]) for number in range(count)]
