@@ -2,8 +2,9 @@
 
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,27 @@ def set_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Where Python's, NumPy's and PyTorch's global generators stand, as plain data and tensors."""
+    kind, keys, *numbers = np.random.get_state()
+    return {
+        'python': random.getstate(),
+        'numpy': (kind, torch.tensor(keys.astype(np.int64)), *numbers),
+        'torch': torch.get_rng_state(),
+        'cuda': torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put the global generators where `random_state` found them."""
+    random.setstate(state['python'])
+    kind, keys, *numbers = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *numbers))
+    torch.set_rng_state(state['torch'])
+    if torch.cuda.is_available() and len(state['cuda']) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state['cuda'])
 
 
 @contextmanager

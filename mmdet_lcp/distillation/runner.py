@@ -25,11 +25,11 @@ from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.data_check import check_data
-from mmdet_lcp.engine.epoch_seed import EpochSeedHook
 from mmdet_lcp.engine.finite_loss import FiniteLossHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
+from mmdet_lcp.engine.random_state import RandomStateHook
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
@@ -69,7 +69,7 @@ class MimicRunner(PlainCheckpoints, Runner):
         with types_told():
             super().__init__(**kwargs)
         self.register_hook(FiniteLossHook())
-        self.register_hook(EpochSeedHook())
+        self.register_hook(RandomStateHook())
         if unread:
             self.logger.warning(f'Keys of the config that nothing reads: {", ".join(unread)}')
 

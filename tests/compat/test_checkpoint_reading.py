@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
+from mmdet_lcp.errors import CompressionError
 
 from .helpers import checks_pickles, reload
 
@@ -206,8 +207,9 @@ def test_mmengine_refuses_a_malicious_checkpoint(tmp_path):
 
     mark = tmp_path / 'mark'
     torch.save({'state_dict': Call(os.system, f'touch {mark}')}, tmp_path / 'evil.pth')
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(CompressionError, match=r'not plain weights.*refused') as caught:
         load_checkpoint(Line(), str(tmp_path / 'evil.pth'))
+    assert isinstance(caught.value.__cause__, pickle.UnpicklingError)
     assert not mark.exists()
 
 
@@ -228,7 +230,7 @@ def test_the_forks_loader_keeps_torchs_check_and_what_is_allowed(tmp_path, monke
     assert isinstance(checkpoint._safe_torch_load(path)['other'], Refused)
     allowed = set(torch.serialization.get_safe_globals())
     compat.apply()
-    with pytest.raises(pickle.UnpicklingError, match='Refused'):
+    with pytest.raises(CompressionError, match='Refused'):
         checkpoint._safe_torch_load(path)
     torch.save({'state_dict': {'a': torch.ones(2)}, 'log': HistoryBuffer([1.0], [1])}, path)
     assert checkpoint._safe_torch_load(path)['state_dict']['a'].sum() == 2

@@ -221,6 +221,9 @@ class TestResume:
         assert (work_dir / 'student.pth').exists()
         logs = ''.join(path.read_text() for path in sorted(work_dir.glob('2*/*.log')))
         assert 'resumed epoch: 1' in logs
+        own = finished[2].state_dict()
+        for key, value in weights_of(work_dir / 'student.pth').items():
+            assert torch.equal(value, own[key]), key
 
     def test_average_of_the_weights(self, write_student, run_student):
         """With an EMA hook the average is handed out, and resumed."""
