@@ -1,8 +1,9 @@
 """The state of all random numbers at the beginning of each epoch of mmengine's own loop, on disk.
 
 A checkpoint of mmengine's does not hold it: a training that is resumed would draw other crops and
-flips than one that nobody has stopped. It lies beside the checkpoints, since the numbers that
-validation draws come between a checkpoint and the next epoch. Data workers that outlive an epoch
+flips than one that nobody has stopped. The state is written before the checkpoint of an epoch,
+and again when the next one begins: validation, which comes between them, draws numbers too. A
+training that is killed between the two goes on without those. Data workers that outlive an epoch
 (``persistent_workers=True``) have a state of their own, which is not kept.
 """
 
@@ -34,9 +35,21 @@ class RandomStateHook(Hook):
         Raises:
             CompressionError: the file of the epoch that a training goes on with is damaged.
         """
-        path = Path(runner.work_dir) / FOLDER / f'epoch_{runner.epoch}_rank_{runner.rank}.pth'
+        path = _path(runner, runner.epoch)
         if runner.epoch == self._first > 0 and path.exists():
             set_random_state(load_torch(path))
-            return
-        with atomic_path(path) as temporary:
-            torch.save(random_state(), temporary)
+        else:
+            _write(path)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Before the epoch's checkpoint is written."""
+        _write(_path(runner, runner.epoch + 1))
+
+
+def _path(runner: Any, epoch: int) -> Path:
+    return Path(runner.work_dir) / FOLDER / f'epoch_{epoch}_rank_{runner.rank}.pth'
+
+
+def _write(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(random_state(), temporary)

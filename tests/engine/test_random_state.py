@@ -15,7 +15,7 @@ def drawn() -> tuple[float, float, float, float]:
     return random.gauss(0, 1), np.random.normal(), np.random.random(), float(torch.randn(()))
 
 
-def run(folder, epochs: range, rank: int = 0) -> list:
+def run(folder, epochs: range, rank: int = 0, validated: bool = True) -> list:
     """What the epochs of a training draw; the hook comes before each."""
     runner = SimpleNamespace(work_dir=str(folder), rank=rank, epoch=epochs.start)
     hook = RandomStateHook()
@@ -24,7 +24,9 @@ def run(folder, epochs: range, rank: int = 0) -> list:
     for runner.epoch in epochs:
         hook.before_train_epoch(runner)
         found.append((drawn(), drawn(), drawn()))
-        np.random.random()  # as validation does, behind the checkpoint
+        hook.after_train_epoch(runner)
+        if validated:
+            np.random.random()
     return found
 
 
@@ -34,6 +36,15 @@ def test_goes_on_as_if_it_had_not_been_stopped(tmp_path, stopped):
     assert len({*whole}) == 4
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
     assert run(tmp_path, range(stopped, 4)) == whole[stopped:]
+
+
+def test_stopped_behind_the_checkpoint_and_before_the_next_epoch(tmp_path):
+    """What the end of an epoch has written is enough where nothing is drawn in between."""
+    random.seed(4), np.random.seed(4), torch.manual_seed(4)
+    run(tmp_path, range(2), validated=False)
+    expected = drawn(), drawn(), drawn()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    assert run(tmp_path, range(2, 3)) == [expected]
 
 
 def test_it_only_looks(tmp_path):
@@ -52,7 +63,10 @@ def test_a_training_from_the_beginning_takes_nothing_over(tmp_path):
 
 def test_ranks_have_their_own(tmp_path):
     run(tmp_path, range(1), rank=1)
-    assert [path.name for path in (tmp_path / FOLDER).iterdir()] == ['epoch_0_rank_1.pth']
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [
+        'epoch_0_rank_1.pth',
+        'epoch_1_rank_1.pth',
+    ]
 
 
 def test_a_damaged_file_is_named(tmp_path):
