@@ -58,5 +58,4 @@ def test_the_channels_are_the_same(both):
         }
         for run in both
     ]
-    print(len(kept[0] & kept[1]), len(kept[0]))
     assert len(kept[0] & kept[1]) >= 0.99 * len(kept[0])
