@@ -66,7 +66,7 @@ CONTENTS = {
         'device': 'On the device',
         'packed_file': 'The packed file',
     },
-    'Run it': {'several_gpus': '', 'trouble': '', 'platforms': ''},
+    'Run it': {'several_gpus': '', 'trouble': '', 'faults': '', 'platforms': ''},
     'Extend it': {
         'python': 'From Python',
         'own_method': 'A criterion or an update',
