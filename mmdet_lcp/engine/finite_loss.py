@@ -68,14 +68,15 @@ def cause(model: nn.Module, batch: Any) -> str:
         batch: as a data loader gives it.
 
     Returns:
-        In words: weights, images, the first layer whose outputs are not finite, and the terms.
+        In words: images, weights, the first layer whose outputs are not finite, and the terms.
     """
-    weights = broken_weights(model)
-    if weights:
-        return _listed(weights)
     data = model.data_preprocessor(batch, True)
     if not _finite(data['inputs']):
         return 'nan or inf in the images themselves, as they come out of the data_preprocessor'
+    buffers = {name for name, _ in model.named_buffers()}  # the batch itself may have broken them
+    weights = [name for name in broken_weights(model) if name not in buffers]
+    if weights:
+        return _listed(weights)
     broken: list[str] = []
 
     def look(name: str):

@@ -8,7 +8,6 @@ import copy
 import tempfile
 from pathlib import Path
 
-import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
@@ -16,6 +15,7 @@ from torch import nn
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.seeds import seeded
 
 
@@ -44,7 +44,7 @@ def _rehearse(config: Config, detector: nn.Module) -> None:
             step = 'built'
             built = MODELS.build(copy.deepcopy(read.model))
             step = 'loaded'
-            torch.save({'state_dict': detector.state_dict()}, weights)
+            write_weights(weights, detector.state_dict(), {})
             load_detector(built, weights)
         except Exception as error:  # a detector of anybody's: it fails wherever it likes
             kind = '' if isinstance(error, CompressionError) else f'{type(error).__name__}: '

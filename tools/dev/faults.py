@@ -51,29 +51,36 @@ def main() -> int:
     def tell(line: str) -> None:
         print(f'[{time.time() - began:6.0f} s] {line}', flush=True)
 
+    def write() -> None:
+        """What there is so far: the whole takes half an hour."""
+        facts = dict(
+            date=time.strftime('%Y-%m-%d'),
+            command=f'python tools/dev/faults.py --kills {args.kills} --seed {args.seed}',
+            seconds=time.time() - began,
+            python=platform.python_version(),
+            versions={n: version(n) for n in ('torch', 'mmdet', 'mmcv', 'mmengine')},
+        )
+        data = dict(facts, kills=[asdict(k) for k in kills], once=[asdict(f) for f in once])
+        (folder / 'faults.json').write_text(json.dumps(data, indent=1))
+        if args.page:
+            args.page.write_text(faults_page(facts, kills, once), encoding='utf-8')
+
     kinds = [kind for kind in KINDS if args.only in kind.name]
     when = moments(args.kills, args.seed)
     kills, once = [], []
     for number, kind in enumerate(kinds):
         kills += kill_at(kind, folder, when[number :: len(kinds)], tell)
+        write()
     if args.only in 'once':
-        once += faults(folder, tell)
-    facts = dict(
-        date=time.strftime('%Y-%m-%d'),
-        command=f'python tools/dev/faults.py --kills {args.kills} --seed {args.seed}',
-        seconds=time.time() - began,
-        python=platform.python_version(),
-        versions={n: version(n) for n in ('torch', 'mmdet', 'mmcv', 'mmengine')},
-    )
-    data = dict(facts, kills=[asdict(k) for k in kills], once=[asdict(f) for f in once])
-    (folder / 'faults.json').write_text(json.dumps(data, indent=1))
-    print(f'{folder / "faults.json"}')
-    if args.page:
-        args.page.write_text(faults_page(facts, kills, once), encoding='utf-8')
+        for fault in faults(folder, tell):
+            once.append(fault)
+            write()
     good = all(k.weights and k.plan is not False and not k.half_written for k in kills)
     good = good and all(fault.same and not fault.left for fault in once)
     if good:
         shutil.rmtree(folder)
+    else:
+        print(f'{folder / "faults.json"}')
     return 0 if good else 1
 
 

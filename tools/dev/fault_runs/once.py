@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def faults(folder: Path, tell: Callable[[str], None]) -> Iterator[Fault]:
         ),
         PRUNED,
     )
+    sys.path.append(str(folder))  # the config imports it here too
     os.environ['PYTHONPATH'] = f'{os.environ.get("PYTHONPATH", "")}{os.pathsep}{folder}'
     runs = Runs(kind, folder)
     whole = runs.to_the_end('whole')
@@ -87,7 +89,7 @@ def faults(folder: Path, tell: Callable[[str], None]) -> Iterator[Fault]:
     expected = runs.results('whole')
     state = max(p.stat().st_size for p in runs.out('whole').rglob('pruning_state/*.pth'))
     for name, act in (
-        ('the disk is full while the state is written', lambda n: _full_disk(runs, n, state // 2)),
+        ('the disk is full while the state is written', lambda n: _full_disk(runs, n, state - 1)),
         ('a data worker is killed', lambda n: _dead_worker(runs, n)),
         ('a batch of nan', lambda n: runs.to_the_end(n, env={'BAD_BATCH': '1'})),
         ('a truncated image', lambda n: _cut_image(runs, n)),
