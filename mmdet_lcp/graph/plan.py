@@ -15,6 +15,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.groups import Axis, ChannelGroup
 
 VERSION = 1
+MOST = 1 << 22  # channels of an axis: a file that names more of them is damaged
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,10 @@ class Plan:
                     total, keep = int(kept['total']), kept['keep']
                     keep = _from_ranges(keep) if isinstance(keep, str) else keep
                     keep = tuple(int(i) for i in keep)
-                except (TypeError, KeyError, ValueError) as error:
+                except (TypeError, KeyError, ValueError, OverflowError) as error:
                     raise CompressionError(f"{where}: needs 'total' and 'keep'") from error
+                if total > MOST:
+                    raise CompressionError(f'{where}: no axis has {total} channels')
                 if not keep:
                     raise CompressionError(f'{where}: no channel would stay')
                 if list(keep) != sorted(set(keep)) or keep[0] < 0 or keep[-1] >= total:
@@ -198,5 +201,7 @@ def _from_ranges(text: str) -> list[int]:
     channels: list[int] = []
     for run in text.split():
         first, _, last = run.partition('-')
+        if int(last or first) >= MOST:
+            raise ValueError(f'no axis has {last or first} channels')
         channels.extend(range(int(first), int(last or first) + 1))
     return channels

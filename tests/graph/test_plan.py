@@ -185,6 +185,9 @@ def axis(**kept):
         (axis(total=3, keep=[0, 0]), r'neck\.x.*ascending'),
         (axis(total=3, keep=[0, 3]), r'neck\.x.*in \[0, 3\)'),
         (axis(total=3, keep=[-1, 0]), r'neck\.x.*in \[0, 3\)'),
+        (axis(total=2**40, keep=[0]), r'neck\.x.*no axis has 1099511627776 channels'),
+        (axis(total=2**40, keep='0-1099511627775'), r"neck\.x.*'total' and 'keep'"),
+        (axis(total=float('inf'), keep=[0]), r"neck\.x.*'total' and 'keep'"),
     ],
 )
 def test_malformed_plans(data, message):

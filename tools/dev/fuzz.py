@@ -7,6 +7,7 @@ it finds, it makes small and prints; the exit status is then 1.
 """
 
 import argparse
+import resource
 import sys
 import tempfile
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'runtime'), str(ROOT / 'tests')]
+
+MEMORY = 8 << 30
 
 
 def main() -> int:
@@ -30,6 +33,7 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--only', default='', help='targets whose name holds this')
     args = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))  # a fault must not take the machine
     faults = 0
     with tempfile.TemporaryDirectory() as folder:
         fuzzed = Fuzzed(Path(folder))
