@@ -19,6 +19,7 @@ from mmdet_lcp.report.tables import (
     markdown_table,
     text_table,
 )
+from mmdet_lcp.report.typed import check_types
 
 CHAIN_REPORT_JSON = 'chain_report.json'
 CHAIN_REPORT_MD = 'chain_report.md'
@@ -76,9 +77,11 @@ class ChainReport:
                 LinkFacts(**{**link, 'detector': DetectorFacts(**link['detector'])})
                 for link in data['links']
             ]
-        except (KeyError, TypeError) as error:
+            report = cls(links)
+            check_types(report)
+        except (KeyError, TypeError, CompressionError) as error:
             raise CompressionError(f'this is no report of a chain: {error}') from error
-        return cls(links)
+        return report
 
 
 def read_chain_report(path: str | os.PathLike) -> ChainReport:

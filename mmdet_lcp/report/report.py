@@ -13,6 +13,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json
 from mmdet_lcp.measure.hardware import hardware, versions
 from mmdet_lcp.measure.metrics import found_nothing, with_zeros
+from mmdet_lcp.report.typed import check_types
 
 REPORT_JSON = 'report.json'
 REPORT_MD = 'report.md'
@@ -311,9 +312,24 @@ class Report:
             if data.get('target') is not None:
                 data['target'] = TargetFacts(**data['target'])
             data['steps'] = [StepFacts(**row) for row in data.get('steps', [])]
-            return cls(**data)
+            report = cls(**data)
+            check_types(report)
+            _check_ranges(report)
+            return report
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CompressionError(f'this is no report of a compression run: {error}') from error
+
+
+def _check_ranges(report: Report) -> None:
+    """Raise a ValueError for a range that is not the smallest and the largest value."""
+    ranges = {
+        'dense.latency_range_ms': report.dense.latency_range_ms,
+        'compressed.latency_range_ms': report.compressed.latency_range_ms,
+        'target.reached_range': report.target and report.target.reached_range,
+    }
+    for key, found in ranges.items():
+        if found is not None and len(found) != 2:
+            raise ValueError(f'{key} has {len(found)} numbers, not two')
 
 
 def read_report(path: str | os.PathLike) -> Report:

@@ -17,6 +17,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json, write_text
 from mmdet_lcp.measure.metrics import is_number, main_metric
 from mmdet_lcp.report.tables import format_difference, format_metric, metric_name, text_table
+from mmdet_lcp.report.typed import check_types
 
 SENSITIVITY_JSON = 'sensitivity.json'
 SENSITIVITY_CSV = 'sensitivity.csv'
@@ -168,6 +169,8 @@ def read_sensitivity(folder: Path) -> Sensitivity | None:
     try:
         data = read_json(path)
         data['cells'] = [SensitivityCell(**cell) for cell in data['cells']]
-        return Sensitivity(**data)
+        found = Sensitivity(**data)
+        check_types(found)
+        return found
     except (ValueError, TypeError, KeyError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error

@@ -28,9 +28,9 @@ def main() -> int:
     """Do it; 1 if a run has come to something else."""
     import tiny
 
-    from fault_runs.killing import kill_at
+    from fault_runs.killing import Kill, kill_at
     from fault_runs.kinds import KINDS
-    from fault_runs.once import faults
+    from fault_runs.once import Fault, faults
     from fault_runs.page import faults_page
     from fault_runs.processes_of import moments
 
@@ -41,6 +41,9 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0, help='of the moments')
     parser.add_argument('--page', type=Path, help='write the tables into this page')
     parser.add_argument('--only', default='', help='kinds whose name holds this; "once" for those')
+    parser.add_argument(
+        '--kept', type=Path, help='results are kept here; kinds that are in it are not run again'
+    )
     args = parser.parse_args()
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     os.environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), str(ROOT / 'runtime')])
@@ -56,22 +59,27 @@ def main() -> int:
         facts = dict(
             date=time.strftime('%Y-%m-%d'),
             command=f'python tools/dev/faults.py --kills {args.kills} --seed {args.seed}',
-            seconds=time.time() - began,
+            seconds=before + time.time() - began,
             python=platform.python_version(),
             versions={n: version(n) for n in ('torch', 'mmdet', 'mmcv', 'mmengine')},
         )
         data = dict(facts, kills=[asdict(k) for k in kills], once=[asdict(f) for f in once])
-        (folder / 'faults.json').write_text(json.dumps(data, indent=1))
+        (args.kept or folder / 'faults.json').write_text(json.dumps(data, indent=1))
         if args.page:
             args.page.write_text(faults_page(facts, kills, once), encoding='utf-8')
 
     kinds = [kind for kind in KINDS if args.only in kind.name]
     when = moments(args.kills, args.seed)
-    kills, once = [], []
+    known = json.loads(args.kept.read_text()) if args.kept and args.kept.exists() else {}
+    before = known.get('seconds', 0.0)
+    kills = [Kill(**kill) for kill in known.get('kills', [])]
+    once = [Fault(**fault) for fault in known.get('once', [])]
     for number, kind in enumerate(kinds):
+        if kind.name in {kill.kind for kill in kills}:
+            continue
         kills += kill_at(kind, folder, when[number :: len(kinds)], tell)
         write()
-    if args.only in 'once':
+    if args.only in 'once' and not once:
         for fault in faults(folder, tell):
             once.append(fault)
             write()

@@ -29,8 +29,18 @@ from mmdet_lcp.files import load_torch
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.measure.latency_table import LatencyTable
 from mmdet_lcp.pruning.config import PruningConfig, read_ratios
-from mmdet_lcp.report.chain_report import read_chain_report
-from mmdet_lcp.report.report import read_report
+from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, read_chain_report
+from mmdet_lcp.report.report import (
+    DetectorFacts,
+    GroupFacts,
+    Report,
+    SkippedLayer,
+    StepFacts,
+    TargetFacts,
+    WeightFacts,
+    read_report,
+)
+from mmdet_lcp.report.report_pages import report_markdown
 from mmdet_lcp.report.sensitivity import read_sensitivity
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
 
@@ -141,6 +151,9 @@ class Fuzzed:
         self._net = _net()
         self._plan = _plan()
         self._configs = _configs()
+        for name, read, data in _files():
+            (folder / name).write_text(json.dumps(data))
+            read(folder / name)
 
     def targets(self) -> dict[str, tuple[st.SearchStrategy, Callable[[Any], None]]]:
         """Inputs and what takes them, by name."""
@@ -301,25 +314,27 @@ def _configs() -> list[tuple[Callable[[dict], Any], dict]]:
 
 
 def _files() -> list[tuple[str, Callable[[Path], Any], Any]]:
-    """Name, what reads the file, and what it may hold."""
-    metrics = {'coco/bbox_mAP': 0.5}
-    facts = dict(metrics=metrics, params=10, macs=20, backbone_macs=5, file_bytes=7)
-    report = dict(
+    """Name, what reads and shows the file, and what it may hold."""
+    facts = DetectorFacts({'coco/bbox_mAP': 0.5}, 10, 20, 5, 1.5, 7, [1.4, 1.6])
+    report = Report(
         method='LCP',
         seed=0,
         command='x',
         seconds=1.0,
         dense=facts,
         compressed=facts,
-        groups=[dict(name='a', channels=8, asked=4, kept=4, criterion_seconds=1.0, log={})],
-        skipped=[dict(name='b', reason='c')],
-        steps=[dict(step='dense', group=None, metrics=metrics)],
+        groups=[GroupFacts('a', 8, 4, 4, 1.0, {'share_a': 1.0})],
+        skipped=[SkippedLayer('b', 'c')],
+        steps=[StepFacts('dense', None, {'coco/bbox_mAP': 0.5})],
+        weights=[WeightFacts('w', 'x', 8, 4, 32, 8, 16, 9)],
+        target=TargetFacts('macs', 0.5, 0.5, 0.4, 0.1, None, [0.4, 0.6]),
     )
-    link = dict(name='a', detector=facts, folder='a', method='b', seconds=1.0)
+    chain = ChainReport([LinkFacts('a', facts, 'a', 'b', 1.0)])
     cells = dict(
-        metric='coco/bbox_mAP',
-        dense=0.5,
-        cells=[dict(group='a', ratio=0.5, channels=8, kept=4, value=0.4)],
+        groups={'a': 8},
+        fingerprint={'a': 1},
+        dense={'loss': 1.0},
+        cells=[dict(group='a', ratio=0.5, kept=4, values={'loss': 0.4}, seconds=1.0)],
     )
     table = dict(
         version=1,
@@ -328,9 +343,9 @@ def _files() -> list[tuple[str, Callable[[Path], Any], Any]]:
         layers={'a': {'in': [1, 2], 'out': [3], 'ms': [[1.0], [2.0]]}},
     )
     return [
-        ('report.json', read_report, report),
-        ('chain_report.json', read_chain_report, dict(links=[link])),
-        ('sensitivity.json', lambda path: read_sensitivity(path.parent), cells),
+        ('report.json', lambda path: report_markdown(read_report(path)), report.to_dict()),
+        ('chain_report.json', lambda path: chain_text(read_chain_report(path)), chain.to_dict()),
+        ('sensitivity.json', lambda path: read_sensitivity(path.parent).summary(), cells),
         ('ratios.json', lambda path: read_ratios(str(path)), {'conv.*': 0.5, 'x': 0.25}),
         ('latency.json', LatencyTable.read, table),
     ]

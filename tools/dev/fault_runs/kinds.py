@@ -37,7 +37,7 @@ pruning.update(
 WEIGHTS = """
 weight_compression = dict(
     methods=dict(
-        prune=dict(type='mmdet_lcp.ConnectionPruning', density=0.5, rounds=2,
+        prune=dict(type='mmdet_lcp.ConnectionPruning', sparsity=0.5, rounds=2,
                    training=dict(max_epochs=3, lr=0.001)),
         share=dict(type='mmdet_lcp.WeightSharing', bits=3,
                    training=dict(max_epochs=3, lr=0.001))),
