@@ -6,7 +6,6 @@ few megabytes.
 
 import gzip
 import importlib.metadata
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from mmdet_lcp.export.layer_kit.networks import Bench, bracket_of
 from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.writer import opset_for, write_onnx
-from mmdet_lcp.files import write_json
+from mmdet_lcp.files import read_json, write_json
 from mmdet_lcp.measure import on_device
 from mmdet_lcp.measure.runtimes import TORCH, check_runtime
 
@@ -102,7 +101,7 @@ class KitWriter:
 
     def take(self, kit: Path, name: str) -> str:
         """Put an entry of another kit for this runtime into this one; returns its name here."""
-        manifest = json.loads((kit / on_device.MANIFEST).read_text(encoding='utf-8'))
+        manifest = read_json(kit / on_device.MANIFEST)
         (entry,) = (entry for entry in manifest['entries'] if entry['name'] == name)
         here = f'{len(self._entries):04d}'
         files = [f'{here}{file.removeprefix(name)}' for file in entry['files']]
