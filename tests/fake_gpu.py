@@ -139,6 +139,7 @@ class FakeGpu(TorchFunctionMode):
         self._undo.enter_context(
             _replaced(torch.cuda, 'get_device_name', lambda device=None: 'none')
         )
+        self._undo.enter_context(_replaced(torch.cuda, 'synchronize', lambda device=None: None))
         for module in _MODULES:
             self._undo.enter_context(
                 _replaced(module, 'ext_module', _CompiledOperators(module.ext_module, self))

@@ -40,6 +40,12 @@ def _check(value: Any, kind: Any, key: str) -> None:
     elif origin is list and isinstance(value, list | tuple):
         for number, item in enumerate(value):
             _check(item, inside[0], f'{key}[{number}]')
+    elif origin is tuple and isinstance(value, list | tuple):  # JSON has lists alone
+        kinds = inside[:1] * len(value) if inside[1:] == (...,) else inside
+        if len(kinds) != len(value):
+            raise CompressionError(f'{key}={value!r:.50} must have {len(kinds)} entries')
+        for number, (item, own) in enumerate(zip(value, kinds, strict=True)):
+            _check(item, own, f'{key}[{number}]')
     elif origin is dict and isinstance(value, Mapping):
         for name, item in value.items():
             _check(name, inside[0], f'{key}: the name')

@@ -24,6 +24,8 @@ class Outer:
     metrics: dict[str, float] = field(default_factory=lambda: {'a': 0.5})
     anything: dict[str, Any] = field(default_factory=lambda: {'a': [object()]})
     words: dict[str, str | None] = field(default_factory=lambda: {'a': None, 'b': 'c'})
+    pair: tuple[int, int] = (1, 2)
+    several: tuple[float, ...] = (0.5,)
 
 
 def test_what_fits():
@@ -50,6 +52,10 @@ def test_what_fits():
         (dict(metrics={'a': [1]}), r"metrics\['a'\]=\[1\] is no float"),
         (dict(metrics={3: 1.0}), 'metrics: the name=3 is no str'),
         (dict(words={'a': 3}), r"words\['a'\]=3 is no str"),
+        (dict(pair=(1, 'x')), r"pair\[1\]='x' is no int"),
+        (dict(pair=(1,)), r'pair=\(1,\) must have 2 entries'),
+        (dict(pair=1), 'pair=1 is no tuple'),
+        (dict(several=[1.0, 'x']), r"several\[1\]='x' is no float"),
     ],
 )
 def test_what_does_not_is_named(change, message):
