@@ -90,7 +90,7 @@ def support_page(facts: Sequence[TrialFacts]) -> str:
     parts.append('\n## What is left alone, and why\n')
     for each in facts:
         parts.append(f'### {each.name}\n\n`{each.config}`, images of {each.size} pixels\n')
-        parts.append('\n'.join(f'- {line}' for line in _reasons(each)) + '\n')
+        parts.append('\n'.join(f'- {_no_link(line)}' for line in _reasons(each)) + '\n')
     return '\n'.join(parts)
 
 
@@ -130,10 +130,15 @@ def _zoo_words(families: Sequence[TrialFacts]) -> Iterable[str]:
         yield f'- {", ".join(missing)}: not tried yet'
 
 
+def _no_link(text: str) -> str:
+    """Words of other software in which brackets make no link."""
+    return text.replace('](', '] (')
+
+
 def _failing(facts: Sequence[TrialFacts]) -> Iterable[str]:
     """What fails, of all detectors, in the words of the failures."""
     lines = [
-        f'- {each.name}, {step}: {reason}'
+        f'- {each.name}, {step}: {_no_link(reason)}'
         for each in facts
         for step, reason in each.failures.items()
     ]

@@ -134,3 +134,10 @@ def test_versions_are_told_once():
     rows = [replace(facts, made_with=made_with) for facts in (GOOD, BAD)]
     assert 'Made with mmdet 3.3.0, torch 2.13.0.\n' in support_page([*rows, LOST])
     assert 'Made with' not in PAGE
+
+
+def test_words_of_others_make_no_link():
+    facts = replace(BAD, exported='fails: Cast[to=7](%12)', failures={'pruned': 'a[0](b)'})
+    page = support_page([facts])
+    assert 'Cast[to=7] (%12)' in page and 'a[0] (b)' in page
+    assert '](' not in page

@@ -49,6 +49,7 @@ CONTENTS = {
         'prune/faster_rcnn': 'Faster and Mask R-CNN',
         'prune/detr': 'DETR family',
         'support': 'Which detectors',
+        'support_criteria': 'Which criteria on which',
     },
     'Methods': {
         'methods/index': 'Choose a method',
