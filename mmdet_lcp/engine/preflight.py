@@ -66,15 +66,18 @@ def readable(key: str) -> Iterator[None]:
     """Name the config's key under which a file could not be read.
 
     Raises:
-        CompressionError: instead of an OSError.
+        CompressionError: instead of an OSError, that of an image too.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, CompressionError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
         raise CompressionError(
-            f'`{key}` names a file that cannot be read: {error}. Check its `data_root`, '
+            f'`{key}` names a file that cannot be read: {cause}. Check its `data_root`, '
             '`ann_file` and `data_prefix`; they are looked for from the folder of the command.'
-        ) from error
+        ) from cause
 
 
 def _ends(key: str, loader: Any) -> None:

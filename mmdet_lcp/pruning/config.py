@@ -338,7 +338,8 @@ def read_ratios(path: str) -> dict[str, float]:
     try:
         ratios = read_json(path)
     except CompressionError as error:
-        raise CompressionError(f'{KEY}.ratio: {error}') from error
+        what = str(error).removeprefix(path)
+        raise CompressionError(f'{KEY}.ratio={path!r}{what}') from error
     if not isinstance(ratios, dict) or not ratios:
         raise CompressionError(
             f'{KEY}.ratio={path!r}: holds no mapping from regular expression to fraction'

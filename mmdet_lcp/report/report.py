@@ -224,7 +224,7 @@ class Report:
     method: str
     seed: int | None
     command: str
-    seconds: float
+    seconds: float | None
     dense: DetectorFacts
     compressed: DetectorFacts
     groups: list[GroupFacts] = field(default_factory=list)

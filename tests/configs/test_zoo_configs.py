@@ -36,6 +36,7 @@ def test_it_trains_a_step_on_images_of_its_size(name):
     cfg = Config.fromfile(ROOT / f'{name}_txlpbc.py')
     torch.manual_seed(0)
     detector = MODELS.build(copy.deepcopy(cfg.model)).train()
+    detector.init_weights()  # some parameters are whatever lies in memory before
     images, samples = synthetic_batch(2, cfg.image_size, detector)
     loss, _ = detector.parse_losses(detector.loss(images, samples))
     loss.backward()

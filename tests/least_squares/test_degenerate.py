@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_lcp.least_squares.fit import RIDGES, fit
+from mmdet_lcp.least_squares.fit import fit
 from mmdet_lcp.least_squares.moments import Moments
+from mmdet_lcp.least_squares.ridge_search import RIDGES
 
 
 def moments_of(x: np.ndarray, y: np.ndarray) -> Moments:
