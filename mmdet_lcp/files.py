@@ -60,7 +60,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise CompressionError(
-            f'{path}: cannot be written to its end: the disk is full '
+            f'{path}: cannot be written to its end: the disk is full, or no file may be as large '
             f'({shutil.disk_usage(path.parent).free >> 20} MiB are free now). What was there '
             'before is unchanged: make room, and go on from there.'
         ) from error

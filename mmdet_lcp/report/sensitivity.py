@@ -74,7 +74,7 @@ class Sensitivity:
 
     def measures(self) -> list[str]:
         """What to judge by, in this order: the loss, and the main metric."""
-        found = [LOSS] if LOSS in self.dense else []
+        found = [LOSS] if is_number(self.dense.get(LOSS)) else []
         metrics = {k: v for k, v in self.dense.items() if k != LOSS and is_number(v)}
         if metrics:
             found.append(main_metric(metrics))
@@ -171,6 +171,8 @@ def read_sensitivity(folder: Path) -> Sensitivity | None:
         data['cells'] = [SensitivityCell(**cell) for cell in data['cells']]
         found = Sensitivity(**data)
         check_types(found)
+        if found.dense and not found.measures():
+            raise ValueError('no figure of the dense detector is a number')
         return found
     except (ValueError, TypeError, KeyError) as error:
         raise CompressionError(f'{path} is damaged: {error}. Delete it.') from error

@@ -52,7 +52,7 @@ def _check(value: Any, kind: Any, key: str) -> None:
             if item is not None or inside[1] is not float:
                 _check(item, inside[1], f'{key}[{name!r:.50}]')
     elif not _is(value, kind):
-        wanted = getattr(kind, '__name__', kind) if origin is None else origin.__name__
+        wanted = kind.__name__ if origin is None else str(kind)
         raise CompressionError(f'{key}={value!r:.50} is no {wanted}')
 
 

@@ -102,3 +102,18 @@ def test_summary_names_the_groups(found):
     assert 'Most sensitive by mAP: c (+0.38), d (+0.33), a (+0.08)' in text
     assert '+2.000' in text and '-0.530' in text
     assert 'dense: loss 2.000, mAP 0.630' in text
+
+
+def test_a_dense_loss_that_is_no_number_is_not_judged_by(tmp_path):
+    """nan, which JSON has as null."""
+    cell = SensitivityCell('a', 0.5, 4, {'loss': 1.0, MAP: 0.25}, 1.0)
+    found = Sensitivity({'a': 8}, {}, {'loss': math.nan, MAP: 0.5}, [cell])
+    found.write(tmp_path)
+    read = read_sensitivity(tmp_path)
+    assert read.dense['loss'] is None
+    assert read.measures() == [MAP]
+    assert read.ranking(MAP) == [('a', 0.25)]
+    assert 'a' in read.summary()
+    Sensitivity({'a': 8}, {}, {'loss': math.nan}, [cell]).write(tmp_path)
+    with pytest.raises(CompressionError, match=r'sensitivity\.json.*no figure of the dense'):
+        read_sensitivity(tmp_path)
