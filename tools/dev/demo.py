@@ -55,7 +55,7 @@ def main() -> None:
             sys.exit(f'[demo] step {number} failed; run `make demo` again to go on from there')
     print(
         f'\n[demo] done in {(time.time() - start) / 60:.1f} min. The pruned detector and its '
-        f'report, with a table, are in {WORK}/lcp (report.md); as a file for a device it is '
+        f'report, with a table, are in {WORK}/lcp (report.html); as a file for a device it is '
         f'{WORK}/detector.onnx, and what that sees in a picture {WORK}/seen.png.'
     )
 
