@@ -1,4 +1,4 @@
-"""Two ranks on the CPU, as torchrun starts them, without its imports and theirs.
+"""Several ranks on the CPU, as torchrun starts them, without its imports and theirs.
 
 That torchrun itself works, tests/runner/test_distributed.py shows.
 """
@@ -86,36 +86,52 @@ def train_on_two_ranks(config: Path, folder: Path, timeout: float = 240) -> str:
 
 
 def on_two_ranks(facts: Callable[[int], Any], script: str, folder: Path) -> tuple[Any, Any]:
-    """What ``facts(rank)`` gives on each of two ranks of one process group.
+    """`on_ranks` with two of them."""
+    return tuple(on_ranks(2, facts, script, folder))
+
+
+def on_ranks(world: int, facts: Callable[[int], Any], script: str, folder: Path) -> list[Any]:
+    """What ``facts(rank)`` gives on each of some ranks of one process group.
 
     Args:
+        world: number of ranks.
         facts: is called here as rank 0.
-        script: the test's own file, which the other process runs; what it calls as its main
+        script: the test's own file, which the other processes run; what it calls as its main
             program is `be_the_other_rank`, with the same function.
-        folder: where the two meet.
+        folder: where they meet.
     """
-    meeting, theirs = f'file://{folder}/meeting', folder / 'theirs.pth'
+    meeting = f'file://{folder}/meeting'
     env = {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT / 'tests')}
-    other = Script(Path(script), [meeting, theirs], folder, env)
+    theirs = [folder / f'rank{rank}.pth' for rank in range(1, world)]
+    others = [
+        Script(Path(script), [meeting, rank, world, path], folder / f'prints{rank}', env)
+        for rank, path in enumerate(theirs, 1)
+    ]
     try:
-        ours = _in_group(facts, 0, meeting)
-        other.check()
+        ours = _in_group(facts, 0, world, meeting)
+        for other in others:
+            other.check()
     finally:
-        other.process.kill()
-    return ours, torch.load(theirs)
+        for other in others:
+            other.process.kill()
+    return [ours, *map(torch.load, theirs)]
 
 
 def be_the_other_rank(facts: Callable[[int], Any]) -> None:
-    """Rank 1 of `on_two_ranks`."""
-    meeting, path = sys.argv[1:]
-    torch.save(_in_group(facts, 1, meeting), path)
+    """A rank of `on_ranks` that is not the first."""
+    meeting, rank, world, path = sys.argv[1:]
+    torch.save(_in_group(facts, int(rank), int(world), meeting), path)
 
 
-def _in_group(facts: Callable[[int], Any], rank: int, meeting: str) -> Any:
+def _in_group(facts: Callable[[int], Any], rank: int, world: int, meeting: str) -> Any:
     from mmdet_lcp import compat
 
     torch.distributed.init_process_group(
-        'gloo', init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=120)
+        'gloo',
+        init_method=meeting,
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=120),
     )
     try:
         return facts(rank)

@@ -67,24 +67,49 @@ def draw_images(
     text, little = objects_text(dataset, chosen, 'further images' if skip else 'selection images')
     if text:
         print_log(text, logger='current', level=logging.WARNING if little else logging.INFO)
-    mine = chosen[dist.get_rank() :: world]
-    items = []
-    for index in mine:
-        with seeded(derive(seed, 'augmentation', int(index))):
-            items.append(dataset[int(index)])
     batches = []
-    for start in range(0, len(items), size):
-        data = pseudo_collate(items[start : start + size])
+    for numbers in deal(count, size, dist.get_rank(), world):
+        mine = chosen[numbers]
+        items = []
+        for index in mine:
+            with seeded(derive(seed, 'augmentation', int(index))):
+                items.append(dataset[int(index)])
+        data = pseudo_collate(items)
         with torch.no_grad():
             data = preprocessed(dense.data_preprocessor, data)
-            samples = None
-            if sampler is not None:
-                samples = _regions(sampler, dense, data, mine[start : start + size], seed)
+            samples = None if sampler is None else _regions(sampler, dense, data, mine, seed)
         regions = None
         if is_two_stage(dense):
             regions = proposed_regions(dense, data['inputs'], data['data_samples'], config.regions)
-        batches.append(SelectionImages(data['inputs'], samples, data['data_samples'], regions))
+        batches.append(
+            SelectionImages(
+                data['inputs'], samples, data['data_samples'], regions, tuple(numbers.tolist())
+            )
+        )
     return batches
+
+
+def deal(count: int, size: int, rank: int, world: int) -> list[np.ndarray]:
+    """Numbers of the images in each of a rank's batches.
+
+    Whole batches are dealt out in turn, so that any number of ranks has the batches that one has,
+    as far as ``count`` is a multiple of ``size * world``: heads divide a batch's loss by what the
+    batch holds. Of what is left each rank gets as many images, in a smaller last batch.
+
+    Args:
+        count: of images over all ranks, a multiple of ``world``.
+        size: images in a batch.
+        rank: of this process.
+        world: number of ranks.
+
+    Example:
+        >>> [numbers.tolist() for numbers in deal(10, 2, rank=1, world=2)]
+        [[2, 3], [6, 7], [9]]
+    """
+    whole = count // (size * world) * size * world
+    batches = list(np.arange(whole).reshape(-1, size)[rank::world])
+    rest = np.arange(whole, count)[rank::world]
+    return [*batches, rest] if len(rest) else batches
 
 
 def _regions(

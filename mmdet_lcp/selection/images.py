@@ -7,6 +7,7 @@ from typing import Any
 from mmdet.models.detectors import BaseDetector
 from torch import Tensor, nn
 
+from mmdet_lcp.compat.mean_over_ranks import this_rank_alone
 from mmdet_lcp.detectors.roi_samples import RoISamples
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.forward import tensor_forward
@@ -30,12 +31,14 @@ class SelectionImages:
         samples: regions for auxiliary networks, or ``None``.
         data_samples: mmdet's ground truth of each image.
         regions: what the heads of a two-stage detector run on, or ``None``.
+        numbers: of each image over all ranks, or ``None`` where nobody has counted.
     """
 
     inputs: Tensor
     samples: RoISamples | None
     data_samples: list = field(default_factory=list)
     regions: Regions | None = None
+    numbers: tuple[int, ...] | None = None
 
     def first(self) -> 'SelectionImages':
         """The first image alone, without the auxiliary network's regions."""
@@ -59,10 +62,11 @@ class SelectionImages:
 def detection_loss(detector: nn.Module, images: SelectionImages, seed: int = 0) -> Tensor:
     """The detector's own training loss on one batch, a scalar: the sum of all its loss terms.
 
-    It is that of a training step in which norms and dropout are held still, see `in_training`;
-    the detector and its mode stay as they are. Open `in_training` around this and the backward
-    pass together. Gradients are on or off as the caller has them. What is drawn at random, such
-    as the regions of two-stage detectors, is the same for the same seed.
+    It is that of a training step in which norms and dropout are held still, see `in_training`,
+    and of this batch alone, whatever other ranks do; the detector and its mode stay as they are.
+    Open `in_training` around this and the backward pass together. Gradients are on or off as the
+    caller has them. What is drawn at random, such as the regions of two-stage detectors, is the
+    same for the same seed.
 
     Raises:
         CompressionError: the network has no loss of its own, or there is no ground truth.
@@ -79,5 +83,5 @@ def parsed_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """`detection_loss` and each of its terms by name, of a detector that has a loss."""
     samples = copy.deepcopy(images.data_samples)  # some heads change them in place
-    with in_training(detector), seeded(seed):
+    with in_training(detector), seeded(seed), this_rank_alone():
         return detector.parse_losses(detector.loss(images.inputs, samples))

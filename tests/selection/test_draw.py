@@ -9,7 +9,7 @@ import small_ssd
 from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection import draw as draw_module
 from mmdet_lcp.selection.config import SelectionConfig
-from mmdet_lcp.selection.draw import draw_images
+from mmdet_lcp.selection.draw import deal, draw_images
 
 
 class Images(small_ssd.Images):
@@ -100,3 +100,22 @@ def test_the_log_tells_how_many_and_of_which_classes(drawn):
     (line,) = drawn(Images(()), 2)[1]
     assert line.startswith('2 selection images, 0 of them with objects. The others')
     assert drawn(small_ssd.Images(), 2)[1] == []
+
+
+@pytest.mark.parametrize(
+    ('count', 'size', 'world'),
+    [(8, 2, 1), (8, 2, 4), (12, 4, 3), (10, 2, 2), (6, 4, 2), (9, 4, 3)],
+)
+def test_every_image_is_dealt_once_and_every_rank_gets_as_many_batches(count, size, world):
+    ranks = [deal(count, size, rank, world) for rank in range(world)]
+    assert sorted(n for own in ranks for batch in own for n in batch) == list(range(count))
+    assert len({tuple(map(len, own)) for own in ranks}) == 1
+    for own in ranks:
+        for batch in own:
+            assert len(batch) <= size
+            if len(batch) == size:  # a batch that one rank would have
+                start = batch[0]
+                assert batch.tolist() == list(range(start, start + size))
+                assert start % size == 0 or size == 1
+    # all of them are whole where that is possible
+    assert all(len(b) == size for own in ranks for b in own) == (count % (size * world) == 0)

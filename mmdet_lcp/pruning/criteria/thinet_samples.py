@@ -44,7 +44,7 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
     ``samples_per_image`` of each image are drawn at each consumer, without repeats, or all that
     there are. What is drawn depends on `SelectionProblem.seed`, the image's number over all ranks
     and the consumer alone: criterion and update look at the same places, and any number of ranks
-    sees what one would, as long as images are dealt out in turn (`SelectionSet.draw`).
+    sees what one would (`SelectionBatch.numbers`).
 
     Behind RoIs, where a consumer's items are not the images, each item gets its share of the
     samples, rounded up; so does each run of a consumer that runs several times, and each group of
@@ -59,12 +59,10 @@ def sample_moments(problem: SelectionProblem, samples_per_image: int) -> SampleM
     """
     sums = torch.zeros(problem.channels + 1, problem.channels + 1, dtype=torch.float64)
     count = torch.zeros((), dtype=torch.int64)
-    rank, world = dist.get_rank(), dist.get_world_size()
     seen = 0
     for batch in problem.batches:
-        images = batch.num_images
-        numbers = [rank + world * number for number in range(seen, seen + images)]
-        seen += images
+        numbers = batch.numbers(seen).tolist()
+        seen += batch.num_images
         for position, (path, consumer) in enumerate(problem.consumers.items()):
             for run in range(len(batch.targets[path])):
                 key = (problem.seed, position) if run == 0 else (problem.seed, position, run)

@@ -25,7 +25,7 @@ def second_moments(
     Two sets: three quarters of the images to fit on, and the others to try the fit on (the same
     ones twice, if there are fewer than four). All ranks add theirs up. Which images are held out,
     and where an image is looked at, follows from its number over all ranks: any number of ranks
-    sees what one would, as long as images are dealt out in turn (`draw_images`).
+    sees what one would (`SelectionBatch.numbers`).
 
     Of a layer that runs several times the rows of all runs are added up, each run with its share
     of the layer's outputs. Parts that read the same map in the same way are looked at in the same
@@ -37,12 +37,11 @@ def second_moments(
         positions: where to look.
         seed: for drawing positions.
     """
-    rank, world = dist.get_rank(), dist.get_world_size()
     sums: dict[str, tuple[Moments, Moments]] = {}
     together: list[list[str]] = []
     seen = 0
     for batch in batches:
-        numbers = rank + world * torch.arange(seen, seen + batch.num_images)
+        numbers = batch.numbers(seen)
         seen += batch.num_images
         drawn = _draw(positions, batch, parts, numbers, seed)
         now = _reading_the_same(parts, drawn)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import torch
+from mmengine import dist
 from torch import Tensor
 
 from mmdet_lcp.detectors.roi_samples import RoISamples
@@ -56,6 +58,18 @@ class SelectionBatch:
         if self.images is not None:
             return len(self.images.inputs)
         return len(next(iter(self.inputs.values()))[0] if self.boxes is None else self.boxes)
+
+    def numbers(self, before: int) -> Tensor:
+        """Numbers of its images over all ranks, (N,).
+
+        Args:
+            before: images of this rank before this batch; used where nobody has counted: then
+                the images are taken for dealt out to the ranks one by one.
+        """
+        if self.images is not None and self.images.numbers is not None:
+            return torch.tensor(self.images.numbers)
+        own = torch.arange(before, before + self.num_images)
+        return dist.get_rank() + dist.get_world_size() * own
 
     def owner(self, path: str, run: int) -> Tensor | None:
         """See `owners`."""

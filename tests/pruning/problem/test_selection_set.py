@@ -90,9 +90,14 @@ def test_every_rank_gets_its_own_share(dense, monkeypatch, wanted, world, each):
     for rank in range(world):
         fake = SimpleNamespace(get_rank=lambda rank=rank: rank, get_world_size=lambda: world)
         monkeypatch.setattr(draw_module, 'dist', fake)
-        # Every so-manieth of the same draw, from the beginning again where images run out.
-        expected = [order[i % 10] for i in range(rank, each * world, world)]
-        assert numbers(draw(dense, num_images=wanted)) == expected
+        # Batches of four of the same draw in turn, then every so-manieth of the rest; from the
+        # beginning again where images run out.
+        whole = each // 4
+        expected = [4 * (rank + world * i) + j for i in range(whole) for j in range(4)]
+        expected += range(whole * 4 * world + rank, each * world, world)
+        selection = draw(dense, num_images=wanted)
+        assert numbers(selection) == [order[i % 10] for i in expected]
+        assert [n for batch in selection.batches for n in batch.numbers] == expected
 
 
 def test_regions_are_those_of_the_dense_detectors_scores(dense):
