@@ -4,7 +4,7 @@ STACK ?= openmmlab
 BIN := $(if $(filter onedl,$(STACK)),.venv-onedl,.venv)/bin
 DEMO := work_dirs/demo
 
-.PHONY: setup demo test lint docs clean-demo
+.PHONY: setup demo test smoke lint docs clean-demo
 
 setup:
 	@$(PYTHON) tools/dev/setup_env.py --stack $(STACK) $(if $(ANY_PYTHON),--any-python)
@@ -14,6 +14,11 @@ demo: setup
 
 test: setup lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# A minute's part of the tests: imports and what they mend, tracing, a run of pruning.
+smoke: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	    tests/compat tests/training_mode tests/graph/test_tracing.py tests/pruning/test_runner.py
 
 lint: setup
 	@$(BIN)/ruff check .
