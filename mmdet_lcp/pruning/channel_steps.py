@@ -4,7 +4,7 @@ Runtimes work on blocks of channels. ONNX Runtime keeps a convolution in its blo
 if the number of its input channels is a multiple of 4. Measured on x86-64 with AVX2: with half of
 the channels less one a whole SSD300 takes a quarter longer there than with half of them, with a
 quarter of them less one two fifths longer; depth-wise layers off a multiple of 4 take 5 to 6 times
-as long, in ncnn 4 to 5 times. LiteRT's depth-wise kernels step by 8.
+as long, in ncnn 4 to 5 times. LiteRT's depth-wise kernels step by 16 with AVX-512.
 
 Where a config names its runtime, a table of measured steps decides, layer by layer
 (`measure.step_table`).
