@@ -8,6 +8,7 @@ that was promised. Then, with --latency, shares of the milliseconds: asked, pred
   OMP_NUM_THREADS=1 python benchmarks/runtimes.py --detectors ssd_narrow
   OMP_NUM_THREADS=1 python benchmarks/runtimes.py --runtimes onnxruntime ncnn --out runtimes.json
   OMP_NUM_THREADS=1 python benchmarks/runtimes.py --latency 0.7 0.5 0.3 --macs --detectors rtmdet_s
+  python benchmarks/runtimes.py --tables runtimes.json others.json   # of what --out has kept
 
 Weights are random, and so are the costs by which an amount is shared out over the groups: how
 long a network takes does not depend on them. A detector that cannot be written for a runtime is
@@ -119,6 +120,7 @@ def parse_args() -> argparse.Namespace:
     add('--rounds', type=int, default=5, help='how often each network is opened (default: 5)')
     add('--seconds', type=float, default=0.5, help='that it then runs for (default: 0.5)')
     add('--out', metavar='JSON', help='all figures')
+    add('--tables', nargs='+', metavar='JSON', help='print tables of such files, measure nothing')
     return parser.parse_args()
 
 
@@ -229,9 +231,50 @@ def shown(rows: list[dict], keys: Sequence[str]) -> str:
     return markdown_table(list(keys), [[text(row[key]) for key in keys] for row in rows])
 
 
+def wide_macs(rows: Sequence[dict]) -> str:
+    """Worth by runtime, a row a detector and share: any number of channels, then the steps."""
+    runtimes = list(dict.fromkeys(row['runtime'] for row in rows))
+    found: dict[tuple, dict[str, dict]] = {}
+    for row in rows:
+        part = f'{row["detector"]}{", " + row["part"] if row["part"] else ""}'
+        cell = found.setdefault((part, row['asked']), {}).setdefault(row['runtime'], {})
+        cell[row['divisor']] = row['worth']
+    table = [
+        [part, f'{share:g}']
+        + [
+            ', '.join(f'{cells[name][d]:.2f}' if d in cells[name] else '–' for d in (OLD, AUTO))
+            if name in cells
+            else ''
+            for name in runtimes
+        ]
+        for (part, share), cells in found.items()
+    ]
+    return markdown_table(['detector', 'MACs asked', *runtimes], table)
+
+
+def wide_latency(rows: Sequence[dict]) -> str:
+    """What was asked and reached by runtime, a row a detector and share."""
+    runtimes = list(dict.fromkeys(row['runtime'] for row in rows))
+    found: dict[tuple, dict[str, str]] = {}
+    for row in rows:
+        cells = found.setdefault((row['detector'], row['asked']), {})
+        cells[row['runtime']] = f'{row["predicted"]:.3f}, {row["reached"]:.3f}'
+    table = [
+        [name, f'{share:g}', *[cells.get(runtime, '') for runtime in runtimes]]
+        for (name, share), cells in found.items()
+    ]
+    return markdown_table(['detector', 'asked', *runtimes], table)
+
+
 def main() -> None:
     """Measure and print."""
     args = parse_args()
+    if args.tables:
+        read = [json.loads(Path(file).read_text()) for file in args.tables]
+        for key, table in (('macs', wide_macs), ('latency', wide_latency)):
+            if rows := [row for one in read for row in one[key]]:
+                print(table(rows) + '\n')
+        return
     register_all_modules()
     torch.set_num_threads(args.threads)
     runtimes = args.runtimes or installed()
