@@ -9,7 +9,8 @@ from mmdet_lcp.config.keys import check_keys
 from mmdet_lcp.config.top_level import RUNNER_KEYS
 from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.distillation.config import read_mimic_of
-from mmdet_lcp.distillation.runner import STUDENT_CONFIG, STUDENT_WEIGHTS, MimicRunner
+from mmdet_lcp.distillation.finish import STUDENT_CONFIG, STUDENT_WEIGHTS
+from mmdet_lcp.distillation.runner import MimicRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.config import KEY as PRUNING
@@ -36,7 +37,8 @@ class Kind:
         config: the file that it hands out the detector's config in.
         weights: the checkpoint that it hands out.
         packed: the packed file that it hands out, if it does.
-        reports: whether it writes a report.
+        compares_with_start: whether its report compares with what it began with; that of mimic
+            compares with the teacher.
     """
 
     runner: type
@@ -45,7 +47,7 @@ class Kind:
     config: str
     weights: str
     packed: str | None = None
-    reports: bool = True
+    compares_with_start: bool = True
 
 
 KINDS = {
@@ -60,7 +62,14 @@ KINDS = {
             finish.WEIGHTS,
             finish.PACKED,
         ),
-        Kind(MimicRunner, MIMIC, read_mimic_of, STUDENT_CONFIG, STUDENT_WEIGHTS, reports=False),
+        Kind(
+            MimicRunner,
+            MIMIC,
+            read_mimic_of,
+            STUDENT_CONFIG,
+            STUDENT_WEIGHTS,
+            compares_with_start=False,
+        ),
     )
 }
 

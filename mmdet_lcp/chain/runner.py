@@ -7,7 +7,6 @@ one behind the other: a chain says in one config which ones, and in which order.
 import copy
 import logging
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,11 @@ from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import OF_RUNNERS, check_top_level
 from mmdet_lcp.config.unknown_types import types_told
 from mmdet_lcp.engine.checkpoint import load_detector
-from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.training_check import check_precision
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json
-from mmdet_lcp.measure.cost import backbone_macs, detector_cost
-from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.registry import RUNNERS, SCOPE
 from mmdet_lcp.report.chain_page import write_chain_page
@@ -54,7 +50,6 @@ from mmdet_lcp.report.chain_report import (
 )
 from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
-from mmdet_lcp.wrappers import unwrap
 
 STATE = CHAIN_STATE_JSON
 
@@ -263,44 +258,24 @@ class ChainRunner:
         """
         cfg = self.link_config(link)
         cfg.resume = bool(self.cfg.get('resume'))
-        started = time.time()
         runner = RUNNERS.build(cfg)
-        if link.number > 1:
+        if link.number > 1 and link.kind.compares_with_start:
             runner.before = f'after {self.links[link.number - 2].name}'
         runner.logger.info(f'Link {link.number} of {len(self.links)}: {link.name}')
-        detector = runner.train()
-        if not link.kind.reports:
-            facts = self._measure(runner, unwrap(detector), self.folder(link) / link.kind.weights)
-            known = [item['detector']['metrics'] for item in before]
-            facts.metrics = with_zeros(facts.metrics, reversed(known))
-            found = [LinkFacts(link.name, facts, link.name, link.name, time.time() - started)]
-        else:
-            report = on_main(lambda: read_report(self.folder(link) / REPORT_JSON).to_dict())
-            found = [
-                LinkFacts(
-                    link.name,
-                    DetectorFacts(**report['compressed']),
-                    link.name,
-                    report['method'],
-                    report['seconds'],
-                )
-            ]
-            if not before:
-                found.insert(0, LinkFacts(report['before'], DetectorFacts(**report['dense'])))
+        runner.train()
+        report = on_main(lambda: read_report(self.folder(link) / REPORT_JSON).to_dict())
+        found = [
+            LinkFacts(
+                link.name,
+                DetectorFacts(**report['compressed']),
+                link.name,
+                report['method'],
+                report['seconds'],
+            )
+        ]
+        if not before and link.kind.compares_with_start:
+            found.insert(0, LinkFacts(report['before'], DetectorFacts(**report['dense'])))
         return [asdict(item) for item in found]
-
-    def _measure(self, runner: Any, detector: nn.Module, weights: Path) -> DetectorFacts:
-        """What is known of a detector whose runner writes no report."""
-        loop = evaluation_loop(runner)
-        runner.model = detector
-        metrics = {key: float(value) for key, value in loop.run().items()}
-        size = deployed_image_size(runner, detector)
-        return DetectorFacts(
-            metrics=metrics,
-            backbone_macs=backbone_macs(detector, size),
-            file_bytes=on_main(lambda: weights.stat().st_size),
-            **detector_cost(detector, size),
-        )
 
     def _open(self, link: Link) -> nn.Module:
         """The detector that a link has handed out, as any user opens it."""

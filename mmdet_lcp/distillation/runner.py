@@ -3,25 +3,34 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import nn
 
 from mmdet_lcp import compat
-from mmdet_lcp.compat.mmengine import begins_anew, given_train_loader, launcher_of, take_average
+from mmdet_lcp.compat.mmengine import (
+    begins_anew,
+    given_train_loader,
+    hooks_left_out,
+    launcher_of,
+    take_average,
+    validates,
+)
 from mmdet_lcp.config.handed_out import handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.config.unknown_types import types_told
-from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.distillation.config import KEY, read_mimic_of
+from mmdet_lcp.distillation.finish import STUDENT_WEIGHTS, MimicFinish
 from mmdet_lcp.distillation.fitted_start import fit_transforms, unexplained_text
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
+from mmdet_lcp.distillation.record import STATE, MimicRecordHook
 from mmdet_lcp.distillation.setup import MimicSetup
 from mmdet_lcp.distillation.teacher_count import TeacherCountHook
 from mmdet_lcp.engine.data_check import check_data
@@ -29,20 +38,17 @@ from mmdet_lcp.engine.finite_loss import FiniteLossHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
+from mmdet_lcp.engine.quiet import without_tables
 from mmdet_lcp.engine.random_state import RandomStateHook
-from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
+from mmdet_lcp.engine.state import RunState
 from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
-from mmdet_lcp.files import write_text
-from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.registry import RUNNERS
+from mmdet_lcp.report.report import StepFacts
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
 from mmdet_lcp.wrappers import unwrap
-
-STUDENT_CONFIG = 'student_config.py'
-STUDENT_WEIGHTS = 'student.pth'
 
 
 @RUNNERS.register_module()
@@ -52,13 +58,21 @@ class MimicRunner(PlainCheckpoints, Runner):
     Takes what `Runner` takes, through ``runner_type='mmdet_lcp.MimicRunner'``. Everything but the
     training is as without it: checkpoints hold the plain student (and beside it what resuming
     needs), and validation and testing run it alone. When training ends it writes into
-    ``work_dir``: ``student.pth`` and ``student_config.py``, in which nothing of mimic is left.
+    ``work_dir``: ``student.pth`` and ``student_config.py``, in which nothing of mimic is left; and
+    ``report.json``, ``report.md``, ``report.html`` and pictures, which show the student beside
+    the teacher.
+
+    Attributes:
+        state: the folder of what is written down for the report.
 
     Raises:
         CompressionError: something in the config, or about the teacher, has to be mended first.
     """
 
+    before = 'teacher'
+
     def __init__(self, **kwargs: Any) -> None:
+        self.state = RunState(kwargs['work_dir'], STATE)
         cfg = kwargs.get('cfg') or {}
         self.mimic_config = read_mimic_of(cfg)
         unread = check_top_level(cfg, (KEY,))
@@ -97,13 +111,50 @@ class MimicRunner(PlainCheckpoints, Runner):
         for bridge in model.mimic.bridges:
             self.logger.info(f'Mimic: {bridge}')
         self.register_hook(TeacherCountHook(model.mimic.teacher))
+        config = self._student_config()
+        finish = MimicFinish(self, setup, student, size, config, self._training_text())
+        self.register_hook(record := MimicRecordHook(finish))
+        self._record = record
         self.model = self.wrap_model(self.cfg.get('model_wrapper_cfg'), model)
         super().train()
         for hook in self.hooks:
             if isinstance(hook, EMAHook):
                 take_average(hook)
-        on_main(lambda: self._hand_out(student))
+        finish.run(record.progress)
         return student
+
+    def evaluate(
+        self, detector: nn.Module, loop_name: str, table: bool = False
+    ) -> dict[str, float]:
+        """Metrics of a detector on the ``'val'`` or the ``'test'`` set; no hook hears of it.
+
+        Args:
+            detector: it.
+            loop_name: which set.
+            table: show what the evaluator prints besides.
+        """
+        trained, self.model = self.model, detector
+        loop = self.test_loop if loop_name == 'test' else self.val_loop
+        try:
+            with (
+                hooks_left_out(self, (Hook,)),
+                contextlib.nullcontext() if table else without_tables(self.logger),
+            ):
+                return {key: float(value) for key, value in loop.run().items()}
+        finally:
+            self.model = trained
+
+    def record(self, step: str, detector: nn.Module, name: str | None = None) -> None:
+        """Measure a detector on the validation set, as one step of the report.
+
+        Args:
+            step: one of `report.report.STEPS`.
+            detector: the detector at that moment.
+            name: of the epoch.
+        """
+        if validates(self):
+            found = self.evaluate(detector, 'val')
+            self._record.add(StepFacts(step, name, found), self.iter)
 
     def try_out(self) -> None:
         """See `StagedRunner.try_out`: data, the teacher, and what is handed out.
@@ -155,9 +206,11 @@ class MimicRunner(PlainCheckpoints, Runner):
             self.cfg, (KEY,), folder / STUDENT_WEIGHTS, folder / 'further', pretty=pretty
         )
 
-    def _hand_out(self, student: nn.Module) -> None:
-        folder = Path(self.work_dir)
-        meta = label_meta(self.train_dataloader.dataset)
-        write_weights(folder / STUDENT_WEIGHTS, student.state_dict(), {'dataset_meta': meta})
-        write_text(folder / STUDENT_CONFIG, self._student_config().pretty_text)
-        self.logger.info(f'The student, a plain detector: {folder / STUDENT_WEIGHTS}')
+    def _training_text(self) -> str:
+        """Length and rate, in words."""
+        loop = self.cfg.train_cfg
+        length = (
+            f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations'
+        )
+        rate = (self.cfg.optim_wrapper.get('optimizer') or {}).get('lr')
+        return length if rate is None else f'{length} at rate {rate:g}'

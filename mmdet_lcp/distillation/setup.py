@@ -39,6 +39,7 @@ class MimicSetup:
 
     Attributes:
         detector: the teacher's detector.
+        taught: names of the classes that its checkpoint tells of; ``None`` if of none.
 
     Raises:
         CompressionError: there is no teacher, or it cannot serve.
@@ -65,7 +66,8 @@ class MimicSetup:
             self.detector, meta = load_teacher(self._teacher, f'{where}.teacher')
         if self._teacher.cache is not None:
             check_deterministic(cfg, f'{where}.teacher.cache')
-        self._check_classes((meta.get('dataset_meta') or {}).get('classes'), classes)
+        self.taught = (meta.get('dataset_meta') or {}).get('classes')
+        self._check_classes(self.taught, classes)
 
     def attach(self, student: nn.Module, size: tuple[int, int], seed: int) -> MimicDetector:
         """Put the teacher beside a student; the transforms get the same weights each time.

@@ -6,7 +6,7 @@ files are, and what a report tells of the way there, is for subclasses to say.
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import nn
 
@@ -64,11 +64,18 @@ class FinishingRunner(Protocol):
 class Finish(ABC):
     """Measures and reports for one runner.
 
+    Attributes:
+        after: what the run makes, in a word for its report.
+        stage: what a stage of it is called.
+
     Args:
         runner: evaluates, and knows data, folder and seed.
         dense: the detector that the run began with.
         image_size: (height, width) in pixels.
     """
+
+    after: ClassVar[str] = 'compressed'
+    stage: ClassVar[str] = 'stage'
 
     def __init__(
         self, runner: FinishingRunner, dense: nn.Module, image_size: tuple[int, int]
@@ -156,12 +163,7 @@ class Finish(ABC):
             compressed = self._measure(detector, table=True)  # once a run is enough
         self._mistakes = self._mistakes[0], after
         compressed.file_bytes = self.file.stat().st_size
-        self.timing = time_pair(self.dense_detector, detector, self.image_size)
-        for facts, rounds in ((self.dense, self.timing.first), (compressed, self.timing.second)):
-            facts.latency_ms = min(rounds)
-            facts.latency_range_ms = [min(rounds), max(rounds)]
-        if self.timing.busy:
-            runner.logger.warning(self.timing.busy)
+        self._time(detector, compressed)
         report = Report(
             seed=runner.seed,
             command=command_line(),
@@ -169,8 +171,9 @@ class Finish(ABC):
             dense=self.dense,
             compressed=compressed,
             steps=progress.steps,
-            layers=self._layers(detector),
+            layers=self.layers(detector),
             before=runner.before,
+            after=self.after,
             settings=self.settings(),
             notes=self.notes(),
             **self.told(compressed),
@@ -195,7 +198,9 @@ class Finish(ABC):
             steps=progress.steps,
             stages=stages,
             stages_done=min(progress.stages_done, stages),
+            stage=self.stage,
             before=runner.before,
+            after=self.after,
             settings=self.settings(),
             **self.told_so_far(),
         )
@@ -214,6 +219,20 @@ class Finish(ABC):
 
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
+        self.draw(detector)
+        (runner.state.folder / SO_FAR_JSON).unlink(missing_ok=True)
+        write_report(report, self.work_dir)
+        self.ended()
+        runner.logger.info('\n' + summary_text(report))
+        runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
+
+    def draw(self, detector: nn.Module) -> None:
+        """Write pictures of detections; on one rank.
+
+        Args:
+            detector: what is handed out.
+        """
+        runner = self.runner
         loop = runner.test_loop if runner.test_loop is not None else runner.val_loop
         write_run_pictures(
             self.dense_detector,
@@ -222,18 +241,36 @@ class Finish(ABC):
             self.work_dir,
             runner.before,
             self._mistakes,
+            self.after,
         )
-        (runner.state.folder / SO_FAR_JSON).unlink(missing_ok=True)
-        write_report(report, self.work_dir)
-        runner.state.save_stage(runner.stage_data(finished=True))
-        runner.logger.info('\n' + summary_text(report))
-        runner.logger.info(f'Config, weights, report and pictures: {self.work_dir}')
+
+    def ended(self) -> None:
+        """Write down that the run has ended; on one rank."""
+        self.runner.state.save_stage(self.runner.stage_data(finished=True))
+
+    def size_of(self, detector: nn.Module) -> tuple[int, int]:
+        """(height, width) in pixels of a detector's images."""
+        return self.image_size
+
+    def like(self, detector: nn.Module) -> nn.Module | None:
+        """The detector on whose proposals a detector's costs are counted, see `detector_cost`."""
+        return self.dense_detector
+
+    def _time(self, detector: nn.Module, compressed: DetectorFacts) -> None:
+        """Time both detectors in turn."""
+        first = self.dense_detector
+        self.timing = time_pair(first, detector, self.image_size, self.size_of(first))
+        for facts, rounds in ((self.dense, self.timing.first), (compressed, self.timing.second)):
+            facts.latency_ms = min(rounds)
+            facts.latency_range_ms = [min(rounds), max(rounds)]
+        if self.timing.busy:
+            self.runner.logger.warning(self.timing.busy)
 
     def _meta(self) -> dict[str, Any]:
         """What goes into checkpoints beside weights."""
         return {'dataset_meta': label_meta(self.runner.train_dataloader.dataset)}
 
-    def _layers(self, detector: nn.Module) -> list[LayerFacts]:
+    def layers(self, detector: nn.Module) -> list[LayerFacts]:
         """What each layer costs before and after."""
         before = layer_costs(self.dense_detector, self.image_size)
         after = layer_costs(detector, self.image_size)
@@ -250,9 +287,10 @@ class Finish(ABC):
         ]
 
     def _measure(self, detector: nn.Module, table: bool = False) -> DetectorFacts:
+        size = self.size_of(detector)
         return DetectorFacts(
             metrics=self.metrics(detector, table),
-            backbone_macs=backbone_macs(detector, self.image_size),
+            backbone_macs=backbone_macs(detector, size),
             file_bytes=weight_bytes(detector, self._meta()),
-            **detector_cost(detector, self.image_size, self.dense_detector),
+            **detector_cost(detector, size, self.like(detector)),
         )

@@ -67,7 +67,12 @@ class PairTiming:
         )
 
 
-def time_pair(first: nn.Module, second: nn.Module, image_size: tuple[int, int]) -> PairTiming:
+def time_pair(
+    first: nn.Module,
+    second: nn.Module,
+    image_size: tuple[int, int],
+    first_size: tuple[int, int] | None = None,
+) -> PairTiming:
     """Time two detectors in turn.
 
     The clock is that of `undisturbed_clock`: on one CPU thread the processor time.
@@ -76,15 +81,15 @@ def time_pair(first: nn.Module, second: nn.Module, image_size: tuple[int, int]) 
         first: an mmdet detector.
         second: another one.
         image_size: (height, width) in pixels.
+        first_size: of the first one's images, where they have another size.
     """
     clock = undisturbed_clock(next(first.parameters()).device)
     times: tuple[list[float], list[float]] = ([], [])
+    sizes = first_size or image_size, image_size
     wall, own = time.perf_counter(), time.process_time()
     for _ in range(ROUNDS):
-        for detector, kept in zip((first, second), times, strict=True):
-            kept.append(
-                latency_ms(detector, image_size, runs=RUNS, warmup=1, pick=min, clock=clock)
-            )
+        for detector, size, kept in zip((first, second), sizes, times, strict=True):
+            kept.append(latency_ms(detector, size, runs=RUNS, warmup=1, pick=min, clock=clock))
     wall, own = time.perf_counter() - wall, time.process_time() - own
     waited = wall / own if clock is time.process_time and own > 0 else 1.0
     return PairTiming(*times, waited)

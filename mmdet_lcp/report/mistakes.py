@@ -107,6 +107,7 @@ def worst_images(
     counts: tuple[dict[str, Mistakes], dict[str, Mistakes]],
     score_thr: float,
     num_images: int,
+    than: str = 'before',
 ) -> list[SeenImage]:
     """Images on which the compressed detector makes more mistakes than the one before.
 
@@ -118,6 +119,7 @@ def worst_images(
             and those of `compressed`.
         score_thr: As it was there.
         num_images: How many at most.
+        than: Whose the first detector's mistakes are, in the remarks.
 
     Returns:
         The images, where most has come to it first, each with a remark that says what.
@@ -134,7 +136,7 @@ def worst_images(
         before = mistakes(image.dense, image.truth, score_thr)
         after = mistakes(image.compressed, image.truth, score_thr)
         if after.total > before.total:
-            image.remark = _remark(before, after)
+            image.remark = _remark(before, after, than)
             more.append((after.total - before.total, image))
     more.sort(key=lambda pair: -pair[0])
     return [image for _, image in more[:num_images]]
@@ -183,11 +185,11 @@ def _places(dataset: Sequence, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _remark(before: Mistakes, after: Mistakes) -> str:
+def _remark(before: Mistakes, after: Mistakes, than: str) -> str:
     """What has come to it: ``'misses 3 objects (1 before), 2 wrong boxes (0 before)'``."""
     objects = 'object' if after.missed == 1 else 'objects'
     boxes = 'box' if after.wrong == 1 else 'boxes'
     return (
-        f'misses {after.missed} {objects} ({before.missed} before), '
-        f'{after.wrong} wrong {boxes} ({before.wrong} before)'
+        f'misses {after.missed} {objects} ({before.missed} {than}), '
+        f'{after.wrong} wrong {boxes} ({before.wrong} {than})'
     )

@@ -75,12 +75,13 @@ def draw_side_by_side(
     out_file: str | os.PathLike,
     before: str = 'dense',
     score_thr: float = SCORE_THR,
+    after: str = 'compressed',
 ) -> None:
     """Write the picture of :func:`detections_side_by_side`, of images that were seen already."""
     rows: list[_Row] = []
     for one in seen:
         cells = [('ground truth', one.truth)]
-        for name, found in ((before, one.dense), ('compressed', one.compressed)):
+        for name, found in ((before, one.dense), (after, one.compressed)):
             cells.append((f'{name}, score >= {score_thr:g}', found[found.scores >= score_thr]))
         rows.append((one.image, cells))
     encoded = _small_enough(painter, rows)

@@ -21,6 +21,7 @@ REPORT_HTML = 'report.html'
 SO_FAR_JSON = 'so_far.json'  # in the folder of a run's state, until it ends
 STEPS_PNG = 'steps.png'
 SHARES_PNG = 'shares.png'
+LOSSES_PNG = 'losses.png'
 DETECTIONS_PNG = 'detections.png'
 
 # How a criterion's log names a loss term's share of the gradient.
@@ -41,6 +42,7 @@ class DetectorFacts:
         latency_ms: Time of one image in milliseconds, see `measure.pair_timing`.
         file_bytes: Size of the checkpoint that holds its weights alone.
         latency_range_ms: Least and largest latency of the rounds in which it was measured.
+        evaluated: False where its metrics are none because nobody has asked for them.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class DetectorFacts:
     latency_ms: float | None = None
     file_bytes: int | None = None
     latency_range_ms: list[float] | None = None
+    evaluated: bool = True
 
 
 @dataclass
@@ -193,12 +196,33 @@ class StepFacts:
 
 
 @dataclass
+class LossFacts:
+    """The loss terms over a piece of training.
+
+    Attributes:
+        iteration: The last one of the piece, counted from 1.
+        terms: Mean of each term over the piece, as it is added up, by its name in the log.
+    """
+
+    iteration: int
+    terms: dict[str, float]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each term in their sum, 0 to 1; all 0 where the sum is not positive."""
+        total = sum(self.terms.values())
+        return {name: value / total if total > 0 else 0.0 for name, value in self.terms.items()}
+
+
+@dataclass
 class Report:
     """All that is written down about one compression run.
 
     Attributes:
         method: Short name of the method (``'LCP'``).
-        before: What the run began with, in a word: ``'dense'``, or what an earlier link made.
+        before: What the run began with, in a word: ``'dense'``, or what an earlier link made; or
+            what it is compared with, ``'teacher'``.
+        after: What the run has made, in a word: ``'compressed'``, ``'student'``.
         seed: Random seed of the run.
         command: The command line that repeats it.
         seconds: Wall time of the whole run.
@@ -211,9 +235,11 @@ class Report:
         weights: One entry a tensor of the packed file, in its order; empty without such a file.
         layers: One entry a layer that both detectors have, in the order in which they first run;
             empty in reports of earlier releases.
+        losses: The loss terms along the training, in order; empty where they were not kept.
         stages: Stages of the whole run, ...
         stages_done: ... and those that are complete. Both are None in the report of a run that
             has ended.
+        stage: What a stage is called.
         target: What was asked for instead of a ratio, None where a ratio was given.
         notes: What has to be known of how figures were measured: a busy machine.
         settings: What else decided the result, by name, in words: training, teacher, ranks ...
@@ -233,10 +259,13 @@ class Report:
     pruned_metrics: dict[str, float] = field(default_factory=dict)
     weights: list[WeightFacts] = field(default_factory=list)
     layers: list[LayerFacts] = field(default_factory=list)
+    losses: list[LossFacts] = field(default_factory=list)
     stages: int | None = None
     stages_done: int | None = None
+    stage: str = 'stage'
     target: TargetFacts | None = None
     before: str = 'dense'
+    after: str = 'compressed'
     settings: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     versions: dict[str, str | None] = field(default_factory=lambda: versions())
@@ -245,7 +274,8 @@ class Report:
     def __post_init__(self) -> None:
         """What an evaluator does not tell of a detector that has found nothing is 0."""
         dense, compressed = self.dense.metrics, self.compressed.metrics
-        self.dense.metrics = with_zeros(dense, [compressed])
+        if self.dense.evaluated:
+            self.dense.metrics = with_zeros(dense, [compressed])
         if self.stages is None:  # else nobody has looked yet
             self.compressed.metrics = with_zeros(compressed, [dense])
         told = [step.metrics for step in self.steps]
@@ -261,7 +291,7 @@ class Report:
                 'threshold, or nothing that is right. The log says where nothing was found.'
                 for name, metrics in (
                     (self.before, self.dense.metrics),
-                    ('compressed', self.compressed.metrics),
+                    (self.after, self.compressed.metrics),
                 )
                 if found_nothing(metrics)
             ),
@@ -308,6 +338,7 @@ class Report:
             data['groups'] = [GroupFacts(**row) for row in data.get('groups', [])]
             data['skipped'] = [SkippedLayer(**row) for row in data.get('skipped', [])]
             data['weights'] = [WeightFacts(**row) for row in data.get('weights', [])]
+            data['losses'] = [LossFacts(**row) for row in data.get('losses', [])]
             data['layers'] = [LayerFacts(**row) for row in data.get('layers', [])]
             if data.get('target') is not None:
                 data['target'] = TargetFacts(**data['target'])

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 from mmdet_lcp.files import write_json, write_text
+from mmdet_lcp.report.loss_picture import draw_losses
 from mmdet_lcp.report.report import (
     DETECTIONS_PNG,
+    LOSSES_PNG,
     REPORT_JSON,
     REPORT_MD,
     SHARES_PNG,
@@ -17,6 +19,7 @@ from mmdet_lcp.report.run_tables import (
     circumstances,
     file_table,
     group_table,
+    loss_table,
     scheme_table,
     share_table,
     step_table,
@@ -73,6 +76,7 @@ def write_report(report: Report, folder: str | os.PathLike) -> None:
     write_json(folder / REPORT_JSON, report.to_dict())
     draw_steps(report, folder / STEPS_PNG)
     draw_shares(report, folder / SHARES_PNG)
+    draw_losses(report, folder / LOSSES_PNG)
     write_text(folder / REPORT_MD, report_markdown(report, folder))
     write_run_page(folder)
 
@@ -92,7 +96,7 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
     if (folder / DETECTIONS_PNG).exists():
         parts += [
             '## Detections',
-            f'![Ground truth, {report.before} and compressed detector on test images]'
+            f'![Ground truth, {report.before} and {report.after} detector on test images]'
             f'({DETECTIONS_PNG})',
         ]
     if report.target is not None:
@@ -111,6 +115,10 @@ def report_markdown(report: Report, folder: str | os.PathLike = '.') -> str:
         parts += ['## Steps', markdown_table(*step_table(report))]
         if (folder / STEPS_PNG).exists():
             parts.append(f'![The metric after each step]({STEPS_PNG})')
+    if report.losses:
+        parts += ['## Losses', markdown_table(*loss_table(report))]
+        if (folder / LOSSES_PNG).exists():
+            parts.append(f'![Share of each term in the loss]({LOSSES_PNG})')
     if report.skipped:
         rows = [[layer.name, layer.reason] for layer in report.skipped]
         parts += ['## Left alone', markdown_table(['layer', 'reason'], rows, words=2)]

@@ -20,6 +20,7 @@ from mmdet_lcp.files import read_json
 from mmdet_lcp.measure.metrics import main_metric, number
 from mmdet_lcp.report import run_tables
 from mmdet_lcp.report.html import data_uri, write_page
+from mmdet_lcp.report.loss_picture import loss_figure
 from mmdet_lcp.report.network_picture import network_figure
 from mmdet_lcp.report.report import (
     REPORT_HTML,
@@ -55,6 +56,7 @@ _MOST_BYTES = 1_900_000  # of all pictures: as text they are a third larger
 _HANDED_OUT = (
     ('compressed_config.py', 'compressed.pth'),
     ('pruned_config.py', 'pruned.pth'),
+    ('student_config.py', 'student.pth'),
 )
 _FILES = {
     'pruned.pth': 'weights of the pruned detector',
@@ -63,6 +65,8 @@ _FILES = {
     'compressed.lcp': 'packed detector: config and weights in one file',
     'compressed.pth': 'the same weights, as a plain checkpoint',
     'compressed_config.py': 'its config',
+    'student.pth': 'weights of the student, a plain detector',
+    'student_config.py': 'its config',
 }
 _TEST = """python "$(python -c 'import mmdet; print(mmdet.__path__[0])')/.mim/tools/test.py\""""
 
@@ -116,7 +120,8 @@ class RunPage:
         cards: The main figures.
         steps: The metric along the way, ...
         network: ... what is left of each layer, and ...
-        shares: ... what the scores come from; None where nothing is known of it.
+        shares: ... what the scores come from, and ...
+        losses: ... the terms of the loss; None where nothing is known of it.
         images: Detections on images that stand for the test set.
         worst: Those on images on which compression has cost most.
         score_thr: Detections that score less are not drawn.
@@ -131,6 +136,7 @@ class RunPage:
     steps: Chart | None = None
     network: Chart | None = None
     shares: Chart | None = None
+    losses: Chart | None = None
     images: list[ShownImage] = field(default_factory=list)
     worst: list[ShownImage] = field(default_factory=list)
     score_thr: float | None = None
@@ -209,6 +215,7 @@ def run_page(work_dir: str | os.PathLike) -> RunPage:
         chart_of(lambda width: steps_figure(report, (width, 3.4)), 'The metric after each step'),
         chart_of(lambda width: network_figure(report, width), 'What is left of each layer'),
         chart_of(lambda width: share_figure(report, (width, 3.4)), 'Shares of the loss terms'),
+        chart_of(lambda width: loss_figure(report, (width, 3.4)), 'The loss along the training'),
         [_shown(folder, one) for one in shown if not one.remark],
         [_shown(folder, one) for one in shown if one.remark],
         stored[0].score_thr if stored else None,
@@ -228,7 +235,8 @@ def _known(folder: Path) -> tuple[Report, str]:
     if so_far is not None:
         report = read_report(so_far)
         return report, (
-            f'This run has not ended: {report.stages_done} of {report.stages} stages are done. '
+            f'This run has not ended: {report.stages_done} of {report.stages} '
+            f'{report.stage}s are done. '
             'It is under way or was stopped half-way. The page shows what there is.'
         )
     if (folder / REPORT_JSON).exists():

@@ -23,6 +23,7 @@ def write_run_pictures(
     work_dir: Path,
     before: str,
     counts: tuple[dict[str, Mistakes], dict[str, Mistakes]],
+    after: str = 'compressed',
 ) -> None:
     """Write ``detections.png`` and the folder of single pictures.
 
@@ -33,9 +34,11 @@ def write_run_pictures(
         work_dir: Of the run.
         before: What the first detector is called.
         counts: Mistakes by image, as `worst_images` takes them.
+        after: What the second detector is called.
     """
     seen = see(dense, compressed, dataset, over_the_set(dataset, NUM_IMAGES))
-    worst = worst_images(dense, compressed, dataset, counts, SCORE_THR, NUM_IMAGES)
+    than = 'before' if after == 'compressed' else f'of the {before}'
+    worst = worst_images(dense, compressed, dataset, counts, SCORE_THR, NUM_IMAGES, than)
     painter = Painter(label_meta(dataset) or getattr(dense, 'dataset_meta', None) or {})
-    draw_side_by_side(seen, painter, work_dir / DETECTIONS_PNG, before)
+    draw_side_by_side(seen, painter, work_dir / DETECTIONS_PNG, before, after=after)
     store_pictures([*seen, *worst], painter, work_dir)

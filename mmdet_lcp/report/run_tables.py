@@ -1,6 +1,7 @@
 """The tables of a report: headers and rows of words, for Markdown, screen and page."""
 
 from mmdet_lcp.measure.metrics import number
+from mmdet_lcp.report.loss_picture import loss_terms
 from mmdet_lcp.report.report import DetectorFacts, Report, WeightFacts
 from mmdet_lcp.report.steps_picture import step_metric
 from mmdet_lcp.report.tables import (
@@ -41,7 +42,7 @@ def summary_table(report: Report) -> tuple[list[str], list[list[str]]]:
         row = ['latency', *latencies, format_change(dense.latency_ms, compressed.latency_ms)]
         size = rows[-1:] if rows and rows[-1][0] == 'file size' else []
         rows = [*rows[: len(rows) - len(size)], [*row[:2], '', *row[2:]], *size]
-    header = ['', report.before, 'before retraining', 'compressed', 'change']
+    header = ['', report.before, 'before retraining', report.after, 'change']
     if not pruned:
         header, *rows = [row[:2] + row[3:] for row in (header, *rows)]
     return header, rows
@@ -131,6 +132,16 @@ def share_table(report: Report) -> tuple[list[str], list[list[str]]]:
     terms = list(groups[0].shares)
     rows = [[g.name, *(f'{g.shares.get(term, 0.0):.1%}' for term in terms)] for g in groups]
     return ['group', *terms], rows
+
+
+def loss_table(report: Report) -> tuple[list[str], list[list[object]]]:
+    """Mean of each loss term over the pieces of the training; only where they were kept."""
+    terms = loss_terms(report)
+    rows = [
+        [piece.iteration, *(f'{piece.terms.get(term, 0.0):.4g}' for term in terms)]
+        for piece in report.losses
+    ]
+    return ['to iteration', *terms], rows
 
 
 def step_table(report: Report) -> tuple[list[str], list[list[str]]]:

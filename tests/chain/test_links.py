@@ -114,7 +114,7 @@ def test_what_each_hands_out():
         SHARING: ('compressed_config.py', 'compressed.pth', 'compressed.lcp'),
         MIMIC: ('student_config.py', 'student.pth', None),
     }
-    assert [kind.reports for kind in KINDS.values()] == [True, True, False]
+    assert [kind.compares_with_start for kind in KINDS.values()] == [True, True, False]
 
 
 class TestNamed:

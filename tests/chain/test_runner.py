@@ -17,6 +17,7 @@ from mmdet_lcp import CompressionError
 from mmdet_lcp.chain.links import KINDS
 from mmdet_lcp.chain.runner import ChainRunner
 from mmdet_lcp.codec import PackedReader, init_packed_detector
+from mmdet_lcp.distillation.finish import MimicFinish
 from mmdet_lcp.distillation.runner import MimicRunner
 from mmdet_lcp.engine.lock import FILE
 from mmdet_lcp.pruning.runner import PruningRunner
@@ -78,7 +79,7 @@ class TestThreeLinks:
             for kind in (PruningRunner, MimicRunner, WeightCompressionRunner):
                 patch.setattr(kind, 'train', _told(kind, began))
             with pytest.MonkeyPatch.context() as dying:
-                dying.setattr(MimicRunner, '_hand_out', _die)
+                dying.setattr(MimicFinish, 'deliver', _die)
                 with pytest.raises(KeyboardInterrupt):
                     RUNNERS.build(read(config)).train()
             detector = RUNNERS.build(read(config, resume=True)).train()
@@ -155,11 +156,14 @@ class TestThreeLinks:
         assert pruned.params == taught.params == shared.params < dense.params
         assert pruned.macs == taught.macs < dense.macs
         assert taught.metrics.keys() == dense.metrics.keys()
+        mimic = read_report(folder / '2_mimic')
+        assert taught == mimic.compressed and mimic.before == 'teacher'
         assert taught.file_bytes == (folder / '2_mimic' / 'student.pth').stat().st_size
         packed = (folder / '3_sharing' / 'compressed.lcp').stat().st_size
         assert shared.file_bytes == packed
         assert report.factor == pytest.approx(dense.file_bytes / packed)
-        links = ['1_pruning/report.html', '3_sharing/report.html']  # mimic writes no report
+        names = ('1_pruning', '2_mimic', '3_sharing')
+        links = [f'{name}/report.html' for name in names]
         assert [a for a in Page(folder / 'report.html').addresses if 'data:' not in a] == links
         assert 'The packed file' in Page(folder / '3_sharing' / 'report.html').text
         assert (first.before, last.before) == ('dense', 'after 2_mimic')

@@ -34,7 +34,7 @@ custom_hooks = [
 def finished(write_student, run_student):
     """(config, runner, student) of a training that has ended."""
     config = write_student('finished')
-    return config, *run_student(config)
+    return config, *run_student(config, report=True)
 
 
 @pytest.fixture(scope='module')

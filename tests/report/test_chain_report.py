@@ -151,6 +151,7 @@ class TestFile:
                 latency_ms=None,
                 file_bytes=4_000_000,
                 latency_range_ms=None,
+                evaluated=True,
             ),
             folder=None,
             method=None,
