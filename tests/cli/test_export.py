@@ -60,7 +60,7 @@ def test_another_engine(config, tmp_path, capsys):
     pytest.importorskip('nncf')
     out = tmp_path / 'small.onnx'
     arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out)]
-    assert tool.main([*arguments, '--to', 'openvino', '--int8', '3']) == 0
+    assert tool.main([*arguments, '--to', 'openvino', '--int8', '3', '--keep', 'heads']) == 0
     assert 'small.int8.xml' in capsys.readouterr().out.splitlines()[-1]
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
     one, other, int8 = (

@@ -58,6 +58,12 @@ def test_a_kit_a_run_on_the_device_and_the_table(few, tmp_path, capsys):
     assert 'depth-wise' in told and f"step_table='{out}'" in told
 
 
+def test_here_at_once(few, tmp_path):
+    out = tmp_path / 'steps.json'
+    assert measure_steps.main(['--runtime', 'onnxruntime', '--out', str(out)]) == 0
+    assert [curve.kind for curve in StepTable.read(out).curves] == ['1x1', 'depthwise', 'grouped']
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [

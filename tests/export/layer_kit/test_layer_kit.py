@@ -90,7 +90,7 @@ class TestKit:
         """With NumPy and the engine: nothing of torch, mmdet or the package is imported."""
         code = (
             'import runpy, sys; sys.argv = ["measure.py", sys.argv[1], "--rounds", "1", '
-            '"--seconds", "0.001"]\n'
+            '"--seconds", "0.001", "--threads", "1"]\n'
             'try: runpy.run_path(sys.argv[1] + "/measure.py", run_name="__main__")\n'
             'except SystemExit as end: assert not end.code, end.code\n'
             'assert not {"torch", "mmdet", "mmdet_lcp", "onnx"} & set(sys.modules)'
