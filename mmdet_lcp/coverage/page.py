@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from mmdet_lcp.coverage.bench import RATIO, SINGLE_TOLERANCE, TOLERANCE
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts
 from mmdet_lcp.coverage.facts import TrialFacts
-from mmdet_lcp.coverage.trial import RATIO, SINGLE_TOLERANCE, STEPS, TOLERANCE
+from mmdet_lcp.coverage.trial import STEPS
 from mmdet_lcp.coverage.zoo import LEFT_OUT, ZOO
 from mmdet_lcp.report.tables import format_bytes, format_count, markdown_table
 

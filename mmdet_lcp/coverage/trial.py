@@ -12,9 +12,8 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmdet.apis import init_detector
@@ -24,11 +23,16 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
-from torch.utils._pytree import tree_leaves
 
 from mmdet_lcp.copies import detached_copy
+from mmdet_lcp.coverage.bench import (
+    Bench,
+    count_params,
+    halved,
+    largest_difference,
+    tensors,
+    training_loss,
+)
 from mmdet_lcp.coverage.criteria import TRIED, CriterionFacts, try_criterion
 from mmdet_lcp.coverage.default import default_removal
 from mmdet_lcp.coverage.detectors import SupportedDetector, build
@@ -38,29 +42,22 @@ from mmdet_lcp.coverage.reasons import in_words
 from mmdet_lcp.coverage.synthetic import synthetic_batch
 from mmdet_lcp.engine.checkpoint import load_detector
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes, find_groups, mask_plan
-from mmdet_lcp.graph.decisions import Decisions, OtherDecisionsError
+from mmdet_lcp.graph import ChannelGroup, apply_plan, mask_plan
 from mmdet_lcp.graph.forward import tensor_forward
-from mmdet_lcp.graph.layer_kinds import kind_of
 from mmdet_lcp.graph.made_samples import num_classes
 from mmdet_lcp.measure.cost import layer_macs
 from mmdet_lcp.models.pruned_detector import pruned_model_cfg
-from mmdet_lcp.modes import evaluated, in_eval
+from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 from mmdet_lcp.seeds import seeded
-from mmdet_lcp.selection.images import SelectionImages, detection_loss
+from mmdet_lcp.selection.images import detection_loss
 
-RATIO = 0.5
-TOLERANCE = 1e-5
-SINGLE_TOLERANCE = 1e-3  # of detectors that compute in single precision alone
 # What the layers are by which one asks for less than everything: the config's older default.
 BACKBONE, SINGLE = re.compile(r'^backbone\.'), ('single',)
 STEPS = (
     'traced', 'criteria', 'pruned', 'counted', 'checked', 'reloaded', 'trained', 'again',
     'exported', 'default',
 )  # fmt: skip
-# Modules that do in training what is no part of a detector's loss; DropPath and the like as well.
-AT_REST = (_NormBase, _DropoutNd, nn.MultiheadAttention)
 # Without these the others have nothing to work on.
 NEEDED = ('traced', 'pruned')
 # No number of an iteration's gradient is larger: through batch norms that see two numbers each, as
@@ -93,6 +90,7 @@ class Trial:
         self.keep = keep
         self.steps = steps
         self.facts = TrialFacts(detector.name, detector.config, detector.size)
+        self.bench = Bench(detector, self.facts)
 
     def run(self) -> TrialFacts:
         """The steps; one that fails is written down, and those that need it are left out.
@@ -133,14 +131,14 @@ class Trial:
                 f'a {type(self.dense).__name__} tracks objects through videos: name the config of '
                 'the detector in it'
             )
-        self.groups = self._find(self.dense)
+        self.groups = self.bench.find(self.dense)
         self.open = [group for group in self.groups if group.obstacle is None]
         self.facts.groups = len(self.groups)
         self.facts.pruned = dict(Counter(' + '.join(group.kinds) for group in self.open))
         for group in self.groups:
             if group.obstacle is not None:
                 self.facts.obstacles.setdefault(group.obstacle, []).append(group.name)
-        self.facts.params = [_params(self.dense)]
+        self.facts.params = [count_params(self.dense)]
         if not self.open:
             raise CompressionError('none of its groups can be pruned')
 
@@ -158,13 +156,13 @@ class Trial:
 
     def _pruned(self) -> None:
         """Half of every group by L1 norm; removed channels compute what zeroed ones do."""
-        self.pruned, self.plan = self._prune(self.dense, self.open, 'masked')
-        self.facts.params.append(_params(self.pruned))
+        self.pruned, self.plan = self.bench.prune(self.dense, self.open, 'masked')
+        self.facts.params.append(count_params(self.pruned))
 
     def _counted(self) -> None:
         """What it saves; and what it would if only the backbone's single groups were pruned."""
         few = [g for g in self.open if g.kinds == SINGLE and BACKBONE.match(g.name)]
-        narrow = apply_plan(detached_copy(self.dense), _halved(self.dense, few))
+        narrow = apply_plan(detached_copy(self.dense), halved(self.dense, few))
         shape = (self.spec.size, self.spec.size)
         for name, detector in (
             ('dense', self.dense),
@@ -178,12 +176,12 @@ class Trial:
         """Its loss is that of zeroed channels, selection takes the same one, and it predicts."""
         pair = mask_plan(detached_copy(self.dense), self.plan), self.pruned
 
-        self._alike('loss', *pair, lambda detector: [self._training_loss(detector)])
+        self.bench.alike('loss', *pair, lambda detector: [self.bench.loss_of(detector)])
         # Of a copy: some losses count along.
-        expected = self._training_loss(detached_copy(self.pruned))
+        expected = self.bench.loss_of(detached_copy(self.pruned))
         with torch.no_grad():
-            found = detection_loss(self.pruned, self._batch(self.pruned))
-        self._differ('selection loss', [found], [expected])
+            found = detection_loss(self.pruned, self.bench.batch_for(self.pruned))
+        self.bench.differ('selection loss', [found], [expected])
         self._predicts()
 
     def _predicts(self) -> None:
@@ -195,21 +193,6 @@ class Trial:
         for name, values in instances.items():
             if isinstance(values, Tensor) and not values.isfinite().all():
                 raise ValueError(f'the {name} of what is predicted are not finite')
-
-    def _batch(self, detector: nn.Module) -> SelectionImages:
-        images, samples = synthetic_batch(2, self.spec.size, detector)
-        return SelectionImages(images.to(next(detector.parameters()).dtype), None, samples)
-
-    @torch.no_grad()
-    def _training_loss(self, detector: nn.Module) -> Tensor:
-        """That of a training step, but norms and dropout are at rest."""
-        batch = self._batch(detector)
-        with in_eval(detector), seeded(0):
-            detector.train()
-            for module in detector.modules():
-                if isinstance(module, AT_REST) or type(module).__name__.startswith('Drop'):
-                    module.training = False
-            return training_loss(detector, batch)
 
     def _reloaded(self) -> None:
         """Save as a run does, and open with mmdet's own function."""
@@ -225,13 +208,13 @@ class Trial:
         if type(opened) is not type(self.dense):
             raise TypeError(f'it is opened as a {type(opened).__name__}')
         self.reloaded = opened
-        self._compare('reloaded', opened, self.pruned)
+        self.bench.compare('reloaded', opened, self.pruned)
 
     def _trained(self) -> None:
         """One iteration of training on what was opened."""
         detector = self.reloaded
         detector.train()  # of some detectors it returns nothing
-        batch = self._batch(detector)
+        batch = self.bench.batch_for(detector)
         weights = [p for p in detector.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(weights, lr=LEARNING_RATE)
         with seeded(0):
@@ -244,22 +227,22 @@ class Trial:
         self.facts.loss = float(loss.detach())
         detector.eval()
         with torch.no_grad():
-            outputs = _tensors(tensor_forward(detector, batch.inputs))
+            outputs = tensors(tensor_forward(detector, batch.inputs))
         if not math.isfinite(self.facts.loss) or not all(o.isfinite().all() for o in outputs):
             raise ValueError(f'loss or outputs are not finite after an iteration: {loss:.3g}')
 
     def _again(self) -> None:
         """Prune what was pruned; the two plans together rebuild it."""
         self.reloaded.eval()  # whatever became of the training
-        groups = [group for group in self._find(self.reloaded) if group.obstacle is None]
-        twice, later = self._prune(self.reloaded, groups, 'again')
-        self.facts.params.append(_params(twice))
+        groups = [group for group in self.bench.find(self.reloaded) if group.obstacle is None]
+        twice, later = self.bench.prune(self.reloaded, groups, 'again')
+        self.facts.params.append(count_params(twice))
         model = pruned_model_cfg(ConfigDict(self.cfg.model).to_dict(), self.plan)
         rebuilt = MODELS.build(ConfigDict(pruned_model_cfg(model, later)))
         path = self.folder / 'again.pth'
         torch.save(twice.state_dict(), path)
         load_detector(rebuilt, path)
-        self._compare('again reloaded', evaluated(rebuilt), twice)
+        self.bench.compare('again reloaded', evaluated(rebuilt), twice)
 
     def _exported(self) -> None:
         """The pruned detector without its post-processing, as ONNX; run by ONNX Runtime."""
@@ -268,7 +251,9 @@ class Trial:
             return
         images, _ = synthetic_batch(1, self.spec.size, self.pruned)
         try:
-            self.facts.exported, difference, chosen = export(self.pruned, images, _difference)
+            self.facts.exported, difference, chosen = export(
+                self.pruned, images, largest_difference
+            )
         except OtherChoicesError as error:
             raise ValueError(f'in ONNX Runtime {error}') from error
         except Exception as error:  # of mmdet's or torch's own code, pruned or not
@@ -279,7 +264,7 @@ class Trial:
         self.facts.chosen += ['exported'] * chosen
         self.facts.differences['exported'] = difference
         if not difference <= ALIKE:
-            before = export(self.dense, images, _difference)[1]
+            before = export(self.dense, images, largest_difference)[1]
             raise ValueError(
                 f'in ONNX Runtime the outputs differ by {difference:.1e}; those of the detector '
                 f'before pruning by {before:.1e}'
@@ -290,139 +275,11 @@ class Trial:
         shape = (self.spec.size, self.spec.size)
         self.facts.default, self.facts.holds = default_removal(self.dense, self.groups, shape)
 
-    # ------------------------------------------------------------------ small things
-
-    def _find(self, detector: nn.Module) -> list[ChannelGroup]:
-        return find_groups(detector, (self.spec.size, self.spec.size))
-
     def _width(self, halvings: int) -> tuple[nn.Module, list[ChannelGroup]]:
         """See `Widths`."""
         while len(self.widths) <= halvings:
             detector, groups = self.widths[-1]
-            narrow = apply_plan(detached_copy(detector), _halved(detector, groups))
-            found = [group for group in self._find(narrow) if group.obstacle is None]
+            narrow = apply_plan(detached_copy(detector), halved(detector, groups))
+            found = [group for group in self.bench.find(narrow) if group.obstacle is None]
             self.widths.append((narrow, found))
         return self.widths[halvings]
-
-    def _prune(
-        self, detector: nn.Module, groups: Sequence[ChannelGroup], step: str
-    ) -> tuple[nn.Module, Plan]:
-        plan = _halved(detector, groups)
-        pruned = apply_plan(detached_copy(detector), plan)
-        self._alike(step, mask_plan(detached_copy(detector), plan), pruned, self._outputs)
-        return pruned, plan
-
-    def _alike(
-        self,
-        step: str,
-        masked: nn.Module,
-        pruned: nn.Module,
-        run: Callable[[nn.Module], list[Tensor]],
-    ) -> None:
-        """See that a detector without channels gives what the one with zeros does.
-
-        Where it does not, it is asked once more to choose what the other has chosen (the best
-        candidates, NMS, an assignment), which the last bit of a score may tip.
-        """
-        pair = masked, pruned
-
-        def outputs(dtype: torch.dtype) -> list[list[Tensor]]:
-            return [run(_cast(detached_copy(detector), dtype)) for detector in pair]
-
-        def chosen_alike(dtype: torch.dtype) -> list[list[Tensor]]:
-            copies = [_cast(detached_copy(detector), dtype) for detector in pair]
-            with Decisions() as decisions:
-                expected = run(copies[0])
-            with Decisions(decisions.noted):
-                return [expected, run(copies[1])]
-
-        expected, found = self._in_double(step, outputs)
-        if not _difference(found, expected) <= self._most(step):
-            try:
-                again = self._in_double(step, chosen_alike)
-            except OtherDecisionsError:
-                pass  # what differs lies elsewhere
-            else:
-                expected, found = again
-                self.facts.chosen.append(step)
-        self._differ(step, found, expected)
-
-    def _compare(self, step: str, one: nn.Module, two: nn.Module) -> None:
-        self._differ(step, self._outputs(one), self._outputs(two))
-
-    @torch.no_grad()
-    def _outputs(self, detector: nn.Module) -> list[Tensor]:
-        images, _ = synthetic_batch(1, self.spec.size, detector, seed=1)
-        with seeded(0):
-            images = images.to(next(detector.parameters()).dtype)
-            return _tensors(tensor_forward(detector, images))
-
-    def _in_double(self, step: str, work: Callable[[torch.dtype], Any]) -> Any:
-        """Let something be computed in double precision, or where that fails, in single.
-
-        Attention mixes in masks of single precision, say. What fails in both is told.
-        """
-        usual = torch.get_default_dtype()
-        torch.set_default_dtype(torch.double)
-        try:
-            return work(torch.double)
-        except Exception:  # of a forward pass of somebody else's
-            if step not in self.facts.single:
-                self.facts.single.append(step)
-        finally:
-            torch.set_default_dtype(usual)
-        return work(torch.float)
-
-    def _differ(self, step: str, found: Iterable[Tensor], expected: Iterable[Tensor]) -> None:
-        """Note the largest difference relative to an output's largest value."""
-        difference = _difference(found, expected)
-        self.facts.differences[step] = difference
-        if not difference <= self._most(step):
-            what = 'the losses differ' if step == 'loss' else 'the outputs differ'
-            if step == 'selection loss':
-                what = 'the loss that channels are selected by and that of a training step differ'
-            raise ValueError(f'{what} by {difference:.1e}')
-
-    def _most(self, step: str) -> float:
-        return SINGLE_TOLERANCE if step in self.facts.single else TOLERANCE
-
-
-def training_loss(detector: nn.Module, batch: SelectionImages) -> Tensor:
-    """What mmdet's training step takes the gradient of."""
-    return detector.parse_losses(detector.loss(batch.inputs, batch.data_samples))[0]
-
-
-def _difference(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """The largest difference relative to an output's largest value."""
-    return max(
-        float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
-        for a, b in zip(found, expected, strict=True)
-        if b.numel()
-    )
-
-
-def _halved(detector: nn.Module, groups: Sequence[ChannelGroup]) -> Plan:
-    """Half of the channels of every group go: those with the smallest weights."""
-    totals, plan = axis_sizes(detector, groups), Plan()
-    for group in groups:
-        scores = torch.zeros(group.channels)
-        for member in group.producers:
-            module = detector.get_submodule(member.path)
-            sums = kind_of(module).filters(module).abs().sum(1)
-            scores.index_add_(0, torch.tensor(member.root), sums[list(member.index)])
-        gone = scores.argsort()[: int(group.channels * RATIO)].tolist()
-        plan = plan.remove(group, gone, totals)
-    return plan
-
-
-def _cast(detector: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The detector in double or single precision; ``to`` of some of mmdet's takes devices only."""
-    return detector.double() if dtype is torch.double else detector.float()
-
-
-def _params(detector: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in detector.parameters())
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]

@@ -5,8 +5,8 @@ import torch
 from mmcv.ops import ModulatedDeformConv2dPack
 from torch import nn
 
+from mmdet_lcp.coverage.bench import largest_difference
 from mmdet_lcp.coverage.exported import GivenChoices, OtherChoicesError, export
-from mmdet_lcp.coverage.trial import _difference
 
 IMAGES = torch.linspace(-1, 1, 3 * 8 * 8).view(1, 3, 8, 8)
 
@@ -33,7 +33,7 @@ def test_ties_are_chosen_alike(same, monkeypatch):
     pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     torch.manual_seed(0)
-    size, difference, chosen = export(Queries(same), IMAGES, _difference)
+    size, difference, chosen = export(Queries(same), IMAGES, largest_difference)
     assert size > 100 and difference < 1e-5
     # PyTorch takes any of what ties, ONNX Runtime the first.
     assert chosen == same
@@ -72,5 +72,5 @@ def test_a_deformable_convolution():
     torch.manual_seed(0)
     net = ModulatedDeformConv2dPack(3, 4, 3, padding=1)
     torch.nn.init.normal_(net.conv_offset.weight, 0, 0.3)
-    size, difference, chosen = export(net, IMAGES, _difference)
+    size, difference, chosen = export(net, IMAGES, largest_difference)
     assert size > 100 and difference < 1e-5 and not chosen

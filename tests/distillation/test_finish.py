@@ -167,19 +167,21 @@ class TestTeacherThatCannotBeJudged:
 
     def test_an_evaluation_that_fails_does_not_end_the_training(self, write_student, run_student):
         with pytest.MonkeyPatch.context() as patch:
-            judge = 'mmdet_lcp.engine.finish.Finish.measure_dense'
-            patch.setattr(judge, _no_masks)
+            patch.setattr('mmdet_lcp.engine.finish.Finish.metrics', _no_masks)
             runner, _ = run_student(write_student('unjudged'), report=True)
         report = read_report(runner.work_dir)
         assert report.notes[0] == (
             "The teacher was not evaluated, and is in no picture: KeyError: 'masks'."
         )
-        assert not report.dense.metrics and report.compressed.metrics
+        assert not report.dense.metrics and report.dense.params > report.compressed.params
+        assert report.compressed.metrics == {'coco/bbox_mAP': 0.25}
         assert not (Path(runner.work_dir) / 'detections.png').exists()
 
 
-def _no_masks(finish) -> None:
-    raise KeyError('masks')
+def _no_masks(finish, detector, *_) -> dict[str, float]:
+    if detector is finish.dense_detector:
+        raise KeyError('masks')
+    return {'coco/bbox_mAP': 0.25}
 
 
 class Bare:
