@@ -262,7 +262,7 @@ def _cards(report: Report) -> list[Card]:
     if key is not None:
         values = [number(facts.metrics.get(key), None) for facts in (dense, now)]
         better = None if None in values else values[1] >= values[0]
-        change = format_difference(*values)
+        change = format_difference(*values).replace(MISSING, '')
         cards.append(Card(metric_name(key), *map(format_metric, reversed(values)), change, better))
     for name, attribute, show in (
         ('multiply-accumulates', 'macs', format_count),
