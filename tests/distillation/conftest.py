@@ -71,6 +71,13 @@ def write_student(tmp_path_factory, plain):
     return write
 
 
+def leave_report_out(patch: pytest.MonkeyPatch) -> None:
+    """Let runs train and hand out, and measure nothing."""
+    patch.setattr(MimicFinish, 'measure_dense', lambda self: None)
+    patch.setattr(MimicRunner, 'record', lambda *_: None)
+    patch.setattr(MimicFinish, 'run', lambda self, _: self.deliver(self._meta()))
+
+
 @pytest.fixture(scope='session')
 def run_student():
     """Train a student in this process; the runner, and what it returned.
@@ -86,9 +93,7 @@ def run_student():
         runner = RUNNERS.build(cfg)
         with pytest.MonkeyPatch.context() as patch:
             if not report:
-                patch.setattr(MimicFinish, 'measure_dense', lambda self: None)
-                patch.setattr(MimicRunner, 'record', lambda *_: None)
-                patch.setattr(MimicFinish, 'run', lambda self, _: self.deliver(self._meta()))
+                leave_report_out(patch)
             return runner, runner.train()
 
     return run

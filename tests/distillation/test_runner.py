@@ -20,7 +20,7 @@ from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.runner import MimicRunner
 from mmdet_lcp.engine.lock import FILE
 
-from .conftest import FIXED
+from .conftest import FIXED, leave_report_out
 
 MMENGINE_EMA = """
 custom_hooks = [
@@ -166,8 +166,9 @@ class TestTraining:
 
 class TestResume:
     def test_goes_on_with_the_transforms_and_their_momentum(
-        self, finished, work_dir, run_student, tmp_path
+        self, finished, work_dir, run_student, tmp_path, monkeypatch
     ):
+        leave_report_out(monkeypatch)
         shutil.copy(work_dir / 'epoch_1.pth', tmp_path)
         saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
         attached = saved['attached_state_dict']
