@@ -100,6 +100,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='set keys of CONFIG for scratch and uniform, e.g. optim_wrapper.optimizer.lr=0.03: a '
         'small network may learn better from scratch at another rate than the dense one',
     )
+    add(
+        '--against',
+        default='',
+        metavar='METHOD',
+        help='the method that the others are compared with, or dense: who is ahead, and by how '
+        'much (the first of the folder unless told)',
+    )
     add('--list', action='store_true', help='print the methods and end')
     args = parser.parse_args(argv)
     if not args.list and (args.config is None or not args.criteria):
@@ -158,6 +165,7 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             finetune_iters=args.finetune_iters,
             cfg_options=args.cfg_options,
             scratch_options=args.scratch_options,
+            against=args.against,
         )
         plan = plan_comparison(request)
         out = Path(args.out or Path('work_dirs', Path(args.config).stem))

@@ -20,6 +20,7 @@ from pathlib import Path
 from mmdet_lcp import CompressionError
 from mmdet_lcp.comparison.results.comparison import CELLS, Comparison, read_comparison
 from mmdet_lcp.comparison.results.csv_table import read_comparison_csv
+from mmdet_lcp.comparison.results.intervals import DENSE
 from mmdet_lcp.comparison.results.merge import merged
 from mmdet_lcp.comparison.results.page import write_comparison_page
 from mmdet_lcp.comparison.results.pictures import draw_comparison
@@ -37,6 +38,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'sources', nargs='+', metavar='SOURCE', help='folder of a comparison, or its table.csv'
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='where the tables go')
+    parser.add_argument(
+        '--against',
+        default='',
+        metavar='METHOD',
+        help='the method that the others are compared with, or dense (the first unless told)',
+    )
     return parser.parse_args(argv)
 
 
@@ -51,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 'another folder'
             )
         whole = merged({source: _read(Path(source)) for source in args.sources})
+        if args.against and args.against not in (known := [*whole.methods, DENSE]):
+            raise CompressionError(
+                f'--against {args.against}: no source has such a method. They have '
+                f'{", ".join(known)}'
+            )
+        whole.against = args.against
     except CompressionError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from mmdet_lcp.comparison.imports import with_imports
 from mmdet_lcp.comparison.results.comparison import CONTROL_RESULT
 from mmdet_lcp.compat.mmengine import tests
 from mmdet_lcp.engine.image_size import deployed_image_size
+from mmdet_lcp.engine.kept_detections import kept_detections
 from mmdet_lcp.engine.plain_checkpoints import plain_detector
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import write_json
@@ -61,7 +62,8 @@ class ControlResultHook(Hook):
     def after_train(self, runner: Any) -> None:
         """Measure and write."""
         loop = runner.test_loop if tests(runner) else runner.val_loop
-        metrics = {key: float(value) for key, value in loop.run().items()}
+        with kept_detections(runner, 'final'):
+            metrics = {key: float(value) for key, value in loop.run().items()}
         detector = plain_detector(runner.model)
         cost = detector_cost(detector, self.image_size or deployed_image_size(runner, detector))
         result = dict(metrics=metrics, **cost, seconds=self._seconds())

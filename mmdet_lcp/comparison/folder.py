@@ -9,9 +9,11 @@ from typing import Any
 from mmdet_lcp.comparison.cells import Cell
 from mmdet_lcp.comparison.plan import ComparisonPlan
 from mmdet_lcp.comparison.results.comparison import CELL_JSON, COMPARISON_JSON
+from mmdet_lcp.comparison.results.intervals import DENSE
 from mmdet_lcp.config.fingerprint import changes, listed
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json
+from mmdet_lcp.nearest import nearest_hint
 
 try:
     import fcntl
@@ -33,6 +35,7 @@ def check_folder(plan: ComparisonPlan, out: Path) -> None:
             f'{out} holds a comparison with another config:{listed(found)}'
             'Its numbers could not be compared. Choose another --out, or delete the folder.'
         )
+    _check_reference(plan, out)
     for cell in plan.cells:
         folder = cell.folder(out)
         known = _read(folder / CELL_JSON).get('fingerprint')
@@ -45,11 +48,28 @@ def check_folder(plan: ComparisonPlan, out: Path) -> None:
             )
 
 
+def _check_reference(plan: ComparisonPlan, out: Path) -> None:
+    known = [*plan.methods, *_read(out / COMPARISON_JSON).get('methods', []), DENSE]
+    if plan.against and plan.against not in known:
+        raise CompressionError(
+            f'--against {plan.against}: the comparison has no such method'
+            f'{nearest_hint(plan.against, known)}. It has {", ".join(dict.fromkeys(known))}'
+        )
+
+
 def describe(plan: ComparisonPlan, out: Path, command: str) -> None:
     """Write down what the folder is about; methods of earlier calls stay."""
-    methods = _read(out / COMPARISON_JSON).get('methods', [])
+    earlier = _read(out / COMPARISON_JSON)
+    methods = earlier.get('methods', [])
     methods += [name for name in plan.methods if name not in methods]
-    about = dict(config=plan.config, command=command, methods=methods, shared=plan.shared)
+    against = plan.against or earlier.get('against', '')
+    about = dict(
+        config=plan.config,
+        command=command,
+        methods=methods,
+        shared=plan.shared,
+        against=against,
+    )
     write_json(out / COMPARISON_JSON, about)
     for cell in plan.cells:
         write_cell(cell, out)

@@ -47,6 +47,7 @@ class Request:
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
             shares the removal out over the groups by its own scores. Without these and ratios:
             what the config itself asks for.
+        against: the method that the others are compared with; '' for the first of the folder.
     """
 
     config: str
@@ -58,6 +59,7 @@ class Request:
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
     scratch_options: Mapping[str, Any] = field(default_factory=dict)
     macs: Sequence[float] = ()
+    against: str = ''
 
 
 @dataclass
@@ -70,6 +72,7 @@ class ComparisonPlan:
         methods: their names, in the order that was asked for.
         shared: fingerprint of what all cells have in common.
         notes: what the user should know.
+        against: as in `Request`.
     """
 
     config: str
@@ -77,6 +80,7 @@ class ComparisonPlan:
     methods: list[str]
     shared: dict[str, Any]
     notes: list[str]
+    against: str = ''
 
 
 def plan_comparison(request: Request) -> ComparisonPlan:
@@ -109,7 +113,8 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     order = {seed: number for number, seed in enumerate(request.seeds)}
     cells.sort(key=lambda cell: order[cell.seed])
     shared = _shared(base, request.finetune_iters)
-    return ComparisonPlan(request.config, cells, list(methods), shared, notes)
+    names = list(methods)
+    return ComparisonPlan(request.config, cells, names, shared, notes, request.against)
 
 
 def _cells_of(

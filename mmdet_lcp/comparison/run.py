@@ -25,6 +25,7 @@ from mmdet_lcp.comparison.results.pictures import draw_comparison
 from mmdet_lcp.comparison.results.removal_amount import amount_name
 from mmdet_lcp.comparison.results.tables import write_tables
 from mmdet_lcp.config.text import config_text
+from mmdet_lcp.config.top_level import KEEP_DETECTIONS
 from mmdet_lcp.engine.lock import alone_in
 from mmdet_lcp.files import write_text
 from mmdet_lcp.report.tables import format_metric, format_seconds
@@ -121,7 +122,8 @@ class _Run:
     def _job(self, cell: Cell) -> Job:
         folder = cell.folder(self.out)
         (folder / FAILED).unlink(missing_ok=True)
-        write_text(folder / _CONFIG, config_text(cell.cfg))
+        cfg = {**cell.cfg, KEEP_DETECTIONS: True}
+        write_text(folder / _CONFIG, config_text(cfg))
         command = [sys.executable, str(self.train), str(folder / _CONFIG)]
         command += ['--work-dir', str(folder / RUN), '--resume']
         threads = os.environ.get(_THREADS) or str(max(1, _cores() // self.jobs))

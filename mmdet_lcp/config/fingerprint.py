@@ -37,6 +37,7 @@ FREE = (
     'env_cfg',
     'find_unused_parameters',
     'pruning.method',
+    'keep_detections',
     'test_dataloader.batch_size',
     'val_dataloader.batch_size',
     '*_dataloader.num_workers',

@@ -8,8 +8,9 @@ from mmengine.config import Config
 
 from mmdet_lcp.config.names import named_config, names_in
 from mmdet_lcp.config.pretrained import without_pretrained
+from mmdet_lcp.config.top_level import KEEP_DETECTIONS
 
-_OF_A_RUN = ('runner_type', 'resume')
+_OF_A_RUN = ('runner_type', 'resume', KEEP_DETECTIONS)
 
 
 def handed_out_config(

@@ -19,6 +19,8 @@ OF_RUNNERS = {
     'chain': 'ChainRunner',
 }
 """Keys that only one runner of this package reads, and which."""
+KEEP_DETECTIONS = 'keep_detections'
+"""Whether a run writes down what its detectors find on the test images."""
 RUNNER_KEYS = tuple(inspect.signature(Runner).parameters)
 """What mmengine's runner reads of a config."""
 _OTHERS = (
@@ -26,6 +28,7 @@ _OTHERS = (
     'default_scope',
     'custom_imports',
     'accept_changes',
+    KEEP_DETECTIONS,
     'find_unused_parameters',
     'model_wrapper_cfg',
     'tta_model',

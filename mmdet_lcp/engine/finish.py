@@ -12,6 +12,7 @@ from torch import nn
 
 from mmdet_lcp.datasets.label_names import label_meta
 from mmdet_lcp.engine.command_line import command_line
+from mmdet_lcp.engine.kept_detections import kept_detections
 from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
@@ -135,7 +136,7 @@ class Finish(ABC):
     def measure_dense(self) -> None:
         """Measure the detector that the run begins with."""
         with noted(self.dense_detector, SCORE_THR) as before:
-            self.dense = self._measure(self.dense_detector)
+            self.dense = self._measure(self.dense_detector, 'dense')
         self._mistakes = before, {}
 
     def data(self) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class Finish(ABC):
         detector = self.read_back()
         runner.record('final', detector)
         with noted(detector, SCORE_THR) as after:
-            compressed = self._measure(detector, table=True)  # once a run is enough
+            compressed = self._measure(detector, 'final', table=True)  # once a run is enough
         self._mistakes = self._mistakes[0], after
         compressed.file_bytes = self.file.stat().st_size
         self._time(detector, compressed)
@@ -212,10 +213,17 @@ class Finish(ABC):
         self.runner.logger.info('\n' + summary_text(report))
         return self.read_back()
 
-    def metrics(self, detector: nn.Module, table: bool = False) -> dict[str, float]:
-        """Metrics on the test set, or on the validation set where there is no other."""
+    def metrics(self, detector: nn.Module, moment: str, table: bool = False) -> dict[str, float]:
+        """Metrics on the test set, or on the validation set where there is no other.
+
+        Args:
+            detector: it.
+            moment: of the run, as `file_of` takes it.
+            table: show what the evaluator prints besides.
+        """
         loop = 'test' if self.runner.test_loop is not None else 'val'
-        return self.runner.evaluate(detector, loop, table)
+        with kept_detections(self.runner, moment):
+            return self.runner.evaluate(detector, loop, table)
 
     def _write(self, report: Report, detector: nn.Module) -> None:
         runner = self.runner
@@ -286,10 +294,10 @@ class Finish(ABC):
             if path in after
         ]
 
-    def _measure(self, detector: nn.Module, table: bool = False) -> DetectorFacts:
+    def _measure(self, detector: nn.Module, moment: str, table: bool = False) -> DetectorFacts:
         size = self.size_of(detector)
         return DetectorFacts(
-            metrics=self.metrics(detector, table),
+            metrics=self.metrics(detector, moment, table),
             backbone_macs=backbone_macs(detector, size),
             file_bytes=weight_bytes(detector, self._meta()),
             **detector_cost(detector, size, self.like(detector)),

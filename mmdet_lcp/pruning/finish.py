@@ -59,7 +59,7 @@ class PruningFinish(Finish):
 
     def measure_pruned(self, detector: nn.Module) -> None:
         """Measure the detector after the last stage, before it is retrained."""
-        self.pruned_metrics = with_zeros(self.metrics(detector), [self.dense.metrics])
+        self.pruned_metrics = with_zeros(self.metrics(detector, 'selected'), [self.dense.metrics])
 
     def data(self) -> dict[str, Any]:
         """See `Finish.data`."""

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from comparisons import Forked, load_tool, not_started, table_rows
+
+from mmdet_lcp.measure.image_matches import ImageMatches, file_of
+from mmdet_lcp.measure.resampled_ap import ResampledAP
 
 GROUND = r"""
 pruning.update(
@@ -75,6 +79,19 @@ def test_a_table_of_all_runs(out):
     assert all(float(row['seconds']) > 0 for row in table)
     assert '4 of 4 runs have ended.' in (out / 'table.md').read_text()
     assert (out / 'map_vs_macs.png').is_file()
+    # each run keeps its detections, and the tables have intervals of their metrics
+    moments = dict(lcp_exact={'dense', 'selected', 'final'}, scratch={'final'})
+    for row in table:
+        folder = out / 'cells' / f'{row["method"]}_r0.5_s{row["seed"]}' / 'run'
+        for moment in moments[row['method']]:
+            kept = ImageMatches.load(file_of(folder, moment))
+            figure = ResampledAP(kept).metrics(np.ones(4))[0]
+            told = float(row[f'{moment} {MAP}'])
+            assert np.isnan(figure) if told == -1 else abs(figure - told) <= 5e-4 + 1e-9
+        assert (row['selected_low mAP'] == '') == (row['method'] == 'scratch')
+        assert float(row['final_low mAP']) <= float(row['final_high mAP'])
+    text = (out / 'table.md').read_text()
+    assert '| against lcp_exact ' in text and 'mAP before retraining 95 %' in text
 
 
 def test_runs_that_have_ended_are_not_run_again(out, options, capsys):
@@ -149,6 +166,10 @@ class TestErrors:
     def test_another_config(self, fails, out, options):
         message = fails(*options, '--cfg-options', 'pruning.retrain.lr=0.5')
         assert str(out) in message and 'pruning.retrain.lr: 0.001 then, 0.5 now' in message
+
+    def test_against_what_is_not_there(self, fails, options):
+        message = fails(*options, '--against', 'scrach')
+        assert '--against scrach' in message and "'scratch'" in message
 
     def test_nothing_asked_for(self, capsys):
         with pytest.raises(SystemExit):

@@ -91,12 +91,14 @@ class Comparison:
         methods: names, in the order in which they were asked for.
         command: the command line that made the folder; '' if it is not known.
         config: name of the config; '' if it is not known.
+        against: the method that the others are compared with; '' for the first.
     """
 
     cells: list[CellResult]
     methods: list[str]
     command: str = ''
     config: str = ''
+    against: str = ''
 
     def __post_init__(self) -> None:
         """What an evaluator does not tell of a detector that has found nothing is 0."""
@@ -201,7 +203,8 @@ def read_comparison(out: str | Path) -> Comparison:
     methods = list(about.get('methods', []))
     methods += sorted({cell.method for cell in cells} - set(methods))
     cells.sort(key=lambda c: (methods.index(c.method), amount_order(c.ratio), c.seed))
-    return Comparison(cells, methods, about.get('command', ''), about.get('config', ''))
+    told = (about.get(key, '') for key in ('command', 'config', 'against'))
+    return Comparison(cells, methods, *told)
 
 
 def from_report(cell: CellResult, report: Report) -> CellResult:

@@ -14,12 +14,14 @@ from mmdet_lcp.comparison.results.comparison import (
     CellResult,
     Comparison,
 )
+from mmdet_lcp.comparison.results.intervals import is_kept, of_cell
 from mmdet_lcp.errors import CompressionError
 
 TABLE_CSV = 'table.csv'
 
 _SAME = 'same_as'  # tables that are older than it do not have it
 _METRICS = ('dense', 'selected', 'final')
+_MOMENTS = (('selected', 'mAP'), ('final', 'mAP'))  # that have intervals
 _WHO = ('method', 'update', 'ratio', 'seed', 'state', 'iterations')
 _COSTS = ('params', 'params_ratio', 'macs', 'macs_ratio', 'seconds_selection', 'seconds')
 
@@ -28,7 +30,9 @@ def comparison_csv(comparison: Comparison) -> str:
     """One row a cell; a cell that has not finished has its name and state only.
 
     Metrics stand in columns ``dense KEY``, ``selected KEY`` (before the retraining) and
-    ``final KEY``; ``params_ratio`` and ``macs_ratio`` are relations to the dense detector.
+    ``final KEY``; the ends of the run's intervals over the test images in ``selected_low mAP``,
+    ``selected_high mAP``, ``final_low mAP`` and ``final_high mAP``, where they are kept.
+    ``params_ratio`` and ``macs_ratio`` are relations to the dense detector.
     """
     dense = comparison.dense()
     metrics = {
@@ -37,11 +41,15 @@ def comparison_csv(comparison: Comparison) -> str:
     }
     columns = [*_WHO]
     columns += [f'{group} {key}' for group in _METRICS for key in metrics[group]]
+    ends = _MOMENTS if is_kept(comparison) else ()
+    columns += [f'{moment}_{end} {key}' for moment, key in ends for end in ('low', 'high')]
     columns += [*_COSTS, _SAME]
     rows: list[list[Any]] = []
     for cell in comparison.cells:
         row: list[Any] = [getattr(cell, key) for key in _WHO]
         row += [getattr(cell, group).get(key) for group in _METRICS for key in metrics[group]]
+        for moment, _ in ends:
+            row += _ends(cell, moment)
         row += [cell.params, _relation(cell.params, dense and dense.dense_params)]
         row += [cell.macs, _relation(cell.macs, dense and dense.dense_macs)]
         rows.append([*row, cell.seconds_selection, cell.seconds, cell.same_as])
@@ -106,6 +114,14 @@ def _cell(row: Mapping[str, Any], where: str) -> CellResult:
         )
     except ValueError as error:
         raise CompressionError(f'{where}: {error}') from error
+
+
+def _ends(cell: CellResult, moment: str) -> list[float | None]:
+    """The interval of a run's mAP over the test images, where it is kept."""
+    found = of_cell(cell, moment) if cell.state == FINISHED else None
+    if found is None or found[0] is None:
+        return [None, None]
+    return [round(found[0].low, 6), round(found[0].high, 6)]
 
 
 def _amount(text: str) -> float | str:

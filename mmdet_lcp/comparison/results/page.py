@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.comparison.results.comparison import CellResult, Comparison
+from mmdet_lcp.comparison.results.pairs import explanation, pair_table
 from mmdet_lcp.comparison.results.pictures import cost_figure, latency_figure, steps_figure
 from mmdet_lcp.comparison.results.removal_amount import amount_name, amount_title
 from mmdet_lcp.comparison.results.tables import prunes, ratio_table, state_of_runs
@@ -51,6 +52,8 @@ class ComparisonPage:
         headers: of the table of all runs.
         rows: one a run: the address of its page, '' where it has none, and the cells.
         remarks: what has to be known of the figures.
+        pairs: for each amount with intervals its title and the methods against one of them.
+        intervals: what the intervals are, in a sentence.
     """
 
     comparison: Comparison
@@ -60,6 +63,8 @@ class ComparisonPage:
     headers: list[str]
     rows: list[tuple[str, list[Shown]]]
     remarks: list[str]
+    pairs: list[tuple[str, Table]]
+    intervals: str
 
 
 def write_comparison_page(comparison: Comparison, folder: str | os.PathLike) -> Path:
@@ -97,11 +102,14 @@ def comparison_page(comparison: Comparison, folder: str | os.PathLike) -> Compar
             ('Metric after each group', steps_figure),
         )
     ]
-    means = []
+    means, pairs = [], []
     for ratio in comparison.ratios:
         headers, rows = ratio_table(comparison, ratio)
         title = amount_title(ratio) if prunes(comparison) else ''
-        means.append((f'{title[:1].upper()}{title[1:]}', (headers, rows)))
+        title = f'{title[:1].upper()}{title[1:]}'
+        means.append((title, (headers, rows)))
+        if (table := pair_table(comparison, ratio)) is not None:
+            pairs.append((title, table))
     keys = comparison.metric_keys()
     names = [metric_name(key) for key in keys]
     selected = [f'{name} before retraining' for name in names[:1] if prunes(comparison)]
@@ -115,6 +123,8 @@ def comparison_page(comparison: Comparison, folder: str | os.PathLike) -> Compar
         headers,
         [(_address(cell, folder), _row(cell, keys, bool(selected))) for cell in comparison.cells],
         [*comparison.disagreements(), *comparison.remarks()],
+        pairs,
+        explanation(comparison),
     )
 
 

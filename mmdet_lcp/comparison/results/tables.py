@@ -13,6 +13,8 @@ from mmdet_lcp.comparison.results.comparison import (
     over_seeds,
 )
 from mmdet_lcp.comparison.results.csv_table import TABLE_CSV, comparison_csv
+from mmdet_lcp.comparison.results.intervals import DENSE, is_kept
+from mmdet_lcp.comparison.results.pairs import explanation, interval_text, pair_table
 from mmdet_lcp.comparison.results.removal_amount import amount_title
 from mmdet_lcp.files import write_text
 from mmdet_lcp.report.tables import (
@@ -24,6 +26,8 @@ from mmdet_lcp.report.tables import (
     markdown_table,
     metric_name,
 )
+
+_WITH_INTERVAL = 'bbox_mAP'
 
 TABLE_MD = 'table.md'
 MAP_PNG = 'map_vs_macs.png'
@@ -49,6 +53,8 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
         f'{state_of_runs(comparison)} Mean ± standard deviation over the seeds (their number); '
         'the best mean of a column is bold.'
     )
+    if comparison.ratios:
+        parts.append(explanation(comparison))
     parts += [f'**Warning:** {line}' for line in comparison.disagreements()]
     parts += [f'**Note:** {line}.' for line in comparison.remarks()]
     for ratio in comparison.ratios:
@@ -56,6 +62,8 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
             title = amount_title(ratio)
             parts.append(f'## {title[0].upper()}{title[1:]}')
         parts.append(markdown_table(*ratio_table(comparison, ratio)))
+        if (pairs := pair_table(comparison, ratio)) is not None:
+            parts.append(markdown_table(*pairs, words=2))
     for name, words in (
         (MAP_PNG, 'Metric against multiply-accumulates'),
         (STEPS_PNG, 'Metric after each group'),
@@ -83,7 +91,9 @@ def ratio_table(
     keys = comparison.metric_keys()
     names = [metric_name(key) for key in keys]
     before = [f'{name} before retraining' for name in names[:1]]
-    headers = ['method', *names, *before, 'params', 'MACs', 'selection', 'seconds', 'seeds']
+    known = bool(keys) and keys[0].endswith(_WITH_INTERVAL) and is_kept(comparison)
+    ends = [f'{name} 95 %' for name in (*names[:1], *before)] if known else []
+    headers = ['method', *names, *before, *ends, 'params', 'MACs', 'selection', 'seconds', 'seeds']
     methods = [m for m in comparison.methods if comparison.of(m, ratio)]
     cells = {method: comparison.of(method, ratio) for method in methods}
     columns = [
@@ -94,12 +104,17 @@ def ratio_table(
         _metric_column([over_seeds(cells[m], lambda c, k=key: c.selected.get(k)) for m in methods])
         for key in keys[:1]
     ]
+    columns += [
+        [interval_text(comparison, m, ratio, moment) for m in methods]
+        for moment in (('final', 'selected') if known else ())
+    ]
     dense = comparison.dense()
     rows: list[list[str | None]] = []
     if dense is not None:
         metrics = [format_metric(dense.dense.get(key)) for key in keys]
         costs = [format_count(dense.dense_params), format_count(dense.dense_macs)]
-        rows.append(['dense', *metrics, *([''] if keys else []), *costs, '', '', ''])
+        own = [interval_text(comparison, DENSE, ratio, DENSE), ''] if known else []
+        rows.append(['dense', *metrics, *([''] if keys else []), *own, *costs, '', '', ''])
     for i, method in enumerate(methods):
         own = cells[method]
         label = method if all(c.same_as is None for c in own) else f'{method} (= {_same(own)})'
@@ -115,7 +130,8 @@ def ratio_table(
             ]
         )
     if not prunes(comparison):
-        shown = [i for i, name in enumerate(headers) if name not in (*before, 'selection')]
+        left_out = (*before, *ends[1:], 'selection')
+        shown = [i for i, name in enumerate(headers) if name not in left_out]
         headers, *rows = ([row[i] for i in shown] for row in (headers, *rows))
     return headers, rows
 
