@@ -105,6 +105,11 @@ class ImageMatches:
             objects=objects,
         )
 
+    def absent(self) -> tuple[str, ...]:
+        """Classes without an object that counts: they have no precision."""
+        every = self.objects[:, list(self.areas).index('all')].sum(axis=1)
+        return tuple(str(name) for name in self.classes[every == 0])
+
     def save(self, path: str | os.PathLike) -> None:
         """Write them as ``.npz``, whole or not at all."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -68,11 +68,13 @@ class Resampled:
         images: ids of the test images, (N,).
         values: the figures of `METRICS`, (6,); NaN for those that the data do not have.
         draws: those of each draw, (R, 6).
+        absent: classes without an object on these images.
     """
 
     images: NDArray
     values: NDArray
     draws: NDArray
+    absent: tuple[str, ...] = ()
 
 
 def read_resampled(work_dir: str | os.PathLike, moment: str) -> Resampled | None:
@@ -103,15 +105,17 @@ def _resampled(name: str, made: int) -> Resampled:
     unread = contextlib.suppress(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
     with unread, np.load(kept, allow_pickle=False) as file:
         if np.array_equal(file['header'], header):
-            return Resampled(file['images'], file['values'], file['draws'])
+            kept_absent = tuple(map(str, file['absent']))
+            return Resampled(file['images'], file['values'], file['draws'], kept_absent)
     matches = ImageMatches.load(path)
     figures = ResampledAP(matches)
     count = len(matches.images)
     values = figures.metrics(np.ones(count))
     draws = figures.resampled(image_draws(count))
+    found = Resampled(matches.images, values, draws, matches.absent())
     with contextlib.suppress(OSError), atomic_path(kept) as temporary:
-        np.savez(temporary, header=header, images=matches.images, values=values, draws=draws)
-    return Resampled(matches.images, values, draws)
+        np.savez(temporary, header=header, **vars(found))
+    return found
 
 
 def is_kept(comparison: Comparison) -> bool:
@@ -121,6 +125,16 @@ def is_kept(comparison: Comparison) -> bool:
         for cell in comparison.cells
         for moment in MOMENTS
     )
+
+
+def absent_classes(comparison: Comparison) -> list[str]:
+    """A sentence for each class that has no object on the test images of some run."""
+    runs = (read_resampled(cell.run_dir, 'final') for cell in comparison.cells if cell.run_dir)
+    names = dict.fromkeys(name for run in runs if run is not None for name in run.absent)
+    return [
+        f'class {name!r} has no object on the test images: it does not count in the mean'
+        for name in names
+    ]
 
 
 def of_cell(cell: CellResult, moment: str) -> list[Interval | None] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet_lcp.comparison.results.comparison import CellResult, Comparison
+from mmdet_lcp.comparison.results.intervals import absent_classes
 from mmdet_lcp.comparison.results.pairs import explanation, pair_table
 from mmdet_lcp.comparison.results.pictures import cost_figure, latency_figure, steps_figure
 from mmdet_lcp.comparison.results.removal_amount import amount_name, amount_title
@@ -122,7 +123,7 @@ def comparison_page(comparison: Comparison, folder: str | os.PathLike) -> Compar
         means,
         headers,
         [(_address(cell, folder), _row(cell, keys, bool(selected))) for cell in comparison.cells],
-        [*comparison.disagreements(), *comparison.remarks()],
+        [*comparison.disagreements(), *comparison.remarks(), *absent_classes(comparison)],
         pairs,
         explanation(comparison),
     )

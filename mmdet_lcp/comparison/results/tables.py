@@ -13,7 +13,7 @@ from mmdet_lcp.comparison.results.comparison import (
     over_seeds,
 )
 from mmdet_lcp.comparison.results.csv_table import TABLE_CSV, comparison_csv
-from mmdet_lcp.comparison.results.intervals import DENSE, is_kept
+from mmdet_lcp.comparison.results.intervals import DENSE, absent_classes, is_kept
 from mmdet_lcp.comparison.results.pairs import explanation, interval_text, pair_table
 from mmdet_lcp.comparison.results.removal_amount import amount_title
 from mmdet_lcp.files import write_text
@@ -56,7 +56,8 @@ def comparison_markdown(comparison: Comparison, folder: str | os.PathLike = '.')
     if comparison.ratios:
         parts.append(explanation(comparison))
     parts += [f'**Warning:** {line}' for line in comparison.disagreements()]
-    parts += [f'**Note:** {line}.' for line in comparison.remarks()]
+    notes = [*comparison.remarks(), *absent_classes(comparison)]
+    parts += [f'**Note:** {line}.' for line in notes]
     for ratio in comparison.ratios:
         if prunes(comparison):
             title = amount_title(ratio)

@@ -88,3 +88,17 @@ def test_nothing_kept(comparison):
     assert pair_table(old, 0.5) is None
     text = comparison_markdown(old)
     assert '95 %' not in text and 'are not kept by these runs' in text
+
+
+def test_a_class_without_an_object_is_named(tmp_path):
+    data, found = coco_scenes.scenes(num_images=3)
+    first = data['categories'][0]
+    rest = [item for item in data['annotations'] if item['category_id'] != first['id']]
+    matches = ImageMatches.of(coco_scenes.evaluated({**data, 'annotations': rest}, found))
+    matches.save(file_of(tmp_path, 'final'))
+    cell = CellResult('a', 0.5, 0, None, FINISHED, final={MAP: 0.2}, run_dir=str(tmp_path))
+    comparison = Comparison([cell], ['a'])
+    words = f"class '{first['name']}' has no object on the test images"
+    for _ in range(2):  # computed, and read back
+        assert f'**Note:** {words}' in comparison_markdown(comparison)
+    assert any(line.startswith(words) for line in comparison_page(comparison, tmp_path).remarks)
