@@ -83,6 +83,7 @@ setup(
         'openmmlab': ['mmdet>=3.2.0,<4', 'mmcv>=2.0.0,<2.2', 'mmengine>=0.10.4'],
         'onedl': ['onedl-mmdetection>=3.5', 'onedl-mmcv>=2.3', 'onedl-mmengine>=0.10.12'],
         'demo': ['scikit-learn'],
+        'peers': ['torch-pruning>=1.5'],
         'dev': ['pytest', 'hypothesis', 'ruff', 'torch-pruning>=1.5'],
         'export': ['onnx>=1.15', 'onnxruntime>=1.17', 'sympy'],
         'openvino': ['openvino>=2024.4', 'nncf>=2.13'],

@@ -5,7 +5,9 @@ Each method, a fragment of configs/_base_/pruning/, brings what chooses the chan
 update, auxiliary network, objective). NAME+exact, NAME+none and NAME+sgd are a method with another
 update, NAME+OTHER is one with the update of another method, on the positions that OTHER looks at.
 The controls `scratch` and `uniform` train the small architecture from scratch; `dense_retrained`
-trains the dense detector on as the pruned ones are.
+trains the dense detector on as the pruned ones are. `torch_pruning_taylor` and
+`torch_pruning_group_norm` are Torch-Pruning's own pruner on the same groups and multiply-
+accumulates, removed and retrained as the others.
 
 At a ratio (--ratios) all methods leave equally many channels of each group; at a share of the
 multiply-accumulates (--macs) each takes from the groups what costs least by its own scores.
@@ -36,6 +38,7 @@ from pathlib import Path
 
 from mmdet_lcp.comparison import (
     CONTROLS,
+    PEERS,
     ComparisonPlan,
     Request,
     Start,
@@ -116,7 +119,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def print_methods() -> None:
     """Print every method with a line of description."""
-    methods = {**list_methods(), **CONTROLS}
+    methods = {**list_methods(), **PEERS, **CONTROLS}
     width = max(map(len, methods))
     for name, words in methods.items():
         print(f'{name:{width}}  {words}')

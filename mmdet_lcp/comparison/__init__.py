@@ -2,12 +2,13 @@
 
 from mmdet_lcp.comparison.controls import CONTROLS
 from mmdet_lcp.comparison.jobs import Child, Start, start_process
-from mmdet_lcp.comparison.methods import Method, find_method, list_methods
+from mmdet_lcp.comparison.methods import PEERS, Method, find_method, list_methods
 from mmdet_lcp.comparison.plan import ComparisonPlan, Request, plan_comparison
 from mmdet_lcp.comparison.run import run_comparison
 
 __all__ = [
     'CONTROLS',
+    'PEERS',
     'Child',
     'ComparisonPlan',
     'Method',

@@ -98,7 +98,7 @@ def pruning_cell(
     given = PruningConfig.from_cfg(base)
     pruning = set_phases(method.apply(base[KEY]), given, budget, epoch_length)
     base = with_imports(base, method.imports)
-    cfg = {**keep_one_checkpoint(base), KEY: pruning, 'runner_type': 'mmdet_lcp.PruningRunner'}
+    cfg = {**keep_one_checkpoint(base), KEY: pruning, 'runner_type': method.runner}
     cfg['randomness'] = {**(base.get('randomness') or {}), 'seed': seed}
     PruningConfig.from_cfg(cfg)
     return Cell(method.name, ratio, seed, cfg, str(budget), budget.total, method.update)

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.utils import import_modules_from_strings
+
 from mmdet_lcp.comparison.imports import imported_modules
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.config import KEY
+from mmdet_lcp.registry import SCOPE
 from mmdet_lcp.shipped import shipped
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
@@ -18,6 +21,14 @@ UPDATES = {
     'exact': ('mmdet_lcp.ExactUpdate', 'exact update'),
     'none': ('mmdet_lcp.NoUpdate', 'no update'),
     'sgd': ('mmdet_lcp.SGDUpdate', 'update by SGD'),
+}
+
+
+PEERS = {
+    'torch_pruning_taylor': "Torch-Pruning's own pruner, all channels ranked together by its "
+    'Taylor importance.',
+    'torch_pruning_group_norm': "Torch-Pruning's own pruner, all channels ranked together by the "
+    'norms of its groups.',
 }
 
 
@@ -30,12 +41,14 @@ class Method:
         parts: the keys of `OWN_KEYS` that the fragment gives.
         positions: the fragment's `selection.positions`, if it has any.
         imports: modules that the fragment imports, which a criterion of one's own is in.
+        runner: type of the runner that prunes with it.
     """
 
     name: str
     parts: dict[str, Any]
     positions: dict[str, Any] | None = None
     imports: Sequence[str] = ()
+    runner: str = 'mmdet_lcp.PruningRunner'
 
     @property
     def update(self) -> str:
@@ -98,12 +111,14 @@ def find_method(name: str, controls: Iterable[str] = ()) -> Method:
     Raises:
         CompressionError: there is no such fragment or update, or it cannot be read.
     """
+    if name in PEERS:
+        return _peer(name)
     base, plus, update = name.partition('+')
     path = Path(base) if base.endswith('.py') else fragments_folder() / f'{base}.py'
     if not path.is_file():
         if base.endswith('.py'):
             raise CompressionError(f'{base}: there is no such fragment')
-        known = [*list_methods(), *controls]
+        known = [*list_methods(), *PEERS, *controls]
         near = nearest_hint(base, known)
         raise CompressionError(
             f'there is no method {base!r}{near}. Methods: {", ".join(known)}; or the path of '
@@ -129,6 +144,19 @@ def read_method(path: Path, name: str) -> Method:
     parts = {key: pruning[key] for key in OWN_KEYS if key in pruning}
     positions = (pruning.get('selection') or {}).get('positions')
     return Method(name, parts, positions, imported_modules(cfg))
+
+
+def _peer(name: str) -> Method:
+    """Another package's own pruner, as a method: it chooses, and nothing is updated."""
+    importance = name.removeprefix('torch_pruning_')
+    parts = dict(
+        criterion=dict(type=f'{SCOPE}.TorchPruningChoice', importance=importance),
+        update=dict(type=UPDATES['none'][0]),
+        method=f'Torch-Pruning, {importance}',
+    )
+    imports = ['mmdet_lcp.comparison.peers.runner']
+    import_modules_from_strings(imports)
+    return Method(name, parts, imports=imports, runner=f'{SCOPE}.PeerPruningRunner')
 
 
 def _with_update(method: Method, update: str) -> Method:

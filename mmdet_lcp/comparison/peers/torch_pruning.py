@@ -1,0 +1,243 @@
+"""Torch-Pruning's own pruner, run on a detector; what it leaves, as channels of our groups.
+
+DepGraph: Towards Any Structural Pruning (Fang et al., CVPR 2023, arXiv 2301.12900). Its pruner
+traces the detector, ranks all channels together and removes them in small steps until a budget is
+met, as its own scripts do. Ours learns of it what is left of each layer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmdet_lcp.copies import detached_copy
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
+from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.modes import in_eval
+from mmdet_lcp.selection.images import SelectionImages, detection_loss
+
+IMPORTANCES = ('taylor', 'group_norm')
+STEPS = 200  # until nothing would be left; the last one ends where the budget is met
+NEAR = 0.01  # of the budget; further off is told
+SAME = 1e-5  # of the largest output: two detectors with the same channels
+
+_ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+@dataclass
+class Choice:
+    """What a peer leaves.
+
+    Attributes:
+        keep: channels that stay, ascending, by the group's name.
+        cost: what its detector costs, as `cost_of` counts.
+        left_out: names of groups that it was kept from, since it ties their channels differently.
+        difference: of its detector's outputs and our pruned detector's, the largest, relative to
+            the largest output.
+    """
+
+    keep: dict[str, list[int]]
+    cost: float
+    left_out: list[str] = field(default_factory=list)
+    difference: float = 0.0
+
+
+def torch_pruning() -> ModuleType:
+    """The package.
+
+    Raises:
+        CompressionError: it is not installed.
+    """
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise CompressionError(
+            'torch_pruning_taylor and torch_pruning_group_norm run Torch-Pruning, which is not '
+            "installed: pip install 'mmdet_lcp[peers]', or pip install torch-pruning"
+        ) from error
+    return torch_pruning
+
+
+def choose_channels(
+    dense: nn.Module,
+    groups: Sequence[ChannelGroup],
+    batches: Sequence[SelectionImages],
+    importance: str,
+    budget: float,
+    cost_of: Callable[[Sequence[int]], float],
+    round_to: int | None = None,
+    steps: int = STEPS,
+) -> Choice:
+    """Let Torch-Pruning prune a copy of a detector down to a budget.
+
+    Args:
+        dense: the trained detector; it stays as it is.
+        groups: that may lose channels; all else keeps its channels.
+        batches: training images, at least one; Taylor takes the loss's gradient over all of them.
+        importance: one of `IMPORTANCES`.
+        budget: that the pruned detector may cost.
+        cost_of: what it costs with so many channels of each group.
+        round_to: numbers of channels that it leaves are multiples of this.
+        steps: that it takes until nothing would be left.
+
+    Raises:
+        CompressionError: the package is missing, or cannot meet the budget, or its detector is
+            not the one that its channels make.
+    """
+    left_out: list[str] = []
+    while True:
+        allowed = [group for group in groups if group.name not in left_out]
+        pruner = _Pruner(dense, allowed, batches, importance, round_to, steps)
+        pruner.run(
+            lambda keep: cost_of([len(keep.get(g.name, range(g.channels))) for g in groups]),
+            budget,
+        )
+        odd = pruner.inexpressible()
+        if not odd:
+            break
+        left_out += odd
+    keep = pruner.kept_channels()
+    counts = [len(keep.get(group.name, range(group.channels))) for group in groups]
+    cost = cost_of(counts)
+    if cost > budget:
+        raise CompressionError(
+            f'Torch-Pruning ({importance}) has nothing more to remove at {cost / budget:.3f} of '
+            'the budget: ask for more, or let pruning.layers take in more groups'
+        )
+    plan = plan_of(dense, allowed, keep)
+    difference = _difference(pruner.detector, apply_plan(detached_copy(dense), plan), batches[0])
+    if difference > SAME:
+        raise CompressionError(
+            f"Torch-Pruning's detector and the one with the same channels differ by "
+            f'{difference:.2g} of the largest output on an image: it has changed more than its '
+            'channels'
+        )
+    return Choice(keep, cost, left_out, difference)
+
+
+def plan_of(dense: nn.Module, groups: Sequence[ChannelGroup], keep: dict[str, list[int]]) -> Plan:
+    """The plan that leaves these channels of each group, and all of those that are not there."""
+    plan, totals = Plan(), axis_sizes(dense, groups)
+    for group in groups:
+        gone = sorted({*range(group.channels)} - {*keep.get(group.name, range(group.channels))})
+        if gone:
+            plan = plan.remove(group, gone, totals)
+    return plan
+
+
+class _Pruner:
+    """One run of Torch-Pruning's pruner, and the channels of each layer that are still there."""
+
+    def __init__(
+        self,
+        dense: nn.Module,
+        groups: Sequence[ChannelGroup],
+        batches: Sequence[SelectionImages],
+        importance: str,
+        round_to: int | None,
+        steps: int,
+    ) -> None:
+        tp = torch_pruning()
+        self._steps = steps
+        self.groups = groups
+        self.detector = detached_copy(dense).requires_grad_(True)
+        paths = {member.path for group in groups for member in (*group.producers, *group.norms)}
+        layers = dict(self.detector.named_modules())
+        ignored = [m for p, m in layers.items() if isinstance(m, _ROOTS) and p not in paths]
+        self._left = {
+            layers[member.path]: torch.arange(_width(layers[member.path]))
+            for group in groups
+            for member in group.producers
+        }
+        self._path = {module: path for path, module in layers.items()}
+        if importance == 'taylor':
+            with in_eval(self.detector):
+                for batch in batches:
+                    detection_loss(self.detector, batch).backward()
+            for parameter in self.detector.parameters():  # of losses that skip it
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            scores = tp.importance.GroupTaylorImportance()
+        else:
+            scores = tp.importance.GroupMagnitudeImportance()
+        first = batches[0].first()
+        self._pruner = tp.pruner.BasePruner(
+            self.detector,
+            first.inputs,
+            scores,
+            global_pruning=True,
+            pruning_ratio=1.0,
+            iterative_steps=steps,
+            ignored_layers=ignored,
+            round_to=round_to,
+            forward_fn=lambda model, inputs: tensor_forward(model, inputs),
+        )
+
+    def run(self, cost_of: Callable[[dict[str, list[int]]], float], budget: float) -> None:
+        """Prune until the budget is met: the last step ends with the group that meets it."""
+        for _ in range(self._steps):
+            for group in self._pruner.step(interactive=True):
+                self._note(group)
+                group.prune()
+                if cost_of(self.kept_channels()) <= budget:
+                    return
+
+    def _note(self, group: Any) -> None:
+        for dependency, indices in group:
+            module = dependency.target.module
+            cuts_outputs = self._pruner.DG.is_out_channel_pruning_fn(dependency.handler)
+            if cuts_outputs and module in self._left:
+                stays = torch.ones(len(self._left[module]), dtype=torch.bool)
+                stays[list(indices)] = False
+                self._left[module] = self._left[module][stays]
+
+    def kept_channels(self) -> dict[str, list[int]]:
+        """Channels of our groups of which something is left, by the group's name."""
+        left = {self._path[m]: set(index.tolist()) for m, index in self._left.items()}
+        found = {}
+        for group in self.groups:
+            kept = set()
+            for member in group.producers:
+                pairs = zip(member.index, member.root, strict=True)
+                kept |= {root for index, root in pairs if index in left[member.path]}
+            found[group.name] = sorted(kept)
+        return found
+
+    def inexpressible(self) -> list[str]:
+        """Groups some channel of which is gone in one place, and still there in another."""
+        keep = self.kept_channels()
+        odd = []
+        for group in self.groups:
+            for member in group.producers:
+                module = self.detector.get_submodule(member.path)
+                left = set(self._left[module].tolist())
+                own = set(member.index)
+                if own & left != set(member.map(keep[group.name])):
+                    odd.append(group.name)
+                    break
+        return odd
+
+
+def _width(module: nn.Module) -> int:
+    return module.out_features if isinstance(module, nn.Linear) else module.out_channels
+
+
+def _difference(one: nn.Module, other: nn.Module, batch: SelectionImages) -> float:
+    with torch.no_grad(), in_eval(one), in_eval(other):
+        first = batch.first()
+        pairs = list(zip(_tensors(first.run(one)), _tensors(first.run(other)), strict=True))
+    largest = max(float(b.abs().max()) for _, b in pairs if b.numel())
+    apart = max(float((a - b).abs().max()) for a, b in pairs if b.numel())
+    return apart / max(largest, torch.finfo(torch.float32).tiny)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    return [t for item in value for t in _tensors(item)] if value is not None else []
