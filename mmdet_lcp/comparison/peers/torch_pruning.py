@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from torch import Tensor, nn
 
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
-from mmdet_lcp.graph.forward import tensor_forward
+from mmdet_lcp.graph.forward import is_two_stage, tensor_forward
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
 
@@ -174,7 +175,7 @@ class _Pruner:
             iterative_steps=steps,
             ignored_layers=ignored,
             round_to=round_to,
-            forward_fn=lambda model, inputs: tensor_forward(model, inputs),
+            forward_fn=_traced,
         )
 
     def run(self, cost_of: Callable[[dict[str, list[int]]], float], budget: float) -> None:
@@ -222,11 +223,48 @@ class _Pruner:
         return odd
 
 
+def _traced(detector: nn.Module, inputs: Tensor) -> Any:
+    """The pass that Torch-Pruning follows.
+
+    It takes minutes to follow channels through the regions of a two-stage detector, where they are
+    cut out and put together by index. Heads see the whole feature maps here, at the size of a
+    region: the same layers read the same channels.
+    """
+    if not is_two_stage(detector):
+        return tensor_forward(detector, inputs)
+    maps = detector.extract_feat(inputs)
+    outputs = [detector.rpn_head(maps)] if detector.with_rpn else []
+    head = detector.roi_head
+    for kind in ('bbox', 'mask'):
+        if getattr(head, f'with_{kind}', False):
+            extractors, heads = (
+                getattr(head, f'{kind}_{part}') for part in ('roi_extractor', 'head')
+            )
+            for extractor, own in zip(_each(extractors), _each(heads), strict=True):
+                outputs.append(own(_pooled(head, extractor, maps)))
+    return outputs
+
+
+def _pooled(head: nn.Module, extractor: nn.Module, maps: Sequence[Tensor]) -> Tensor:
+    size = extractor.roi_layers[0].output_size
+    levels = maps[: extractor.num_inputs]
+    pooled = sum(nn.functional.adaptive_avg_pool2d(level, size) for level in levels)
+    return head.shared_head(pooled) if head.with_shared_head else pooled
+
+
+def _each(modules: Any) -> Sequence[nn.Module]:
+    return list(modules) if isinstance(modules, nn.ModuleList) else [modules]
+
+
 def _width(module: nn.Module) -> int:
     return module.out_features if isinstance(module, nn.Linear) else module.out_channels
 
 
 def _difference(one: nn.Module, other: nn.Module, batch: SelectionImages) -> float:
+    """Of the peer's detector and ours, on an image, relative to the largest output."""
+    for path, module in one.named_modules():
+        if isinstance(module, BaseRoIExtractor):  # counts channels itself, as no peer knows
+            module.out_channels = other.get_submodule(path).out_channels
     with torch.no_grad(), in_eval(one), in_eval(other):
         first = batch.first()
         pairs = list(zip(_tensors(first.run(one)), _tensors(first.run(other)), strict=True))

@@ -28,27 +28,35 @@ def config(tmp_path_factory):
     return tiny.make_config(folder, tiny.make_data(folder / 'digits'), 'ground', GROUND)
 
 
+def chosen(out, name):
+    folder = out / 'cells' / name / 'run'
+    choice = read_json(folder / 'pruning_state' / 'peer.json')
+    assert choice['difference'] <= 1e-5
+    plan = read_json(folder / 'plan.json')['modules']
+    for group, keep in choice['keep'].items():
+        if group in plan:
+            assert plan[group]['out_channels']['keep'] == keep
+    assert plan
+    return choice
+
+
 def test_in_the_same_table(config):
+    """Taylor at a share of the MACs; the norms at what a ratio would leave of them."""
     out = config.with_name('out')
-    words = f'{config} --criteria l2_norm torch_pruning_taylor torch_pruning_group_norm --jobs 2'
-    assert compare.main([*words.split(), '--macs', '0.8', '--out', str(out)], Forked) == 0
-    rows = table_rows(out)
-    assert [row['state'] for row in rows] == 3 * ['finished']
-    for row in rows[1:]:
-        assert 0.77 <= float(row['macs_ratio']) <= 0.8
-        folder = out / 'cells' / f'{row["method"]}_rmacs0.8_s0' / 'run'
-        choice = read_json(folder / 'pruning_state' / 'peer.json')
-        assert choice['difference'] <= 1e-5
-        plan = read_json(folder / 'plan.json')['modules']
-        for name, keep in choice['keep'].items():
-            if name in plan:
-                assert plan[name]['out_channels']['keep'] == keep
-        assert any(len(keep) < 64 for keep in choice['keep'].values())
-    first, second = (
-        read_json(out / 'cells' / f'{row["method"]}_rmacs0.8_s0' / 'run' / 'plan.json')
-        for row in rows[1:]
+    calls = (
+        '--criteria torch_pruning_taylor --macs 0.8',
+        '--criteria torch_pruning_group_norm --ratios 0.3',
     )
-    assert first != second  # the gradients count in one of them
+    for words in calls:
+        assert compare.main([str(config), *words.split(), '--out', str(out)], Forked) == 0
+    rows = {row['method']: row for row in table_rows(out)}
+    assert {row['state'] for row in rows.values()} == {'finished'}
+    taylor = float(rows['torch_pruning_taylor']['macs_ratio'])
+    assert 0.77 <= taylor <= 0.8
+    assert chosen(out, 'torch_pruning_taylor_rmacs0.8_s0')['asked'] == pytest.approx(0.8)
+    norms = float(rows['torch_pruning_group_norm']['macs_ratio'])
+    asked = chosen(out, 'torch_pruning_group_norm_r0.3_s0')['asked']
+    assert 0.4 < asked < 0.8 and asked - 0.03 <= norms <= asked
 
 
 def test_a_method_by_name():

@@ -104,6 +104,25 @@ def test_a_change_of_more_than_channels_is_seen(ground, monkeypatch):
         choose_channels(detector, groups, images, 'group_norm', 0.8 * dense, model.total, steps=10)
 
 
+def test_a_two_stage_detector(tmp_path):
+    """Its RoI head reads what the FPN writes, through regions."""
+    config = tiny.make_config(tmp_path, tmp_path / 'digits', extra=tiny.FASTER_RCNN)
+    torch.manual_seed(0)
+    detector = evaluated(MODELS.build(Config.fromfile(config).model))
+    groups = [group for group in find_groups(detector, SIZE) if not group.obstacle]
+    images = [SelectionImages(torch.randn(1, 3, *SIZE), None)]
+    budget = 0.6 * sum(group.channels for group in groups)
+    found = choose_channels(detector, groups, images, 'group_norm', budget, sum, steps=10)
+    assert found.left_out == [] and found.difference <= 1e-5
+    less = [g.name for g in groups if len(found.keep[g.name]) < g.channels]
+    assert {name.partition('.')[0] for name in less} == {
+        'backbone',
+        'neck',
+        'rpn_head',
+        'roi_head',
+    }
+
+
 def test_not_installed(monkeypatch):
     original = builtins.__import__
 
