@@ -79,11 +79,11 @@ class MimicFinish(Finish):
             self.dense.evaluated = False
             self.runner.logger.warning(self._note())
 
-    def metrics(self, detector: nn.Module, table: bool = False) -> dict[str, float]:
+    def metrics(self, detector: nn.Module, moment: str, table: bool = False) -> dict[str, float]:
         """See `Finish.metrics`; none of a teacher that cannot be judged."""
         if detector is self.dense_detector and self.not_evaluated:
             return {}
-        return super().metrics(detector, table)
+        return super().metrics(detector, moment, table)
 
     def data(self) -> dict[str, Any]:
         """See `Finish.data`."""
