@@ -10,7 +10,7 @@ from torch import Tensor
 from mmdet_lcp.config.checks import check_positive
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
-from mmdet_lcp.least_squares.normal_equations import LeastSquares, damped_factor
+from mmdet_lcp.least_squares.normal_equations import LeastSquares, damped_factor, sum_times
 from mmdet_lcp.least_squares.precision import SINGLE_FROM, good_enough, single_factor, square
 from mmdet_lcp.least_squares.ridge_search import best_ridges
 
@@ -94,14 +94,21 @@ def fit_together(
         del sets[1]
     if not torch.equal(rows, torch.arange(len(sets[0].x), device=rows.device)):
         sets = [some.rows(rows) for some in sets]
-    products = [some.xx @ kernel.T for some in sets]
-    total = LeastSquares(sets, products, kernel, intercept)
+    total = LeastSquares(
+        sets, [sum_times([some.xx for some in sets], kernel.T)], kernel, intercept
+    )
     sizes = [len(start) for start in starts]
     chosen = [float(ridge)] * len(starts) if ridge != 'auto' else []
     if ridge == 'auto':
-        first = LeastSquares(sets[:1], products[:1], kernel, intercept)
-        last = LeastSquares(sets[-1:], products[-1:], kernel, intercept)
-        chosen = best_ridges(first, last, sizes, single)
+
+        def apart(mixing: Tensor | None) -> tuple[LeastSquares, LeastSquares]:
+            """What to fit on, and the held-out rows."""
+            own = kernel if mixing is None else mixing.T @ kernel
+            some = sets if mixing is None else [one.mixed(mixing) for one in sets]
+            found = [LeastSquares([one], [one.xx @ own.T], own, intercept) for one in some]
+            return found[0], found[-1]
+
+        chosen = best_ridges(apart, sizes, single)
     solved = {strength: _solution(total, strength, single) for strength in dict.fromkeys(chosen)}
     fits = []
     for number, strength in enumerate(chosen):

@@ -111,6 +111,14 @@ class Moments:
         y, xy, yy = both
         return Moments(self.weight, self.x, y, self.xx, xy, yy)
 
+    def mixed(self, mixing: Tensor) -> 'Moments':
+        """Those of the same rows with mixtures of the outputs, (out, mixtures).
+
+        Squares are those of outputs that do not correlate.
+        """
+        y, xy, yy = self.y @ mixing, self.xy @ mixing, self.yy @ mixing.square()
+        return Moments(self.weight, self.x, y, self.xx, xy, yy)
+
     def all_reduce(self, inputs: bool = True) -> None:
         """Add up over all ranks, in place; those of the inputs alone unless they have been."""
         for field in fields(self):

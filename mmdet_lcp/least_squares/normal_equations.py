@@ -9,7 +9,7 @@ from torch import Tensor
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
 
-TILE = 512  # rows at once of a product in single precision
+TILE = 512  # rows at once of a product with a sum
 STRIP = 64  # rows at once where a matrix is copied in another precision; they stay in the cache
 
 
@@ -18,7 +18,7 @@ class LeastSquares:
 
     Args:
         sets: the moments.
-        products: of each one's ``xx`` with the kernel, (n, out).
+        products: of each one's ``xx`` with the kernel, (n, out), or their sum alone.
         start: the kernel, (out, n).
         intercept: whether b is free, or zero.
 
@@ -67,26 +67,33 @@ class LeastSquares:
 
     def times(self, change: Tensor) -> Tensor:
         """Covariances of the rows times a change (n, out); products in the change's precision."""
-        if change.dtype == self._matrices[0].dtype:
-            product = sum(matrix @ change for matrix in self._matrices)
-        else:
-            product = torch.empty_like(change)
-            for start in range(0, len(change), TILE):
-                strip = slice(start, start + TILE)
-                rows = sum(matrix[strip] for matrix in self._matrices)
-                torch.mm(rows.to(change.dtype), change, out=product[strip])
-        product = product.to(self.residual) / self._weight
+        product = sum_times(self._matrices, change).to(self.residual) / self._weight
         wide = change.to(self.residual)
         return product.addr_(self.mean_x, self.mean_x @ wide, alpha=-1)
 
-    def errors(self, change: Tensor) -> Tensor:
-        """Mean squared error of each output with a change (n, out): (out,)."""
-        return self.before + (change * (self.times(change) - 2 * self.residual)).sum(0)
+    def errors(self, change: Tensor, outputs: Tensor | None = None) -> Tensor:
+        """Mean squared error of outputs with a change (n, out): (out,).
 
-    def errors_of(self, change: Tensor, outputs: Tensor) -> Tensor:
-        """`errors` of some outputs alone, with a change (n, len(outputs))."""
-        product = self.times(change) - 2 * self.residual[:, outputs]
-        return self.before[outputs] + (change * product).sum(0)
+        Args:
+            change: of each of the outputs.
+            outputs: their numbers; ``None`` for all.
+        """
+        before, residual = self.before, self.residual
+        if outputs is not None:
+            before, residual = before[outputs], residual[:, outputs]
+        return before + (change * (self.times(change) - 2 * residual)).sum(0)
+
+
+def sum_times(matrices: Sequence[Tensor], change: Tensor) -> Tensor:
+    """The sum of some matrices times another one, in the precision of that."""
+    if len(matrices) == 1 and change.dtype == matrices[0].dtype:
+        return matrices[0] @ change
+    product = change.new_empty(len(matrices[0]), change.shape[1])
+    for start in range(0, len(product), TILE):
+        strip = slice(start, start + TILE)
+        rows = sum(matrix[strip] for matrix in matrices)
+        torch.mm(rows.to(change.dtype), change, out=product[strip])
+    return product
 
 
 def solve(factor: Tensor, right: Tensor) -> Tensor:

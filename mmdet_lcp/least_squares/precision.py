@@ -33,19 +33,14 @@ def square(problem: LeastSquares, dtype: torch.dtype) -> Tensor:
     return problem.residual.new_empty((n, n), dtype=dtype).mT
 
 
-def refined(
-    problem: LeastSquares, factor: Tensor, damping: float, right: Tensor, found: Tensor
-) -> Tensor:
-    """Solutions of the damped equations, one step closer.
+def refined(factor: Tensor, missing: Tensor, found: Tensor) -> Tensor:
+    """Solutions of damped equations, one step closer.
 
     Args:
-        problem: whose covariances.
-        factor: of the damped ones, inexact.
-        damping: as it was added.
-        right: the right-hand sides, (n, k) float64.
-        found: what the factor has given, (n, k) float64.
+        factor: of the damped covariances, inexact.
+        missing: the right-hand sides less what the solutions give, (n, k) float64.
+        found: the solutions, (n, k) float64.
     """
-    missing = right - problem.times(found) - damping * found
     return found + solve(factor, missing.to(factor.dtype)).to(found)
 
 
@@ -56,6 +51,7 @@ def good_enough(problem: LeastSquares, factor: Tensor, damping: float) -> bool:
     right = problem.residual.new_zeros((n, len(places)))
     right[places, torch.arange(len(places), device=factor.device)] = 1
     found = solve(factor, right.to(factor.dtype)).to(right)
-    better = refined(problem, factor, damping, right, found)
+    missing = right - problem.times(found) - damping * found
+    better = refined(factor, missing, found)
     moved = ((better - found) * right).sum(0) / (better * right).sum(0)
     return bool((moved.abs() <= TOLERANCE).all())  # not where it is no number

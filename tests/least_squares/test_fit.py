@@ -105,10 +105,10 @@ def test_covariances_and_errors_of_two_sets_equal_numpy(intercept):
     np.testing.assert_allclose(found.variance, expected[4:, 4:].diagonal(), atol=1e-12)
     residual = expected[:4, 4:] - expected[:4, :4] @ start.T
     np.testing.assert_allclose(found.residual, residual, atol=1e-12)
-    for errors, kernel in (
-        (found.before, start),
-        (found.errors(torch.tensor(change)), start + change.T),
-    ):
+    changed = found.errors(torch.tensor(change))
+    some = torch.tensor([2, 0, 2])
+    np.testing.assert_allclose(found.errors(torch.tensor(change)[:, some], some), changed[some])
+    for errors, kernel in ((found.before, start), (changed, start + change.T)):
         rest = y - x @ kernel.T
         if intercept:
             rest -= np.average(rest, axis=0, weights=w)
