@@ -75,9 +75,10 @@ class Moments:
         """
         self.add_inputs(x, weights)
         self.add_outputs(x, y, weights)
+        self.complete()
 
     def add_inputs(self, x: Tensor, weights: Tensor) -> None:
-        """The part of `add` that the outputs have no part in."""
+        """The part of `add` that the outputs have no part in; half of ``xx`` alone."""
         self.weight += weights.sum()
         weights = weights.to(x.dtype).unsqueeze(1)
         self.x += (x * weights).sum(0, dtype=torch.float64)
@@ -91,14 +92,17 @@ class Moments:
         self.yy += (scaled.double() * y).sum(0)
 
     def _add_squares(self, rows: Tensor) -> None:
-        """Add X'X, tile by tile: half of the products, and no second matrix of its size."""
+        """Add X'X to the tiles up to the diagonal, without a second matrix of its size."""
         starts = range(0, rows.shape[1], TILE)
         for i in starts:
             for j in range(0, i + 1, TILE):
                 tile = rows[:, i : i + TILE].T @ rows[:, j : j + TILE]
                 self.xx[i : i + TILE, j : j + TILE] += tile
-                if j < i:
-                    self.xx[j : j + TILE, i : i + TILE] += tile.T
+
+    def complete(self) -> None:
+        """Fill in the tiles of ``xx`` above the diagonal, which `add_inputs` has left out."""
+        for i in range(TILE, len(self.xx), TILE):
+            self.xx[:i, i : i + TILE] = self.xx[i : i + TILE, :i].T
 
     def rows(self, rows: Tensor) -> 'Moments':
         """Those of some inputs alone."""

@@ -99,32 +99,50 @@ def _by_channel(output: Tensor, channels_last: bool) -> Tensor:
 
 
 def _gradients(
-    dense: nn.Module, images: SelectionImages, paths: Sequence[str]
+    dense: nn.Module, images: SelectionImages, paths: Sequence[str], from_images: bool = False
 ) -> list[tuple[str, _Run]]:
-    """Gradient of the loss at each output, path by path and in the order of a layer's runs."""
+    """Gradient of the loss at each output, path by path and in the order of a layer's runs.
+
+    The outputs of the layers that run first are where the gradient ends: it would not be used
+    further up, and what runs before them need not be kept for it. It goes on to the images where
+    one of these lies in a checkpointed block, which needs inputs with gradients, or where
+    parameters learn.
+    """
+    from_images = from_images or any(parameter.requires_grad for parameter in dense.parameters())
     found: dict[str, list[_Run]] = {path: [] for path in paths}
     # A head on objects alone does not run on images without any.
     forward: set[str] | None = None
+    inputs = images.inputs.detach().requires_grad_(from_images)
+    ends = [inputs] if from_images else []
+    hidden = False
 
-    def see(path: str, module: nn.Module, _: tuple, output: Tensor) -> None:
+    def see(path: str, module: nn.Module, _: tuple, output: Tensor) -> Tensor | None:
+        nonlocal hidden
         if not torch.is_grad_enabled() or (forward is not None and path in forward):
-            return  # a checkpointed layer: it runs, or ran, another time with gradients
+            hidden = hidden or not ends
+            return None  # a checkpointed layer: it runs, or ran, another time with gradients
         channels_last = isinstance(module, nn.Linear)
         empty = _by_channel(output.detach(), channels_last)
         run = _Run(empty.new_zeros((len(empty), empty.shape[2])))
         found[path].append(run)
+        begins = not output.requires_grad and not from_images
+        if begins:
+            output = output.detach().requires_grad_(True)
+            ends.append(output)
         if output.requires_grad:
             output.register_hook(partial(run.take, channels_last=channels_last))
+        return output.clone() if begins else None  # what follows may write over it
 
-    leaf = images.inputs.detach().requires_grad_(True)
     with ExitStack() as stack:
         for path in paths:
             hook = dense.get_submodule(path).register_forward_hook(partial(see, path))
             stack.callback(hook.remove)
         stack.enter_context(in_training(dense))
         stack.enter_context(torch.enable_grad())
-        loss = detection_loss(dense, SelectionImages(leaf, None, images.data_samples))
+        loss = detection_loss(dense, SelectionImages(inputs, None, images.data_samples))
         forward = {path for path in paths if found[path]}
-        if loss.requires_grad:  # not on images without objects, for some heads
-            torch.autograd.grad(loss, leaf, allow_unused=True)
+        if not hidden and loss.requires_grad:  # not on images without objects, for some heads
+            torch.autograd.grad(loss, ends, allow_unused=True)
+    if hidden:
+        return _gradients(dense, images, paths, from_images=True)
     return [(path, run) for path in paths for run in found[path]]

@@ -56,6 +56,8 @@ def second_moments(
             _add(sums, batch, {name: parts[name] for name in names}, drawn[names[0]], numbers)
     moments = {name: sums[name] for name in parts}
     for names in together:
+        for some in moments[names[0]]:
+            some.complete()
         for name in names:
             for some in moments[name]:
                 some.all_reduce(inputs=name == names[0])
@@ -160,7 +162,8 @@ def _add(
     for run, draw in enumerate(draws):
         x = _inputs(first, draw).to(dtype)
         weights = draw.weights * draw.share
-        out = _number(batch, first.path, run, numbers, len(x)) % 4 == 3
+        out = (_number(batch, first.path, run, numbers, len(x)) % 4 == 3).to(x.device)
+        counts = weights > 0
         ys = {
             name: _outputs(part, batch.targets[part.path][run], draw.chosen).to(dtype)
             for name, part in parts.items()
@@ -174,15 +177,15 @@ def _add(
                     else leader[number].with_outputs(y.shape[-1])
                     for number in range(2)
                 )
-        for number, some in enumerate((~out, out)):
-            if some.any():
-                some = some.to(x.device)
-                rows, own = x[some].flatten(0, 1), weights[some].flatten()
+        for number, images in enumerate((~out, out)):
+            if images.any():
+                some = counts & images.unsqueeze(1)
+                rows, own = x[some], weights[some]
                 for place, (name, y) in enumerate(ys.items()):
                     into = sums[name][number]
                     if not place:
                         into.add_inputs(rows, own)
-                    into.add_outputs(rows, y[some].flatten(0, 1), own)
+                    into.add_outputs(rows, y[some], own)
 
 
 def _share(moments: Mapping[str, tuple[Moments, Moments]]) -> None:
@@ -220,6 +223,9 @@ def _chosen(
 ) -> tuple[Tensor, Tensor]:
     """Positions (N, P) and their weights: ``count`` drawn ones, or all where there are no more.
 
+    One that is drawn several times is there once, with the weight of all; images with fewer
+    positions than others are filled up with some of no weight.
+
     Args:
         weights: of all positions, (N, P').
         count: >= 1.
@@ -235,9 +241,15 @@ def _chosen(
         own = derive(seed, 'positions', owner, run, seen[owner])
         seen[owner] += 1
         generator = torch.Generator().manual_seed(own)
-        chosen.append(torch.multinomial(row, count, replacement=True, generator=generator))
-    drawn = torch.stack(chosen)
-    return drawn, torch.full(drawn.shape, 1.0 / count, dtype=torch.float64)
+        places = torch.multinomial(row, count, replacement=True, generator=generator)
+        chosen.append(places.unique(return_counts=True))
+    most = max(len(places) for places, _ in chosen)
+    drawn = torch.zeros((len(chosen), most), dtype=torch.int64)
+    shares = torch.zeros((len(chosen), most), dtype=torch.float64)
+    for number, (places, times) in enumerate(chosen):
+        drawn[number, : len(places)] = places
+        shares[number, : len(places)] = times / count
+    return drawn, shares
 
 
 def _size(part: Part, target: Tensor) -> tuple[Sequence[int], int]:
