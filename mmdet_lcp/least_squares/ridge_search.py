@@ -66,7 +66,8 @@ class _Trials:
 
     def less(self, number: int, other: int, layer: int) -> bool:
         """Whether one ridge errs less than another at one of the layers, by number."""
-        for errors in (self._mixed, self._rough):
+        for name in ('_mixed', '_rough'):  # each is made when it is asked
+            errors: _Errors | None = getattr(self, name)
             difference = errors and errors.difference(number, other, layer)
             if difference is not None:
                 return difference < 0
@@ -83,12 +84,10 @@ class _Trials:
         first, held = self._problems(mixtures(self._sizes))
         return _Errors(first, held, self._sizes, MIXTURES, self._in_single(first), self._used)
 
-    @property
-    def _rough(self) -> '_Errors | None':
-        return self._all_single if self._in_single(self._all[0]) else None
-
     @cached_property
-    def _all_single(self) -> '_Errors':
+    def _rough(self) -> '_Errors | None':
+        if not self._in_single(self._all[0]):
+            return None
         return _Errors(*self._all, self._sizes, None, True, self._used)
 
     @cached_property

@@ -92,6 +92,19 @@ def test_mixtures_of_many_outputs_find_the_same_ridge(monkeypatch, noise, condit
     assert asked[1:3] == [11, 11]  # 4 + 3 + 4 columns
 
 
+def test_where_mixtures_tell_not_all_outputs_are_looked_at(monkeypatch):
+    monkeypatch.delattr(ridge_search._Trials, '_all')
+    first, held = problem(30.0, 0, out=200)
+    found = fit(
+        (moments_of(*first), moments_of(*held)),
+        torch.arange(24),
+        torch.zeros(200, 24),
+        'auto',
+        True,
+    )
+    assert found.ridge == best_by_numpy(first, held, RIDGES)[0] == RIDGES[-1]
+
+
 def test_ridges_that_mixtures_do_not_tell_apart_are_tried_on_all_outputs(monkeypatch):
     """Half of the outputs want a small ridge and half a large one, by about as much."""
     random = np.random.default_rng(5)
