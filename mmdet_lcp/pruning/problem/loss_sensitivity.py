@@ -119,8 +119,10 @@ def _gradients(
     def see(path: str, module: nn.Module, _: tuple, output: Tensor) -> Tensor | None:
         nonlocal hidden
         if not torch.is_grad_enabled() or (forward is not None and path in forward):
+            # A checkpointed layer: it runs, or ran, another time with gradients.
             hidden = hidden or not ends
-            return None  # a checkpointed layer: it runs, or ran, another time with gradients
+            begun = not torch.is_grad_enabled() or output.requires_grad or from_images
+            return None if begun else output.detach().requires_grad_(True).clone()
         channels_last = isinstance(module, nn.Linear)
         empty = _by_channel(output.detach(), channels_last)
         run = _Run(empty.new_zeros((len(empty), empty.shape[2])))

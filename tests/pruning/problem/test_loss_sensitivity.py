@@ -5,6 +5,7 @@ import copy
 import pytest
 import small_ssd
 import torch
+import torch.utils.checkpoint
 
 from mmdet_lcp.pruning.problem.loss_sensitivity import LossSensitivity
 
@@ -93,3 +94,44 @@ def test_runs_of_the_loss_alone_are_left_out(dense, batches):
     assert all(squares[PATHS[0]] == [] for squares in found.squares)
     assert all(len(squares[PATHS[1]]) == 1 for squares in found.squares)
     assert set(found.metrics) == set(PATHS)
+
+
+def test_the_gradient_ends_where_it_is_asked_for_last(dense, batches):
+    """What runs before the first layers has no gradient; of two side by side both have theirs."""
+    paths = ['bbox_head.cls_convs.1.0', 'bbox_head.reg_convs.1.0']  # they read the same map
+    seen = []
+    hook = dense.get_submodule('backbone').register_forward_hook(
+        lambda module, args, outputs: seen.extend(output.requires_grad for output in outputs)
+    )
+    try:
+        alone, together = LossSensitivity(), LossSensitivity()
+        alone.measure(dense, batches, paths, dict.fromkeys(paths, 1))
+        assert seen and not any(seen)
+        first = ['backbone.stage1.0.conv', *paths]
+        together.measure(dense, batches, first, dict.fromkeys(first, 1))
+    finally:
+        hook.remove()
+    for path in paths:
+        torch.testing.assert_close(alone.metrics[path], together.metrics[path])
+
+
+@pytest.mark.parametrize('learning', [False, True])
+def test_checkpointed_layers_and_learning_ones_are_measured_alike(
+    dense, batches, measured, learning, monkeypatch
+):
+    detector = copy.deepcopy(dense)
+    block = detector.get_submodule('backbone.stage3.1')
+    if learning:
+        block.conv.weight.requires_grad_(True)
+    else:
+        run = block.forward
+        monkeypatch.setattr(
+            block,
+            'forward',
+            lambda x: torch.utils.checkpoint.checkpoint(run, x, use_reentrant=False),
+        )
+    found = LossSensitivity()
+    found.measure(detector, batches, PATHS, dict.fromkeys(PATHS, 1))
+    assert set(found.metrics) == set(PATHS)
+    for path in PATHS:
+        torch.testing.assert_close(found.metrics[path], measured.metrics[path])

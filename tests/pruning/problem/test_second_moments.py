@@ -9,7 +9,9 @@ from torch import nn
 from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.parts import reading_together
 from mmdet_lcp.pruning.problem.problem import SelectionProblem
+from mmdet_lcp.pruning.problem.second_moments import _chosen
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
+from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.positions import Positions
 
 OBJECTS = Positions(objects=0.6, context=1.0)
@@ -263,3 +265,40 @@ def test_two_ranks_look_where_one_does(tmp_path):
 
 if __name__ == '__main__':
     be_the_other_rank(of_rank)
+
+
+def test_a_position_drawn_several_times_counts_as_often():
+    random = np.random.default_rng(0)
+    weights = torch.tensor(random.uniform(size=(3, 50)) ** 8)
+    owners = torch.tensor([4, 7, 4])  # two items of one image
+    places, shares = _chosen(weights, 40, owners, (3, 1))
+    for item, (owner, seen) in enumerate([(4, 0), (7, 0), (4, 1)]):
+        generator = torch.Generator().manual_seed(derive(3, 'positions', owner, 1, seen))
+        drawn = torch.multinomial(weights[item], 40, replacement=True, generator=generator)
+        counts = np.bincount(drawn.numpy(), minlength=50)
+        found = np.bincount(places[item].numpy(), shares[item].numpy(), minlength=50)
+        np.testing.assert_allclose(found, counts / 40)
+        assert (shares[item] > 0).sum() == (counts > 0).sum() < 40
+    assert places.shape == shares.shape
+
+
+def test_places_that_fill_up_a_shorter_image_are_not_looked_at():
+    """The first image always draws one place; what is nan elsewhere in it does not matter."""
+    conv = nn.Conv2d(3, 2, 1)
+    inputs, outputs = torch.randn(4, 3, 8, 8), torch.randn(4, 2, 8, 8)
+    inputs[0, :, 0, 0] = torch.nan
+    squares = torch.ones(4, 64)
+    squares[0] = 0
+    squares[0, 9] = 1.0
+    batch = SelectionBatch(
+        {'c': inputs},
+        {'c': outputs},
+        None,
+        boxes=[torch.empty(0, 4)] * 4,
+        img_shape=(8, 8),
+        sensitivity={'c': [squares]},
+    )
+    positions = Positions(per_image=20, objects=0.0, saliency=1.0)
+    found = problem_of({'c': conv}, [batch], positions).moments()['c']
+    assert all(torch.isfinite(moments.xx).all() for moments in found)
+    assert float(found[0].weight) == pytest.approx(3)
