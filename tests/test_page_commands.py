@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import io
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmdet_lcp.cli import compare, compare_students, train
 from mmdet_lcp.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.datasets import generate_digits
+from mmdet_lcp.registry import CRITERIA, LAYER_KINDS, LOSS_TERMS, UPDATES
 from mmdet_lcp_start.commands import COMMANDS, find
 
 # By tool and options: the test that runs them.
@@ -212,6 +214,16 @@ class TestRun:
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder)
         register_all_modules()
+        before = set(sys.modules)
+        yield
+        for name in set(sys.modules) - before:  # what the pages' own modules have registered
+            if str(folder) in str(getattr(sys.modules[name], '__file__', None)):
+                del sys.modules[name]
+                for known in (CRITERIA, UPDATES, LOSS_TERMS, LAYER_KINDS):
+                    for key in [
+                        k for k, kind in known.module_dict.items() if kind.__module__ == name
+                    ]:
+                        del known.module_dict[key]
 
     @pytest.mark.parametrize('name', ['train', 'compare', 'compare-students'])
     def test_it_runs(self, found, folder, name, monkeypatch, capsys):

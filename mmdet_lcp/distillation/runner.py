@@ -73,6 +73,7 @@ class MimicRunner(PlainCheckpoints, Runner):
 
     def __init__(self, **kwargs: Any) -> None:
         self.state = RunState(kwargs['work_dir'], STATE)
+        self._record: MimicRecordHook | None = None
         cfg = kwargs.get('cfg') or {}
         self.mimic_config = read_mimic_of(cfg)
         unread = check_top_level(cfg, (KEY,))

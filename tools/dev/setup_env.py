@@ -99,14 +99,14 @@ def check_machine(any_python: bool = False) -> None:
     Args:
         any_python: go on with a Python that has not been tried.
     """
-    if sys.version_info < (3, 10) or (sys.version_info >= (3, 13) and not any_python):
+    if sys.version_info < (3, 10) or (sys.version_info >= (3, 14) and not any_python):
         newer = (
             ' Newer ones have not been tried with all of it; `make setup ANY_PYTHON=1` tries.'
-            if sys.version_info >= (3, 13)
+            if sys.version_info >= (3, 14)
             else ''
         )
         fail(
-            f'Python 3.10 to 3.12 is needed, this is {sys.version.split()[0]}. '
+            f'Python 3.10 to 3.13 is needed, this is {sys.version.split()[0]}. '
             f'Choose another with `make setup PYTHON=python3.11`.{newer}'
         )
     missing = [tool for tool in ('g++',) if shutil.which(tool) is None]

@@ -20,7 +20,6 @@ import torch
 from mmengine import dist
 from torch import Tensor, nn
 
-from mmdet_lcp.compat.mean_over_ranks import this_rank_alone
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
 from mmdet_lcp.pruning.problem.gradients import Gradients, Weights, mean_gradients
@@ -197,9 +196,7 @@ class SelectionProblem:
         )
         found: dict[str, Tensor] = {}
         for term in self._weighed():
-            with this_rank_alone():
-                losses = term.losses(candidate)
-            for name, value in losses.items():
+            for name, value in term.losses(candidate).items():
                 self._check_loss(term, name, value, found)
                 found[name] = term.weight * value
         if not found:

@@ -52,13 +52,13 @@ def test_an_unknown_stack_is_refused_with_the_known_ones(setup_env, monkeypatch)
 
 def test_another_python_is_refused_with_the_way_out(setup_env, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (3, 9, 0))
-    with pytest.raises(SystemExit, match=r'3\.10 to 3\.12.*make setup PYTHON='):
+    with pytest.raises(SystemExit, match=r'3\.10 to 3\.13.*make setup PYTHON='):
         setup_env['check_machine']()
 
 
 def test_a_newer_python_is_tried_if_one_asks_for_it(setup_env, monkeypatch):
-    monkeypatch.setattr(sys, 'version_info', (3, 13, 0))
-    with pytest.raises(SystemExit, match=r'3\.10 to 3\.12.*make setup ANY_PYTHON=1'):
+    monkeypatch.setattr(sys, 'version_info', (3, 14, 0))
+    with pytest.raises(SystemExit, match=r'3\.10 to 3\.13.*make setup ANY_PYTHON=1'):
         setup_env['check_machine']()
     monkeypatch.setattr(setup_env['shutil'], 'which', lambda tool: None)
     with pytest.raises(SystemExit, match='to compile mmcv'):  # what is looked at next
