@@ -166,6 +166,19 @@ def _plain(data: Any) -> Any:
     return data
 
 
+def load_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read all arrays of an ``.npz`` file; one with pickled objects is refused.
+
+    Raises:
+        CompressionError: there is no such file, or it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CompressionError(f'{path} is damaged: {error}') from error
+
+
 def load_torch(path: str | os.PathLike, map_location: Any = 'cpu') -> Any:
     """Read a file that ``torch.save`` wrote, without running code from it.
 

@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import atomic_path, load_torch, remove_leftovers, write_json, write_text
+from mmdet_lcp.files import (
+    atomic_path,
+    load_arrays,
+    load_torch,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 
 class Shell:
@@ -197,3 +204,18 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
     assert sorted(p for p in tmp_path.rglob('*') if p.is_file()) == sorted(
         [*others, tmp_path / 'new.json']
     )
+
+
+def test_arrays_are_read_and_pickles_are_not(tmp_path):
+    path = tmp_path / 'some.npz'
+    np.savez(path, a=np.arange(3), b=np.ones((2, 2)))
+    found = load_arrays(path)
+    assert found['a'].tolist() == [0, 1, 2] and found['b'].shape == (2, 2)
+    np.savez(path, a=np.array([dict(b=1)], dtype=object))
+    with pytest.raises(CompressionError, match=r'some\.npz is damaged'):
+        load_arrays(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CompressionError, match=r'some\.npz is damaged'):
+        load_arrays(path)
+    with pytest.raises(CompressionError, match=r'other\.npz'):
+        load_arrays(tmp_path / 'other.npz')

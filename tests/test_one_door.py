@@ -33,7 +33,7 @@ UNSAFE = {
     'marshal.loads': {},
     'shelve.open': {},
     'yaml.load': {},
-    'numpy.load': {},
+    'numpy.load': {'mmdet_lcp/files.py': 'the door, which refuses pickles'},
     'eval': {},
     'exec': {},
     'os.system': {},

@@ -8,6 +8,7 @@ tiny size, counts as run there.
 import contextlib
 import importlib
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -111,12 +112,30 @@ def found(folder) -> list[PageCommand]:
     (folder / 'steps.json').write_text(steps.read_text())
     generate_digits(folder / 'data' / 'digits', sizes={'train': 8, 'val': 1, 'test': 1})
     write_cells(folder / 'data' / 'BCCD')
+    write_coco(folder / 'data' / 'txlpbc')
     checkpoints = {
         name
         for path in (ROOT / 'configs').rglob('*.py')
         for name in re.findall(r"'(work_dirs/.*\.pth)'", path.read_text())
     }
     return all_commands(folder, [*FILES, *checkpoints])
+
+
+def write_coco(folder: Path) -> None:
+    """Blood cells in COCO's format, eight noise images with a cell each."""
+    for kind in ('annotations', 'images'):
+        (folder / kind).mkdir(parents=True)
+    images, boxes = [], []
+    for number in range(8):
+        name = f'cell_{number}.jpg'
+        cv2.imwrite(str(folder / 'images' / name), np.full((192, 192, 3), 99, 'u1'))
+        images.append(dict(id=number, file_name=name, width=192, height=192))
+        box = dict(bbox=[20, 30, 70, 50], area=3500, category_id=1, iscrowd=0)
+        boxes.append(dict(id=number + 1, image_id=number, **box))
+    kinds = [dict(id=number, name=name) for number, name in enumerate(('WBC', 'RBC', 'Platelets'))]
+    data = json.dumps(dict(images=images, annotations=boxes, categories=kinds))
+    for part in ('train', 'val', 'test'):
+        (folder / 'annotations' / f'instances_{part}.json').write_text(data)
 
 
 def write_cells(folder: Path) -> None:

@@ -103,6 +103,7 @@ def fit_together(
 
         def apart(mixing: Tensor | None) -> tuple[LeastSquares, LeastSquares]:
             """What to fit on, and the held-out rows."""
+            mixing = None if mixing is None else mixing.to(kernel.device)
             own = kernel if mixing is None else mixing.T @ kernel
             some = sets if mixing is None else [one.mixed(mixing) for one in sets]
             found = [LeastSquares([one], [one.xx @ own.T], own, intercept) for one in some]

@@ -8,7 +8,6 @@ images are evaluated without matching again. Source: pycocotools, ``COCOeval.eva
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +18,7 @@ from mmdet.evaluation.metrics import coco_metric
 from numpy.typing import NDArray
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import atomic_path
+from mmdet_lcp.files import atomic_path, load_arrays
 
 _PACKED = ('matched', 'ignored')
 
@@ -127,15 +126,16 @@ class ImageMatches:
             CompressionError: the file is damaged, or no such file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                data = {field.name: file[field.name] for field in fields(cls)}
+            file = load_arrays(path)
+            data = {field.name: file[field.name] for field in fields(cls)}
             shape = (len(data['score']), len(data['areas']), len(data['thresholds']))
             for key in _PACKED:
                 bits = np.unpackbits(data[key], axis=1, count=shape[1] * shape[2])
                 data[key] = bits.reshape(shape).astype(bool)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (CompressionError, KeyError, ValueError) as error:
+            reason = str(error).removeprefix(f'{path} is damaged: ')
             raise CompressionError(
-                f'{path} is damaged: {error}. Delete it: the intervals of this run are then told '
+                f'{path} is damaged: {reason}. Delete it: the intervals of this run are then told '
                 'to be not kept'
             ) from error
         return cls(**data)

@@ -10,7 +10,6 @@ cancels out. With few seeds the spread between seeds comes out too small, by the
 import contextlib
 import functools
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdet_lcp.comparison.results.comparison import FINISHED, CellResult, Comparison
-from mmdet_lcp.files import atomic_path
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import atomic_path, load_arrays
 from mmdet_lcp.measure.image_matches import ImageMatches, file_of
 from mmdet_lcp.measure.resampled_ap import METRICS, RESAMPLES, ResampledAP, image_draws
 
@@ -102,8 +102,8 @@ def _resampled(name: str, made: int) -> Resampled:
     path = Path(name)
     kept = path.with_name(f'{path.stem}_draws.npz')
     header = np.asarray([_FORMAT, RESAMPLES, made])
-    unread = contextlib.suppress(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
-    with unread, np.load(kept, allow_pickle=False) as file:
+    with contextlib.suppress(CompressionError, KeyError):
+        file = load_arrays(kept)
         if np.array_equal(file['header'], header):
             kept_absent = tuple(map(str, file['absent']))
             return Resampled(file['images'], file['values'], file['draws'], kept_absent)
