@@ -1,5 +1,6 @@
 import json
 
+import mmdet
 import pytest
 from made_reports import report
 
@@ -36,7 +37,7 @@ def test_json_has_the_promised_keys_and_comes_back(tmp_path):
     assert data['skipped'] == [dict(name='neck.l2_norm', reason='a | b')]
     assert data['steps'][1]['group'] == 'backbone.features.0'
     assert set(data['versions']) >= {'torch', 'mmdet', 'mmcv', 'mmengine', 'mmdet_lcp'}
-    assert data['versions']['mmdet'] == '3.3.0'
+    assert data['versions']['mmdet'] == mmdet.__version__
     assert set(data['hardware']) == {'cpu', 'cores', 'threads', 'gpus'}
     again = read_report(tmp_path)
     assert again == read_report(tmp_path / 'report.json')
