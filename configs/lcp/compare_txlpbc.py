@@ -1,5 +1,6 @@
-# The ground of a comparison (tools/compare.py) on txlpbc: the narrow VGG, over backbone, neck and
-# heads. Train the dense detector first: mmdet-lcp train configs/ssd/ssd_narrow_vgg_txlpbc.py
+# The ground of a comparison (tools/compare.py) on txlpbc: the narrow VGG, over backbone and neck
+# (the heads have no channels of their own). Train the dense detector first:
+# mmdet-lcp train configs/ssd/ssd_narrow_vgg_txlpbc.py
 _base_ = ['../ssd/ssd_narrow_vgg_txlpbc.py', '../_base_/pruning/lcp_exact.py']
 
 load_from = 'work_dirs/ssd_narrow_vgg_txlpbc/epoch_36.pth'

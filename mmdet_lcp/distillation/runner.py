@@ -3,7 +3,6 @@
 Li et al., "Mimicking Very Efficient Network for Object Detection" (CVPR 2017).
 """
 
-import contextlib
 import copy
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from mmdet_lcp.engine.finite_loss import FiniteLossHook
 from mmdet_lcp.engine.image_size import deployed_image_size, evaluation_loop
 from mmdet_lcp.engine.lock import rank_alone_in
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints, plain_detector
-from mmdet_lcp.engine.quiet import without_tables
+from mmdet_lcp.engine.quiet import evaluated_on
 from mmdet_lcp.engine.random_state import RandomStateHook
 from mmdet_lcp.engine.rehearsal import rehearse
 from mmdet_lcp.engine.resuming import begin_or_resume
@@ -135,13 +134,9 @@ class MimicRunner(PlainCheckpoints, Runner):
             table: show what the evaluator prints besides.
         """
         trained, self.model = self.model, detector
-        loop = self.test_loop if loop_name == 'test' else self.val_loop
         try:
-            with (
-                hooks_left_out(self, (Hook,)),
-                contextlib.nullcontext() if table else without_tables(self.logger),
-            ):
-                return {key: float(value) for key, value in loop.run().items()}
+            with hooks_left_out(self, (Hook,)):
+                return evaluated_on(self, loop_name, table)
         finally:
             self.model = trained
 

@@ -40,7 +40,7 @@ from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.engine.phase_loop import Phase, PhaseTrainLoop, schedule_phases
 from mmdet_lcp.engine.plain_checkpoints import PlainCheckpoints
 from mmdet_lcp.engine.preflight import check_runner_keys, readable
-from mmdet_lcp.engine.quiet import without_tables
+from mmdet_lcp.engine.quiet import evaluated_on
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.schedules import lasting
 from mmdet_lcp.engine.state import KEPT, RunState
@@ -322,9 +322,7 @@ class PhasedRunner(PlainCheckpoints, Runner):
             table: show what the evaluator prints besides.
         """
         self.model = detector  # unwrapped: DDP refuses the frozen dense one, and none is trained
-        loop = self.test_loop if loop_name == 'test' else self.val_loop
-        with contextlib.nullcontext() if table else without_tables(self.logger):
-            return {key: float(value) for key, value in loop.run().items()}
+        return evaluated_on(self, loop_name, table)
 
 
 def on_cpu(weights: dict[str, Any]) -> dict[str, Any]:

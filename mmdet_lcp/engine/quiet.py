@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 # How lines begin that pycocotools prints with every evaluation, whoever asked.
 _OF_COCO = (
@@ -23,6 +23,19 @@ _OF_COCO = (
 )
 # What mmdet logs with it: announcements, numbers for a spreadsheet, tables class by class.
 _OF_MMDET = ('Evaluating ', 'copypaste', 'iou_thr: ', '\n+-')
+
+
+def evaluated_on(runner: Any, loop_name: str, table: bool = False) -> dict[str, float]:
+    """Metrics of a runner's present model on the ``'val'`` or the ``'test'`` set.
+
+    Args:
+        runner: its ``model`` is measured.
+        loop_name: which set.
+        table: show what the evaluator prints besides.
+    """
+    loop = runner.test_loop if loop_name == 'test' else runner.val_loop
+    with contextlib.nullcontext() if table else without_tables(runner.logger):
+        return {key: float(value) for key, value in loop.run().items()}
 
 
 @contextlib.contextmanager

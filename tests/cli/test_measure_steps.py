@@ -22,26 +22,6 @@ def few(monkeypatch):
     monkeypatch.setattr(steps, 'probes', lambda quick: iter(probes))
 
 
-def test_widths():
-    """(inputs, outputs, groups) at six channels."""
-    assert Probe('1x1', 'in_channels', 1, 1, 8, 6, 5, 8).widths(6) == (6, 8, 1)
-    assert Probe('spatial', 'out_channels', 3, 1, 8, 6, 5, 8).widths(6) == (8, 6, 1)
-    assert Probe('depthwise', 'in_channels', 3, 1, 0, 6, 5, 8).widths(6) == (6, 6, 6)
-    assert Probe('grouped', 'in_channels', 3, 1, 0, 6, 5, 8).widths(6) == (24, 24, 4)
-
-
-def test_every_kind_and_axis_is_measured_over_one_block():
-    for quick in (False, True):
-        found = list(steps.probes(quick))
-        assert all(len(probe.counts) == 17 and probe.first % 16 == 0 for probe in found)
-        assert {(p.kind, p.axis) for p in found} == {
-            ('1x1', 'in_channels'), ('1x1', 'out_channels'),
-            ('spatial', 'in_channels'), ('spatial', 'out_channels'),
-            ('strided', 'in_channels'), ('strided', 'out_channels'),
-            ('depthwise', 'in_channels'), ('grouped', 'in_channels'),
-        }  # fmt: skip
-
-
 def test_a_kit_a_run_on_the_device_and_the_table(few, tmp_path, capsys):
     kit, out = tmp_path / 'kit', tmp_path / 'steps.json'
     assert measure_steps.main(['--runtime', 'onnxruntime', '--kit', str(kit)]) == 0

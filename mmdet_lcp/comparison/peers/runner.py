@@ -119,7 +119,7 @@ class PeerPruningRunner(PruningRunner):
             if target is None
             else target.share * dense
         )
-        step = self.pruning.channel_divisor
+        step = max(stage.divisor for stage in job.stages)  # it knows one for all layers
         choice: Choice = choose_channels(
             job.dense,
             groups,

@@ -13,7 +13,7 @@ from mmdet_lcp.comparison.results.intervals import (
 from mmdet_lcp.measure.resampled_ap import METRICS
 from mmdet_lcp.report.tables import MISSING
 
-HEADING = 'Who is ahead'
+UNTRAINED = '0'  # iterations of training, in words
 
 
 def reference(comparison: Comparison) -> str | None:
@@ -48,6 +48,8 @@ def pair_table(
                 continue  # a control is measured once
             if moment == 'selected' and against != DENSE and not _selects(comparison, amount):
                 continue
+            if moment == 'final' and all(cell.iterations == UNTRAINED for cell in cells):
+                continue  # it is what was selected
             found = of_pair(comparison, method, against, amount, moment)
             if found is None:
                 texts = [NOT_KEPT, *('' for _ in METRICS[1:])]

@@ -19,6 +19,8 @@ pruning.update(
 )
 """
 
+SHARE = '--criteria torch_pruning_taylor --macs 0.8'
+NORMS = '--criteria torch_pruning_group_norm --ratios 0.3'
 compare = load_tool('compare')
 
 
@@ -41,19 +43,18 @@ def chosen(out, name):
 
 
 def test_in_the_same_table(config):
-    """Taylor at a share of the MACs; the norms at what a ratio would leave of them."""
-    out = config.with_name('out')
-    calls = (
-        '--criteria torch_pruning_taylor --macs 0.8',
-        '--criteria torch_pruning_group_norm --ratios 0.3',
-    )
-    for words in calls:
-        assert compare.main([str(config), *words.split(), '--out', str(out)], Forked) == 0
-    rows = {row['method']: row for row in table_rows(out)}
+    """Taylor at a share of the MACs, by the default's steps; the norms at what a ratio leaves."""
+    out, stepped = config.with_name('out'), config.with_name('stepped')
+    auto = f'{SHARE} --cfg-options pruning.channel_divisor=auto'
+    for words, folder in ((auto, stepped), (NORMS, out)):
+        assert compare.main([str(config), *words.split(), '--out', str(folder)], Forked) == 0
+    rows = {row['method']: row for row in (*table_rows(stepped), *table_rows(out))}
     assert {row['state'] for row in rows.values()} == {'finished'}
     taylor = float(rows['torch_pruning_taylor']['macs_ratio'])
-    assert 0.77 <= taylor <= 0.8
-    assert chosen(out, 'torch_pruning_taylor_rmacs0.8_s0')['asked'] == pytest.approx(0.8)
+    assert 0.6 <= taylor <= 0.8
+    choice = chosen(stepped, 'torch_pruning_taylor_rmacs0.8_s0')
+    assert choice['asked'] == pytest.approx(0.8)
+    assert all(len(keep) % 8 == 0 for keep in choice['keep'].values())
     norms = float(rows['torch_pruning_group_norm']['macs_ratio'])
     asked = chosen(out, 'torch_pruning_group_norm_r0.3_s0')['asked']
     assert 0.4 < asked < 0.8 and asked - 0.03 <= norms <= asked

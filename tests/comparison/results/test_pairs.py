@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import coco_scenes
 import pytest
@@ -60,6 +61,12 @@ def test_another_reference(comparison):
         ['a', 'after training'],
         ['b', 'after training'],
     ]
+
+
+def test_without_training_there_is_one_moment(comparison):
+    cells = [replace(cell, iterations='0') for cell in comparison.cells[:2]]
+    rows = pair_table(Comparison(cells, ['a', 'b']), 0.5)[1]
+    assert [row[:2] for row in rows] == [['b', 'right after selection']]
 
 
 def test_it_stands_in_all_three(comparison, tmp_path):
