@@ -48,7 +48,7 @@ RUN_BY = {
     ('latency-kit', ('--out',)): 'cli/test_latency_kit.py::test_a_kit',
     ('sensitivity', ('--out', '--target')): 'cli/test_sensitivity.py::test_all_cells_are_there',
     ('python measure.py', ('--threads',)): (
-        'export/layer_kit/test_layer_kit.py::test_runs_without_the_package'
+        'export/layer_kit/test_run.py::test_runs_without_the_package'
     ),
     (f'python {MMDET}/.mim/tools/test.py', ()): (
         'cli/test_pack.py::test_mmdet_tests_what_was_packed_and_unpacked'
