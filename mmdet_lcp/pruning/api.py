@@ -1,13 +1,14 @@
 """prune: channel pruning of a detector, or of any convolutional network, as one Python call.
 
 What a run does with the config's `pruning` key between its trainings: find the groups, let the
-criterion select, update the consuming layers, remove. Nothing is trained and nothing written.
+criterion select, update the consuming layers, remove. Nothing is trained, unless `distill` asks
+for it, and nothing written.
 """
 
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ from mmdet_lcp.pruning.channel_steps import AUTO
 from mmdet_lcp.pruning.components import criterion_of, settings, update_of
 from mmdet_lcp.pruning.config import ALL, RemovalConfig, is_ratio_file, read_ratios
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
+from mmdet_lcp.pruning.distill import DistillConfig
+from mmdet_lcp.pruning.distill import distill as distilled
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.network import check_network, copied
 from mmdet_lcp.pruning.problem.objective import Objective
@@ -60,6 +63,7 @@ def prune(
     objective: Objective | Mapping[str, Any] | None = None,
     selection: SelectionConfig | Mapping[str, Any] | None = None,
     norm_statistics: str | None = None,
+    distill: DistillConfig | Mapping[str, Any] | None = None,
     seed: int = 0,
     tell: Callable[[str], None] | None = None,
 ) -> PruningResult:
@@ -95,6 +99,8 @@ def prune(
         selection: numbers of images and positions, see `SelectionConfig`.
         norm_statistics: ``'keep'``, ``'recalibrate'`` or ``'best'``, which needs ground truth and
             is the default with it; ``'recalibrate'`` without.
+        distill: fine-tuning on the given network's outputs for these images, without annotations,
+            see `DistillConfig`; ``{}`` for its defaults, ``None`` for none.
         seed: of all that is drawn; the same seed gives the same plan.
         tell: takes lines about the progress, e.g. ``print``.
 
@@ -124,6 +130,8 @@ def prune(
         target = settings(Target, TARGET if target is None else target, 'target')
     objective = settings(Objective, objective, 'objective')
     selection = settings(SelectionConfig, selection, 'selection')
+    if distill is not None:
+        distill = settings(DistillConfig, distill, 'distill')
     dense = frozen(copied(detector))
     batches = given_images(dense, images, selection, seed)
     known = labelled(batches) and hasattr(dense, 'parse_losses')
@@ -141,6 +149,7 @@ def prune(
         objective=objective,
         selection=selection,
         norm_statistics=norm_statistics or ('best' if known else 'recalibrate'),
+        distill=distill,
     )
     config.check()
     size = tuple(batches[0].inputs.shape[-2:])
@@ -161,6 +170,12 @@ def prune(
             f'channels, {removal.seconds:.1f} s'
         )
     settle_statistics(job.detector, batches, config.norm_statistics)
+    if distill is not None:
+        if distill.num_images > selection.num_images and not isinstance(images, Iterator):
+            more = dataclasses.replace(selection, num_images=distill.num_images)
+            batches = given_images(dense, images, more, seed)
+        log = distilled(job.detector, dense, batches, distill, seed, cache, tell)
+        tell(', '.join(f'{key} {value:.3g}' for key, value in log.items()))
     before, after = (detector_cost(each, size, dense) for each in (dense, job.detector))
     return PruningResult(
         detector=job.detector,

@@ -19,6 +19,7 @@ from mmdet_lcp.nearest import nearest_hint
 from mmdet_lcp.pruning.channel_steps import AUTO, step_table
 from mmdet_lcp.pruning.criteria import Criterion
 from mmdet_lcp.pruning.criteria.base import check_has_costs
+from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.targets.target import WORDS, Target
 from mmdet_lcp.pruning.updates import Update
@@ -114,6 +115,8 @@ class RemovalConfig:
         norm_statistics: what becomes of the batch norms' running statistics before the
             retraining: ``'keep'``, ``'recalibrate'`` on the selection images, or ``'best'``, the
             one of the two with the smaller loss there.
+        distill: fine-tuning on the original detector's outputs, without annotations, after the
+            last group; ``None``, the default, for none.
     """
 
     criterion: Criterion
@@ -131,6 +134,7 @@ class RemovalConfig:
     objective: Objective = field(default_factory=Objective)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     norm_statistics: str = 'best'
+    distill: DistillConfig | None = None
 
     def __post_init__(self) -> None:
         if self.ratio is None and self.target is None:
@@ -166,6 +170,8 @@ class RemovalConfig:
                 "'best'"
             )
         self.selection.check(f'{KEY}.selection')
+        if self.distill is not None:
+            self.distill.check(f'{KEY}.distill')
 
     def _check_runtime(self) -> None:
         """Raise a CompressionError unless runtime and steps are known, and there is one of them.
@@ -298,8 +304,9 @@ class PruningConfig(RemovalConfig):
             ('finetune', PhaseConfig),
             ('retrain', RetrainConfig),
             ('default', Amount),
+            ('distill', DistillConfig),
         ):
-            if given.get(key) is not None or (key in given and key != 'default'):
+            if given.get(key) is not None or (key in given and key not in ('default', 'distill')):
                 given[key] = parse(kind, given[key], f'{KEY}.{key}')
         if given.get('default') is None:
             given.pop('default', None)

@@ -93,6 +93,9 @@ class PruningFinish(Finish):
         else:
             found['ratio'] = str(config.ratio)
         found['selection images'] = str(config.selection.num_images)
+        if config.distill is not None:
+            length, rate = config.distill.max_iters, config.distill.lr
+            found['distilled'] = f'{length} iterations at {rate:g}, without annotations'
         mimic = config.retrain.mimic
         if mimic is not None:
             teacher = mimic.teacher

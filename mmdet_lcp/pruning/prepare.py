@@ -1,6 +1,7 @@
 """Prepare the pruning of a runner's detector: groups, stages, and the selection images."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -12,6 +13,8 @@ from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.suited import attachable_stages
+from mmdet_lcp.selection.draw import draw_images
+from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.soundness import check_sound
 
 
@@ -58,6 +61,25 @@ def prepare_job(
     job.see(images)
     check_sound(dense, images.batches, runner.logger.warning)
     return job
+
+
+def images_to_distill_on(
+    runner: PhasedRunner, job: PruningJob, config: PruningConfig
+) -> Sequence[SelectionImages]:
+    """The selection images of this rank, or as many more as are asked for.
+
+    Args:
+        runner: has the training data and the seed.
+        job: with its selection images.
+        config: the `pruning` key, with `distill`.
+    """
+    count = config.distill.num_images
+    if count <= config.selection.num_images:
+        return job.images.batches
+    more = dataclasses.replace(config.selection, num_images=count)
+    with readable('train_dataloader'):
+        dataset = runner.train_dataloader.dataset
+        return draw_images(dataset, job.dense, more, training_batch_size(runner), runner.seed)
 
 
 def training_batch_size(runner: PhasedRunner) -> int:

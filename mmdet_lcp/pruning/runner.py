@@ -28,11 +28,12 @@ from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.graph.single_detector import check_single_config
 from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
 from mmdet_lcp.pruning.delivery import pruned_config
+from mmdet_lcp.pruning.distill import distill
 from mmdet_lcp.pruning.finish import PruningFinish, group_scalars
 from mmdet_lcp.pruning.forecast import Forecast
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.pruning.prepare import left_alone, prepare_job
+from mmdet_lcp.pruning.prepare import images_to_distill_on, left_alone, prepare_job
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.share_out import share_out
 from mmdet_lcp.pruning.targets.planner import Allocation
@@ -176,7 +177,7 @@ class PruningRunner(StagedRunner):
         self.stage_done(number)
 
     def after_stages(self) -> None:
-        """Settle the statistics of the batch norms, then retrain the whole detector."""
+        """Settle the statistics of the batch norms, distill, then retrain the whole detector."""
         number = len(self.job.stages)
         if self.progress.stages_done == number:
             self._settle(number)
@@ -190,9 +191,21 @@ class PruningRunner(StagedRunner):
         if log:
             shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
             self.logger.info(f'Statistics of the batch norms: {shown}')
+        self._distill()
         if 'pruned' in self.pruning.evaluate:
             self.finish.measure_pruned(job.detector)
         self.stage_done(number)
+
+    def _distill(self) -> None:
+        """Bring the outputs nearer to the dense detector's, if the config says so."""
+        job, config = self.job, self.pruning.distill
+        if config is None:
+            return
+        room = int(self.pruning.selection.cache_gb * 2**30)
+        batches, tell = images_to_distill_on(self, job, self.pruning), self.logger.info
+        log = distill(job.detector, job.dense, batches, config, self.seed, room, tell)
+        shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
+        self.logger.info(f'Distilled from the dense detector: {shown}')
 
     def _with_teacher(self, number: int) -> nn.Module:
         """What is retrained in phase ``number``: the detector, with a teacher if it has one."""

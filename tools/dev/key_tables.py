@@ -24,6 +24,7 @@ from mmdet_lcp.codec.settings import PackSettings
 from mmdet_lcp.distillation.config import MimicConfig, TapConfig, TeacherConfig
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.pruning.config import PruningConfig, RetrainConfig
+from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, SCOPE, UPDATES
@@ -45,6 +46,7 @@ INNER = {
         'target': Target,
         'objective': Objective,
         'selection': SelectionConfig,
+        'distill': DistillConfig,
         'finetune': PhaseConfig,
         'retrain': RetrainConfig,
     },
