@@ -25,7 +25,7 @@ from mmdet_lcp.report.tables import format_count, format_ms
 # A measured latency is good enough so near to what was asked, in shares of the dense one (nearer
 # where less than half was asked for); and so often it is tried to come nearer.
 NEAR = 0.02
-ATTEMPTS = 4
+ATTEMPTS = 6
 # So many layers are named where a target is out of reach.
 HOLDING = 5
 # One ratio for all groups is looked for among so many.
@@ -202,21 +202,23 @@ class TargetPlanner:
         return found
 
     def _by_measuring(self, costs, priced: bool) -> Allocation:
-        """Share out, measure, and correct the model by what it was wrong, on the average."""
-        error = 0.0
+        """Share out, measure, and correct the model by what it was wrong."""
+        share = self.target.share
+        budget = share
+        tried: list[tuple[float, float, Allocation]] = []  # budget, measured
         errors: list[float] = []
-        tried: list[Allocation] = []
-        for _ in range(ATTEMPTS):
-            budget = (self.target.share - error) * self._dense
-            counts = self._allocated(costs, budget, priced)
+        while len(tried) < ATTEMPTS:
+            counts = self._allocated(costs, budget * self._dense, priced)
             modelled = self._model.total(counts) / self._dense
             measured = self._latency.share(counts)
-            tried.append(self._allocation(counts, modelled + error, measured))
-            if abs(measured - self.target.share) <= NEAR * min(1, 2 * self.target.share):
+            predicted = modelled + share - budget
+            tried.append((budget, measured, self._allocation(counts, predicted, measured)))
+            if abs(measured - share) <= NEAR * min(1, 2 * share):
                 break
             errors.append(measured - modelled)
-            error = statistics.fmean(errors)
-        return min(tried, key=lambda one: abs(one.measured - self.target.share))
+            between = _between(tried, share)
+            budget = share - statistics.fmean(errors) if between is None else between
+        return min(tried, key=lambda one: abs(one[1] - share))[2]
 
     def _allocation(
         self, counts: list[int], predicted: float, measured: float | None
@@ -300,3 +302,16 @@ class TargetPlanner:
             f'take in more groups.{self._holds()}\nThe groups at their smallest: '
             f'{names}{self._what_helps()}'
         )
+
+
+def _between(tried: Sequence[tuple[float, float, Allocation]], share: float) -> float | None:
+    """The budget between the nearest that came out too slow and too fast, if there are both.
+
+    Errors of the model differ from one set of widths to the next, so that their mean alone can go
+    back and forth over what was asked.
+    """
+    slow = min((one for one in tried if one[1] > share), key=lambda one: one[1], default=None)
+    fast = max((one for one in tried if one[1] <= share), key=lambda one: one[1], default=None)
+    if slow is None or fast is None:
+        return None
+    return fast[0] + (slow[0] - fast[0]) * (share - fast[1]) / (slow[1] - fast[1])

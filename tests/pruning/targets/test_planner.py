@@ -132,6 +132,29 @@ def test_latency_is_corrected_by_what_was_measured(vgg, tmp_path):
     assert abs(allocation.predicted - allocation.measured) <= 0.06
 
 
+def test_latency_that_jumps(vgg, tmp_path):
+    """Too fast below a number of channels, too slow above it: a mean error goes back and forth.
+
+    What is measured for 0.6 is 0.57; corrected by that, 0.68; by the mean of both errors, 0.56.
+    """
+    clock, measured = Clock(), []
+    whole = clock.whole
+    dense = whole(vgg.detector, vgg.size)
+
+    def jumping(detector, size):
+        share = whole(detector, size) / dense
+        if 0.58 < share < 0.8:
+            share += -0.03 if share < 0.62 else 0.05
+            measured.append(share)
+        return dense * share
+
+    clock.whole = jumping
+    allocation = plan(vgg, tmp_path, Target(latency=0.6), clock)
+    assert measured[0] == pytest.approx(0.57, abs=0.01)
+    assert measured[1] == pytest.approx(0.68, abs=0.01)
+    assert abs(allocation.measured - 0.6) <= NEAR
+
+
 def test_a_table_of_another_device_only_predicts(vgg, tmp_path):
     from mmdet_lcp.measure.latency_table import LatencyTable
 
