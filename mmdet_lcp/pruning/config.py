@@ -253,9 +253,10 @@ class PruningConfig(RemovalConfig):
             ``None`` for nothing.
         finetune: training of detector and attachment before each group is pruned.
         retrain: training of the whole pruned detector at the end.
-        evaluate: when mAP is measured: after each ``'selected'`` and each ``'finetuned'`` step on
-            the validation set, and once before the retraining, ``'pruned'``, on the set that the
-            dense and the final detector are measured on in any case.
+        evaluate: when mAP is measured: after each ``'selected'`` (behind `distill` too) and each
+            ``'finetuned'`` step on the validation set, and once before the retraining,
+            ``'pruned'``, on the set that the dense and the final detector are measured on in any
+            case.
         method: the name that reports show; ``None`` takes the criterion's.
     """
 

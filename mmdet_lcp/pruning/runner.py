@@ -206,6 +206,8 @@ class PruningRunner(StagedRunner):
         log = distill(job.detector, job.dense, batches, config, self.seed, room, tell)
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
         self.logger.info(f'Distilled from the dense detector: {shown}')
+        if 'selected' in self.pruning.evaluate:
+            self.record('distilled', job.detector)
 
     def _with_teacher(self, number: int) -> nn.Module:
         """What is retrained in phase ``number``: the detector, with a teacher if it has one."""

@@ -27,7 +27,7 @@ DETECTIONS_PNG = 'detections.png'
 # How a criterion's log names a loss term's share of the gradient.
 SHARE = 'share_'
 
-STEPS = ('dense', 'selected', 'finetuned', 'transformed', 'trained', 'final')
+STEPS = ('dense', 'selected', 'finetuned', 'distilled', 'transformed', 'trained', 'final')
 
 
 @dataclass
@@ -175,8 +175,9 @@ class StepFacts:
 
     Attributes:
         step: ``'dense'``, ``'selected'`` (right after surgery), ``'finetuned'``,
-            ``'transformed'`` (weights are read through a transform, not trained yet),
-            ``'trained'`` (with it) or ``'final'``.
+            ``'distilled'`` (trained on the dense detector's outputs), ``'transformed'`` (weights
+            are read through a transform, not trained yet), ``'trained'`` (with it) or
+            ``'final'``.
         group: Name of the group or stage, None where the step concerns the whole detector.
         metrics: As in :class:`DetectorFacts`.
     """

@@ -56,6 +56,7 @@ def steps_figure(report: Report, size: tuple[float, float] | None = None) -> Fig
         dense=('black', 'black', 's'),
         selected=('white', 'tab:red', 'o'),
         finetuned=('tab:blue', 'tab:blue', 'o'),
+        distilled=('tab:purple', 'tab:purple', 'o'),
         transformed=('white', 'tab:orange', 'o'),
         trained=('tab:blue', 'tab:blue', 'o'),
         final=('tab:green', 'tab:green', 'D'),

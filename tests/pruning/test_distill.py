@@ -202,10 +202,12 @@ def test_two_ranks_take_the_mean_gradient(tmp_path):
 
 
 def test_a_run(write_config, prune, plain_output):
-    extra = TWO_GROUPS + 'pruning.update(distill=dict(max_iters=8), evaluate=())\n'
+    extra = TWO_GROUPS + "pruning.update(distill=dict(max_iters=8), evaluate=('selected',))\n"
     run = prune(write_config('distilled', extra))
     settings = run.report['settings']
     assert settings['distilled'] == '8 iterations at 0.001, without annotations'
+    steps = [step['step'] for step in run.report['steps']]
+    assert steps == ['dense', 'selected', 'selected', 'distilled', 'final']
     log = next(run.work_dir.rglob('*.log')).read_text()
     assert 'Distilled from the dense detector: distance_before' in log
 
