@@ -78,8 +78,14 @@ def images_to_distill_on(
         return job.images.batches
     more = dataclasses.replace(config.selection, num_images=count)
     with readable('train_dataloader'):
-        dataset = runner.train_dataloader.dataset
-        return draw_images(dataset, job.dense, more, training_batch_size(runner), runner.seed)
+        return draw_images(
+            runner.train_dataloader.dataset,
+            job.dense,
+            more,
+            training_batch_size(runner),
+            runner.seed,
+            called='images to distill on',
+        )
 
 
 def training_batch_size(runner: PhasedRunner) -> int:

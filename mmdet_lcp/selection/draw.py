@@ -30,6 +30,7 @@ def draw_images(
     seed: int,
     sampler: DefaultBoxSampler | None = None,
     skip: int = 0,
+    called: str = 'selection images',
 ) -> list[SelectionImages]:
     """Draw this rank's share of the selection images, in batches.
 
@@ -45,6 +46,7 @@ def draw_images(
         sampler: chooses regions, or ``None`` without an auxiliary network.
         skip: so many images are passed over first, for a second set that shares none with the
             first one, as far as there are enough with objects.
+        called: what the log calls them.
 
     Raises:
         CompressionError: the data set is empty.
@@ -64,7 +66,7 @@ def draw_images(
     if skip:  # there may be no further ones with objects: then some of the first set
         order = objects_first(dataset, np.roll(order, -skip), count)
     chosen = np.resize(order, count)
-    text, little = objects_text(dataset, chosen, 'further images' if skip else 'selection images')
+    text, little = objects_text(dataset, chosen, 'further images' if skip else called)
     if text:
         print_log(text, logger='current', level=logging.WARNING if little else logging.INFO)
     batches = []
