@@ -245,7 +245,8 @@ def _known(folder: Path) -> tuple[Report, str]:
     if begun is None:
         raise CompressionError(
             f'{folder} holds no run: neither {REPORT_JSON}, which a run writes when it ends, nor '
-            'the state of one that has begun. Name the work_dir of a run, a chain or a comparison.'
+            'the state of one that has begun, which is there once a target has been shared out '
+            'over the groups. Name the work_dir of a run, a chain or a comparison.'
         )
     seed = read_json(begun).get('seed')
     report = Report('run', seed, '', 0.0, DetectorFacts(), DetectorFacts())
