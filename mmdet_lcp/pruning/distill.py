@@ -124,8 +124,8 @@ def distill(
         for done, number in enumerate(_order(len(batches), config.max_iters, seed)):
             optimizer.zero_grad()
             loss = _loss(detector, teacher, number)
+            _check(loss, config)
             loss.backward()
-            _check_finite(loss, config)
             _average(weights)
             optimizer.step()
             schedule.step()
@@ -163,7 +163,11 @@ def _order(batches: int, count: int, seed: int) -> list[int]:
     return torch.cat(passes)[:count].tolist()
 
 
-def _check_finite(loss: Tensor, config: DistillConfig) -> None:
+def _check(loss: Tensor, config: DistillConfig) -> None:
+    if not loss.requires_grad:
+        raise CompressionError(
+            'distill: no output of the pruned detector follows a weight that requires a gradient'
+        )
     if not math.isfinite(float(loss.detach())):
         raise CompressionError(
             f'distill: the loss is {float(loss.detach())} at distill.lr={config.lr!r}; take a '

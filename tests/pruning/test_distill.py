@@ -139,6 +139,11 @@ def test_errors():
     dense = network().eval()
     with pytest.raises(CompressionError, match='no weight of the pruned detector requires'):
         distill(network().requires_grad_(False), dense, batches(), DistillConfig(1), 0)
+    detector = worse(dense).requires_grad_(False)
+    detector.unused = nn.Linear(1, 1)
+    detector.forward = lambda inputs: dense(inputs) + 1
+    with pytest.raises(CompressionError, match='no output of the pruned detector follows'):
+        distill(detector, dense.requires_grad_(False), batches(), DistillConfig(1), 0)
     with pytest.raises(CompressionError, match=r'distill\.lr=1e\+200; take a lower rate'):
         distill(worse(dense), dense, batches(), DistillConfig(3, 1e200), 0)
 
