@@ -41,11 +41,12 @@ from mmdet_lcp.graph import ChannelGroup, find_groups
 from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.measure import on_device
 from mmdet_lcp.measure.cost import detector_cost
-from mmdet_lcp.measure.runtimes import RUNTIMES
+from mmdet_lcp.measure.runtimes import RUNTIMES, TORCH
 from mmdet_lcp.pruning.channel_steps import AUTO, step_of, step_table
 from mmdet_lcp.pruning.targets.allocation import smallest
 from mmdet_lcp.pruning.targets.cost_model import first_channels
 from mmdet_lcp.pruning.targets.planner import TargetPlanner
+from mmdet_lcp.pruning.targets.stopwatches import stopwatch_for
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.report.tables import markdown_table
 
@@ -207,7 +208,10 @@ def by_latency(name: str, one: Network, runtime: str, args: argparse.Namespace) 
         except CompressionError as error:
             print(f'{name}, {runtime}, {share:g}: {str(error).partition(". ")[0]}', flush=True)
             continue
-        before, after = milliseconds([one.detector, pruned], one.size, runtime, args)[0]
+        if runtime == TORCH:  # as a run's report tells it: the detector itself, nothing exported
+            before, after = stopwatch_for(target).pair(one.detector, pruned, one.size)
+        else:
+            before, after = milliseconds([one.detector, pruned], one.size, runtime, args)[0]
         rows.append(
             dict(
                 detector=name,
