@@ -18,6 +18,8 @@ class AuxiliaryTerm(LossTerm):
         weight: alpha.
     """
 
+    any_strides = True
+
     def __init__(self, network: AuxiliaryNetwork, weight: float = 1.0) -> None:
         super().__init__(weight)
         self.network = frozen_copy(network)
@@ -44,6 +46,8 @@ class AttachmentTerm(LossTerm):
         attachment: an `Attachment`; a frozen copy of it is taken.
         weight: lambda.
     """
+
+    any_strides = True  # it reads taps alone
 
     def __init__(self, attachment: nn.Module, weight: float = 1.0) -> None:
         super().__init__(weight)

@@ -64,6 +64,9 @@ class LossTerm(ABC):
         weight: factor of its losses, >= 0; with 0 it is left out.
 
     Attributes:
+        any_strides: whether its losses read outputs and targets whose memory is laid out in any
+            way: no `view`, no raw memory. Layers run faster on a CPU if channels lie together;
+            where a term does not say that it can, they lie as a plain detector has them.
         paths: modules of the detector whose outputs it reads, each one tensor: `Candidate.taps`.
             They come behind the consumers; the detector then runs for every look at L, as far as
             the last module of all terms. What runs before the consumers is run once and kept,
@@ -73,6 +76,7 @@ class LossTerm(ABC):
         CompressionError: the weight is out of range.
     """
 
+    any_strides: bool = False
     paths: Sequence[str] = ()
 
     def __init__(self, weight: float = 1.0) -> None:

@@ -27,10 +27,9 @@ from mmdet_lcp.pruning.problem.layer import Layer
 from mmdet_lcp.pruning.problem.narrowed import columns_of, output_of
 from mmdet_lcp.pruning.problem.parts import Part, parts_of
 from mmdet_lcp.pruning.problem.reconstruction import Reconstruction
-from mmdet_lcp.pruning.problem.replaced_kernels import outputs_with, upstream_of
+from mmdet_lcp.pruning.problem.replaced_kernels import Shortcut, outputs_with, shortcut_of
 from mmdet_lcp.pruning.problem.second_moments import second_moments
 from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
-from mmdet_lcp.pruning.problem.upstream import Upstream
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.loss_term import Candidate, LossTerm
 from mmdet_lcp.selection.positions import Positions
@@ -181,6 +180,8 @@ class SelectionProblem:
             stay = torch.zeros(self.channels, dtype=torch.bool)
             stay[list(among)] = True
             columns = {path: columns_of(layer, stay) for path, layer in self.consumers.items()}
+        if all(term.any_strides for term in self._weighed()):
+            batch.put_channels_together()
         candidate = Candidate(
             kernels={path: weights[path] for path in self.consumers},
             targets=batch.targets,
@@ -190,9 +191,7 @@ class SelectionProblem:
                 output_of(self.consumers[path].module, weights[path], x, columns[path])
                 for x in batch.inputs[path]
             ],
-            read=lambda: outputs_with(
-                self.detector, self._paths(), batch.images, weights, self._upstream(batch)
-            ),
+            read=lambda: self._read(batch, weights, candidate),
         )
         found: dict[str, Tensor] = {}
         for term in self._weighed():
@@ -296,12 +295,33 @@ class SelectionProblem:
         """The modules that some term reads, each once."""
         return list(dict.fromkeys(path for term in self._weighed() for path in term.paths))
 
-    def _upstream(self, batch: SelectionBatch) -> Upstream:
-        """What runs before the consumers, kept with the batch where there is room for it."""
-        if batch.upstream is None:
+    def _read(
+        self, batch: SelectionBatch, weights: Weights, candidate: Candidate
+    ) -> dict[str, Tensor]:
+        """What terms read of the detector with some kernels, see `Candidate.taps`."""
+        shortcut = self._shortcut(batch)
+        found = outputs_with(
+            self.detector,
+            self._paths(),
+            batch.images,
+            weights,
+            shortcut,
+            lambda path: candidate.outputs(path)[0],
+        )
+        return {path: output.contiguous() for path, output in found.items()}
+
+    def _shortcut(self, batch: SelectionBatch) -> Shortcut:
+        """What need not run again on a batch, kept with it where there is room."""
+        if batch.shortcut is None:
             if not self.batches.room_for(0):
-                return Upstream({})
-            found = upstream_of(self.detector, self._paths(), batch.images, self.consumers)
-            fits = self.batches.room_for(found.size)
-            batch.upstream = found if fits else Upstream({})
-        return batch.upstream
+                return Shortcut()
+            found = shortcut_of(
+                self.detector,
+                self._paths(),
+                batch.images,
+                {path: layer.module for path, layer in self.consumers.items()},
+                {path: runs[0] for path, runs in batch.inputs.items()},
+            )
+            fits = self.batches.room_for(found.upstream.size)
+            batch.shortcut = found if fits else Shortcut()
+        return batch.shortcut

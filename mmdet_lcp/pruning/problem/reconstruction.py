@@ -15,6 +15,8 @@ class Reconstruction(LossTerm):
     Source: LCP (Xie et al., arXiv 1911.02237), reconstruction error; see `reconstruction_loss`.
     """
 
+    any_strides = True
+
     def losses(self, candidate: Candidate) -> dict[str, Tensor]:
         """L_re as ``reconstruction``."""
         total = sum(

@@ -1,15 +1,38 @@
 """What a detector's modules write when some of its kernels are others."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmdet_lcp.detectors.taps import forward_until, run_until
+from mmdet_lcp.detectors.taps import run_until
 from mmdet_lcp.modes import in_eval
+from mmdet_lcp.pruning.problem.narrowed import output_of
 from mmdet_lcp.pruning.problem.upstream import Upstream, record_upstream
 from mmdet_lcp.selection.images import SelectionImages
+
+_OTHER = 0.75  # kernels that differ from the detector's own, in its units
+_CLOSE = 1e-3  # of the largest value: other layouts of memory add up in another order
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What `outputs_with` need not run again on one batch.
+
+    Attributes:
+        upstream: what runs before the layers whose kernels change.
+        first: path of the one that begins first, whose first output is the same as outside of
+            the detector; ``None`` if it is not known to be.
+        alone: whether that is the only run of all these layers.
+    """
+
+    upstream: Upstream = field(default_factory=lambda: Upstream({}))
+    first: str | None = None
+    alone: bool = False
 
 
 def outputs_with(
@@ -17,7 +40,8 @@ def outputs_with(
     paths: Sequence[str],
     images: SelectionImages,
     weights: Mapping[str, Tensor],
-    upstream: Upstream | None = None,
+    shortcut: Shortcut | None = None,
+    output: Callable[[str], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Outputs of some modules on one batch if some of the detector's kernels are others.
 
@@ -29,25 +53,58 @@ def outputs_with(
         paths: of the modules.
         images: the batch.
         weights: kernels by path of their module.
-        upstream: of the batch and of these modules, by `upstream_of`; it saves what runs before
+        shortcut: of the batch and of these modules, by `shortcut_of`; it saves what runs before
             them.
+        output: gives what `Shortcut.first` writes with its kernel in its first run.
 
     Raises:
         CompressionError: see `run_until`.
     """
-    values = {f'{path}.weight': weight for path, weight in weights.items()}
-    inputs = (images.inputs, images.data_samples)
-    replayed = upstream.replayed() if upstream else nullcontext()
-    with in_eval(detector), _without_gradients(detector), replayed:
+    shortcut = shortcut or Shortcut()
+    with ExitStack() as stack:
+        stack.enter_context(in_eval(detector))
+        stack.enter_context(_without_gradients(detector))
+        stack.enter_context(shortcut.upstream.replayed())
+        if shortcut.first is not None:
+            # What follows may write over it.
+            value = output(shortcut.first).clone()
+            stack.enter_context(_giving(detector.get_submodule(shortcut.first), value))
         return run_until(
             detector,
-            # A module may have several paths (a head's layer that its levels share): one is named,
-            # and PyTorch would swap it twice.
-            lambda: functional_call(
-                detector, values, inputs, {'mode': 'tensor'}, tie_weights=False
-            ),
+            _run(detector, images, {} if shortcut.alone else weights),
             paths,
         )
+
+
+def _run(
+    detector: nn.Module, images: SelectionImages, weights: Mapping[str, Tensor]
+) -> Callable[[], Any]:
+    """Runs a detector on a batch, with other kernels."""
+    inputs = (images.inputs, images.data_samples)
+    if not weights:
+        return lambda: detector(*inputs, mode='tensor')
+    values = {f'{path}.weight': weight for path, weight in weights.items()}
+    # A module may have several paths (a head's layer that its levels share): one is named, and
+    # PyTorch would swap it twice.
+    return lambda: functional_call(detector, values, inputs, {'mode': 'tensor'}, tie_weights=False)
+
+
+@contextmanager
+def _giving(layer: nn.Module, output: Tensor) -> Iterator[None]:
+    """A layer that gives an output in its next run instead of running."""
+    left, run = iter([output]), layer.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        for given in left:
+            return given
+        return run(*args, **kwargs)
+
+    # An attribute of the object hides its class's method.
+    layer.forward = forward
+    try:
+        yield
+    finally:
+        del layer.forward
 
 
 @contextmanager
@@ -63,26 +120,49 @@ def _without_gradients(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def upstream_of(
+@torch.no_grad()
+def shortcut_of(
     detector: nn.Module,
     paths: Sequence[str],
     images: SelectionImages,
-    changing: Collection[str],
-) -> Upstream:
+    layers: Mapping[str, nn.Module],
+    inputs: Mapping[str, Tensor],
+) -> Shortcut:
     """What `outputs_with` need not run again while only some kernels change.
+
+    The detector runs twice, with kernels that are not its own: as it is, and with the first
+    layer's output computed outside of it. Where the two are not the same (an operator that takes
+    the memory's layout for granted, regions that are drawn anew), that is left out.
 
     Args:
         detector: as in `outputs_with`, like the paths and the batch.
         paths: of the modules that are read; it runs no further.
         images: the batch.
-        changing: paths of the modules whose kernels change.
+        layers: the modules whose kernels change, by path.
+        inputs: what each of them reads in its first run.
     """
-    layers = [detector.get_submodule(path) for path in changing]
+    weights = {path: _OTHER * layer.weight for path, layer in layers.items()}
+    wanted: dict[str, Tensor] = {}
     with in_eval(detector):
-        return record_upstream(
-            detector,
-            lambda: forward_until(
-                detector, images.inputs, paths, data_samples=images.data_samples
-            ),
-            layers,
+        run = _run(detector, images, weights)
+        upstream = record_upstream(
+            detector, lambda: wanted.update(run_until(detector, run, paths)), layers.values()
         )
+    if not upstream.layers:
+        return Shortcut(upstream)
+    first = next(path for path, layer in layers.items() if layer is upstream.layers[0])
+    found = Shortcut(upstream, first, alone=len(upstream.layers) == 1)
+    value = output_of(layers[first], weights[first], inputs[first], None)
+    try:
+        outputs = outputs_with(detector, paths, images, weights, found, lambda _: value)
+    except RuntimeError:  # such as a `view` of what does not lie as it should
+        return Shortcut(upstream)
+    same = all(_close(outputs[path], output) for path, output in wanted.items())
+    return found if same else Shortcut(upstream)
+
+
+def _close(found: Tensor, wanted: Tensor) -> bool:
+    if found.shape != wanted.shape:
+        return False
+    limit = _CLOSE * wanted.abs().amax() if wanted.numel() else 0
+    return bool(((found - wanted).abs() <= limit).all())

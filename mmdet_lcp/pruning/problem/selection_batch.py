@@ -8,7 +8,7 @@ from mmengine import dist
 from torch import Tensor
 
 from mmdet_lcp.detectors.roi_samples import RoISamples
-from mmdet_lcp.pruning.problem.upstream import Upstream
+from mmdet_lcp.pruning.problem.replaced_kernels import Shortcut
 from mmdet_lcp.selection.images import SelectionImages
 
 # One entry a run of the layer: a head that is shared by five levels runs five times.
@@ -32,8 +32,8 @@ class SelectionBatch:
         images: the images themselves, for losses that run the detector.
         owners: the image in the batch that each item belongs to, (N,) by path, one entry a run;
             ``None`` in the place of one whose items are the images themselves.
-        upstream: what runs before the consumers, for losses that run the detector; ``None`` until
-            it is known, empty where there is no room for it.
+        shortcut: what need not run again, for losses that run the detector; ``None`` until it is
+            known, empty where there is no room for it.
     """
 
     inputs: Calls
@@ -44,7 +44,7 @@ class SelectionBatch:
     sensitivity: Calls | None = None
     images: SelectionImages | None = None
     owners: dict[str, list[Tensor | None]] = field(default_factory=dict)
-    upstream: Upstream | None = None
+    shortcut: Shortcut | None = None
 
     def __post_init__(self) -> None:
         self.inputs, self.targets = (
@@ -80,11 +80,27 @@ class SelectionBatch:
         """Each run's share of a layer's outputs; they add up to 1."""
         return shares_of_runs(self.targets[path])
 
+    def put_channels_together(self) -> None:
+        """Lay out maps so that PyTorch's operators on a CPU are fast: channels last.
+
+        Pooling is, and so are convolutions of few channels or of an odd number. Others get what
+        they are used to: half precision is slower so, and a GPU has layouts of its own.
+        """
+        for calls in (self.inputs, self.targets):
+            for runs in calls.values():
+                runs[:] = map(_channels_together, runs)
+
     def tensors(self) -> Iterator[Tensor]:
         """All large tensors."""
         for calls in (self.inputs, self.targets):
             for runs in calls.values():
                 yield from runs
+
+
+def _channels_together(values: Tensor) -> Tensor:
+    if values.dim() == 4 and values.dtype == torch.float32 and values.device.type == 'cpu':
+        return values.contiguous(memory_format=torch.channels_last)
+    return values
 
 
 def shares_of_runs(outputs: Sequence[Tensor]) -> list[float]:

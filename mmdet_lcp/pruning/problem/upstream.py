@@ -16,10 +16,12 @@ class Upstream:
     Attributes:
         outputs: by module, one entry a run; of a module inside another one that is here, nothing.
         written: those of the modules whose outputs somebody changes in place later on.
+        layers: those that will change, in the order in which they began, one entry a run.
     """
 
     outputs: dict[nn.Module, list[Any]]
     written: frozenset[nn.Module] = frozenset()
+    layers: tuple[nn.Module, ...] = ()
 
     @property
     def size(self) -> int:
@@ -65,17 +67,17 @@ def record_upstream(
     given: list[tuple[nn.Module, Tensor, int]] = []  # outputs and their versions
     read: list[list[tuple[Tensor, int]]] = []  # the same of the inputs of what is running
     inside = {module: list(module.modules())[1:] for module in model.modules()}
-    begun = False
+    began: list[nn.Module] = []
 
     def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        nonlocal begun
-        begun = begun or module in layers
-        if begun:
+        if module in layers:
+            began.append(module)
+        if began:
             outputs.pop(module, None)
         read.append([(tensor, tensor._version) for tensor in tensors_in((args, kwargs))])
 
     def after(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        if any(tensor._version != version for tensor, version in read.pop()) or begun:
+        if any(tensor._version != version for tensor, version in read.pop()) or began:
             return
         for part in inside[module]:
             outputs.pop(part, None)
@@ -91,7 +93,7 @@ def record_upstream(
                 stack.callback(hook.remove)
         run()
     written = {module for module, tensor, version in given if tensor._version != version}
-    return Upstream(outputs, frozenset(written & outputs.keys()))
+    return Upstream(outputs, frozenset(written & outputs.keys()), tuple(began))
 
 
 def copied(value: Any) -> Any:

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.pruning.problem.replaced_kernels import outputs_with, upstream_of
+from mmdet_lcp.pruning.problem.replaced_kernels import Shortcut, outputs_with, shortcut_of
 from mmdet_lcp.selection.images import SelectionImages
 
 SIZE = 64
@@ -45,9 +45,9 @@ class Net(nn.Module):
         return self.never(self.norm(self.again[0](x)))
 
 
-def loss_with(net, images, weights, upstream=None):
+def loss_with(net, images, weights, shortcut=None, output=None):
     """Squares of the first box's corner times the mean of what the norm writes."""
-    found = outputs_with(net, ['norm'], images, weights, upstream)['norm']
+    found = outputs_with(net, ['norm'], images, weights, shortcut, output)['norm']
     corner = torch.stack([sample.gt_instances.bboxes[0, 0] for sample in images.data_samples])
     return (found.mean((1, 2, 3)) * corner).square().mean()
 
@@ -116,25 +116,121 @@ def test_the_detector_stays_as_it_is(net, few):
     assert not found.requires_grad  # of no other kernel
 
 
-@pytest.mark.parametrize(('changed', 'kept'), [('shared', ['stem']), ('stem', [])])
-def test_what_runs_before_the_kernels_is_run_once(net, few, changed, kept):
-    upstream = upstream_of(net, ['norm'], few, [changed])
-    assert [net.get_submodule(path) for path in kept] == list(upstream.outputs)
-    runs, convolve = [], net.stem._conv_forward
-    net.stem._conv_forward = lambda *args: runs.append(1) or convolve(*args)
+def inputs_of(net, images):
+    """What the two layers read in their first runs."""
+    with torch.no_grad():
+        return {'stem': images.inputs, 'shared': net.stem(images.inputs).sigmoid()}
+
+
+def shortcut(net, images, *changed, inputs=None, paths=('norm',)):
+    inputs = inputs_of(net, images) if inputs is None else inputs
+    layers = {path: net.get_submodule(path) for path in changed}
+    return shortcut_of(net, paths, images, layers, {path: inputs[path] for path in changed})
+
+
+@pytest.mark.parametrize(
+    ('changed', 'kept', 'alone'),
+    [
+        (['shared'], ['stem'], False),
+        (['stem'], [], True),
+        (['shared', 'stem'], [], False),
+    ],
+)
+def test_what_need_not_run_again(net, few, changed, kept, alone):
+    """What comes before is kept, and the first layer's output comes from outside."""
+    found = shortcut(net, few, *changed)
+    assert [net.get_submodule(path) for path in kept] == list(found.upstream.outputs)
+    assert (found.first, found.alone) == (changed[-1], alone)
+    inputs, runs = inputs_of(net, few), []
+    for name in ('stem', 'shared'):
+        layer = net.get_submodule(name)
+        convolve = layer._conv_forward
+        layer._conv_forward = lambda *args, name=name, convolve=convolve: (
+            runs.append(name) or convolve(*args)
+        )
     for seed in range(2):
         generator = torch.Generator().manual_seed(seed)
-        weight = net.get_submodule(changed).weight
-        kernel = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+        leaves = {
+            path: torch.randn(
+                net.get_submodule(path).weight.shape, generator=generator, dtype=torch.float64
+            ).requires_grad_()
+            for path in changed
+        }
+
+        def output(path, leaves=leaves):
+            layer, padding = net.get_submodule(path), 1 if path == 'stem' else 0
+            return F.conv2d(inputs[path], leaves[path], layer.bias, padding=padding)
+
         results = []
-        for given in (upstream, None):
-            leaf = kernel.clone().requires_grad_()
-            found = loss_with(net, few, {changed: leaf}, given)
-            results.append((found, torch.autograd.grad(found, leaf)[0]))
-        assert torch.equal(results[0][0], results[1][0])
-        assert torch.equal(results[0][1], results[1][1])
-    assert len(runs) == (2 if kept else 4)
+        for given in ((found, output), (Shortcut(found.upstream), None), (None, None)):
+            runs.clear()
+            loss = loss_with(net, few, leaves, *given)
+            counted = [runs.count(name) for name in ('stem', 'shared')]
+            results.append((counted, loss, torch.autograd.grad(loss, list(leaves.values()))))
+        twice = [0 if kept else 1, 2]  # where the layer runs that has two paths
+        assert results[2][0] == [1, 2] and results[1][0] == twice
+        assert results[0][0] == ([0, 1] if kept else [0, 2])
+        for _, loss, slopes in results[:2]:
+            assert torch.equal(loss, results[2][1])
+            torch.testing.assert_close(slopes, results[2][2], rtol=1e-12, atol=1e-14)
     assert net.training
+    assert all('forward' not in vars(module) for module in net.modules())
+
+
+def test_a_layer_that_reads_something_else_there(net, few):
+    """Regions of a second stage may be others than those that the layer was looked at with."""
+    inputs = inputs_of(net, few)
+    for wrong in (inputs['shared'] + 0.5, inputs['shared'][:1], inputs['shared'] * torch.nan):
+        found = shortcut(net, few, 'shared', inputs={'shared': wrong})
+        assert found.first is None and not found.alone
+        assert list(found.upstream.outputs) == [net.stem]
+    assert shortcut(net, few, 'shared').first == 'shared'
+
+
+class Views(Net):
+    """Takes the layout of the maps for granted."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        x = self.shared(self.stem(inputs).tanh())
+        return self.norm(x.view(len(x), -1).view(x.shape))
+
+
+class Raw(Net):
+    """Reads the memory of the maps as if their channels were always apart."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        x = self.shared(self.stem(inputs).tanh())
+        return self.norm(torch.as_strided(x, x.shape, torch.empty(x.shape).stride()))
+
+
+@pytest.mark.parametrize('kind', [Views, Raw])
+def test_layers_that_want_channels_apart(kind, few):
+    torch.manual_seed(0)
+    net = kind().double()
+    with torch.no_grad():
+        apart = net.stem(few.inputs).tanh()
+    together = apart.contiguous(memory_format=torch.channels_last)
+    assert shortcut(net, few, 'shared', inputs={'shared': apart}).first == 'shared'
+    found = shortcut(net, few, 'shared', inputs={'shared': together})
+    assert found.first is None and list(found.upstream.outputs) == [net.stem]
+    assert all('forward' not in vars(module) for module in net.modules())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+class Behind(Net):
+    """What is read comes before the layer that changes, which does not run at all."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.shared(self.norm(self.stem(inputs)))
+
+
+def test_layers_that_do_not_run(few):
+    net = Behind().double().eval()
+    found = shortcut(net, few, 'shared', inputs={'shared': few.inputs})
+    assert found.first is None
+    kernel = torch.ones_like(net.shared.weight)
+    norm = outputs_with(net, ['norm'], few, {'shared': kernel}, found)['norm']
+    torch.testing.assert_close(norm, net.norm(net.stem(few.inputs)))
 
 
 @pytest.mark.parametrize(
