@@ -26,20 +26,27 @@ def columns_of(layer: Layer, stay: Tensor) -> Tensor | None:
     return None if bool(read.all()) else read.nonzero().flatten()
 
 
+def narrowed(module: nn.Module, inputs: Tensor, columns: Tensor | None) -> Tensor:
+    """What a layer reads of its inputs if only some of them are read; see `columns_of`."""
+    if columns is None:
+        return inputs
+    dim = -1 if isinstance(module, nn.Linear) else 1
+    return inputs.index_select(dim, columns.to(inputs.device))
+
+
 def output_of(module: nn.Module, weight: Tensor, inputs: Tensor, columns: Tensor | None) -> Tensor:
     """What a layer writes with another kernel.
 
     Args:
         module: the layer; its own kernel is not used.
         weight: the kernel, of the layer's shape.
-        inputs: what it reads.
+        inputs: what it reads, `narrowed`.
         columns: see `columns_of`; elsewhere the kernel has to be zero. Its gradient comes out as
             zero there.
     """
     if columns is None:
         return functional_call(module, {'weight': weight}, (inputs,))
-    columns = columns.to(weight.device)
-    weight = weight.index_select(1, columns)
+    weight = weight.index_select(1, columns.to(weight.device))
     if isinstance(module, nn.Linear):
-        return F.linear(inputs.index_select(-1, columns), weight, module.bias)
-    return module._conv_forward(inputs.index_select(1, columns), weight, module.bias)
+        return F.linear(inputs, weight, module.bias)
+    return module._conv_forward(inputs, weight, module.bias)

@@ -24,12 +24,16 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.least_squares.moments import Moments
 from mmdet_lcp.pruning.problem.gradients import Gradients, Weights, mean_gradients
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.narrowed import columns_of, output_of
+from mmdet_lcp.pruning.problem.narrowed import columns_of, narrowed, output_of
 from mmdet_lcp.pruning.problem.parts import Part, parts_of
 from mmdet_lcp.pruning.problem.reconstruction import Reconstruction
 from mmdet_lcp.pruning.problem.replaced_kernels import Shortcut, outputs_with, shortcut_of
 from mmdet_lcp.pruning.problem.second_moments import second_moments
-from mmdet_lcp.pruning.problem.selection_batch import BatchCache, SelectionBatch
+from mmdet_lcp.pruning.problem.selection_batch import (
+    BatchCache,
+    SelectionBatch,
+    channels_together,
+)
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.loss_term import Candidate, LossTerm
 from mmdet_lcp.selection.positions import Positions
@@ -181,7 +185,8 @@ class SelectionProblem:
             stay[list(among)] = True
             columns = {path: columns_of(layer, stay) for path, layer in self.consumers.items()}
         if all(term.any_strides for term in self._weighed()):
-            batch.put_channels_together()
+            for runs in batch.targets.values():
+                runs[:] = map(channels_together, runs)
         candidate = Candidate(
             kernels={path: weights[path] for path in self.consumers},
             targets=batch.targets,
@@ -189,7 +194,7 @@ class SelectionProblem:
             samples=batch.samples,
             run=lambda path: [
                 output_of(self.consumers[path].module, weights[path], x, columns[path])
-                for x in batch.inputs[path]
+                for x in self._inputs(batch, path, columns[path])
             ],
             read=lambda: self._read(batch, weights, candidate),
         )
@@ -295,6 +300,23 @@ class SelectionProblem:
         """The modules that some term reads, each once."""
         return list(dict.fromkeys(path for term in self._weighed() for path in term.paths))
 
+    def _inputs(self, batch: SelectionBatch, path: str, columns: Tensor | None) -> list[Tensor]:
+        """What a consumer reads of a batch, kept with it where there is room; see `columns_of`."""
+        together = all(term.any_strides for term in self._weighed())
+        if columns is None and not together:
+            return batch.inputs[path]
+        before, found = batch.looked_at.get(path, (None, None))
+        if found is not None and _equal(before, columns):
+            return found
+        module, inputs = self.consumers[path].module, batch.inputs[path]
+        found = [narrowed(module, x, columns) for x in inputs]
+        if together:
+            found = list(map(channels_together, found))
+        size = sum(x.numel() * x.element_size() for x in inputs)
+        if path in batch.looked_at or self.batches.room_for(size):
+            batch.looked_at[path] = (columns, found)
+        return found
+
     def _read(
         self, batch: SelectionBatch, weights: Weights, candidate: Candidate
     ) -> dict[str, Tensor]:
@@ -325,3 +347,10 @@ class SelectionProblem:
             fits = self.batches.room_for(found.upstream.size)
             batch.shortcut = found if fits else Shortcut()
         return batch.shortcut
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether both are the same columns, or both all."""
+    if one is None or other is None:
+        return one is other
+    return torch.equal(one, other)

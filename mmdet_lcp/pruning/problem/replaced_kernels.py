@@ -30,7 +30,7 @@ class Shortcut:
         alone: whether that is the only run of all these layers.
     """
 
-    upstream: Upstream = field(default_factory=lambda: Upstream({}))
+    upstream: Upstream = field(default_factory=Upstream)
     first: str | None = None
     alone: bool = False
 
@@ -132,7 +132,8 @@ def shortcut_of(
 
     The detector runs twice, with kernels that are not its own: as it is, and with the first
     layer's output computed outside of it. Where the two are not the same (an operator that takes
-    the memory's layout for granted, regions that are drawn anew), that is left out.
+    the memory's layout for granted, regions that are drawn anew), that is left out, and if they
+    still are not, everything runs each time.
 
     Args:
         detector: as in `outputs_with`, like the paths and the batch.
@@ -148,17 +149,22 @@ def shortcut_of(
         upstream = record_upstream(
             detector, lambda: wanted.update(run_until(detector, run, paths)), layers.values()
         )
-    if not upstream.layers:
-        return Shortcut(upstream)
-    first = next(path for path, layer in layers.items() if layer is upstream.layers[0])
-    found = Shortcut(upstream, first, alone=len(upstream.layers) == 1)
-    value = output_of(layers[first], weights[first], inputs[first], None)
-    try:
-        outputs = outputs_with(detector, paths, images, weights, found, lambda _: value)
-    except RuntimeError:  # such as a `view` of what does not lie as it should
-        return Shortcut(upstream)
-    same = all(_close(outputs[path], output) for path, output in wanted.items())
-    return found if same else Shortcut(upstream)
+    tries = [Shortcut(upstream)]
+    if upstream.layers:
+        first = next(path for path, layer in layers.items() if layer is upstream.layers[0])
+        tries.insert(0, Shortcut(upstream, first, alone=len(upstream.layers) == 1))
+
+    def output(path: str) -> Tensor:
+        return output_of(layers[path], weights[path], inputs[path], None)
+
+    for shortcut in tries:
+        try:
+            found = outputs_with(detector, paths, images, weights, shortcut, output)
+        except RuntimeError:  # such as a `view` of what does not lie as it should
+            continue
+        if all(_close(found[path], value) for path, value in wanted.items()):
+            return shortcut
+    return Shortcut()
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:

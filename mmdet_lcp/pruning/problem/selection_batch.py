@@ -34,6 +34,8 @@ class SelectionBatch:
             ``None`` in the place of one whose items are the images themselves.
         shortcut: what need not run again, for losses that run the detector; ``None`` until it is
             known, empty where there is no room for it.
+        looked_at: what each consumer was last run on, by path: which of its input channels, and
+            these, one entry a run; as far as there is room for it.
     """
 
     inputs: Calls
@@ -45,6 +47,7 @@ class SelectionBatch:
     images: SelectionImages | None = None
     owners: dict[str, list[Tensor | None]] = field(default_factory=dict)
     shortcut: Shortcut | None = None
+    looked_at: dict[str, tuple[Tensor | None, list[Tensor]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inputs, self.targets = (
@@ -80,16 +83,6 @@ class SelectionBatch:
         """Each run's share of a layer's outputs; they add up to 1."""
         return shares_of_runs(self.targets[path])
 
-    def put_channels_together(self) -> None:
-        """Lay out maps so that PyTorch's operators on a CPU are fast: channels last.
-
-        Pooling is, and so are convolutions of few channels or of an odd number. Others get what
-        they are used to: half precision is slower so, and a GPU has layouts of its own.
-        """
-        for calls in (self.inputs, self.targets):
-            for runs in calls.values():
-                runs[:] = map(_channels_together, runs)
-
     def tensors(self) -> Iterator[Tensor]:
         """All large tensors."""
         for calls in (self.inputs, self.targets):
@@ -97,7 +90,12 @@ class SelectionBatch:
                 yield from runs
 
 
-def _channels_together(values: Tensor) -> Tensor:
+def channels_together(values: Tensor) -> Tensor:
+    """Maps laid out so that PyTorch's operators on a CPU are fast: channels last.
+
+    Pooling is, and so are convolutions of few channels or of an odd number. Others stay as they
+    are: half precision is slower so, and a GPU has layouts of its own.
+    """
     if values.dim() == 4 and values.dtype == torch.float32 and values.device.type == 'cpu':
         return values.contiguous(memory_format=torch.channels_last)
     return values

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmdet_lcp.pruning.problem.layer import Layer
-from mmdet_lcp.pruning.problem.narrowed import columns_of, output_of
+from mmdet_lcp.pruning.problem.narrowed import columns_of, narrowed, output_of
 
 STAY = torch.tensor([True, False, True])
 # Channels 4, 2 and 0 of 5 belong to the group's 0, 1 and 2; 1 and 3 to other groups.
@@ -27,7 +27,10 @@ def test_the_same_outputs_and_gradients(module, shape, dim):
     weight = module.weight.detach().clone()
     weight[:, 2] = 0
     found, expected = weight.clone().requires_grad_(True), weight.clone().requires_grad_(True)
-    outputs = [output_of(module, found, x, columns), output_of(module, expected, x, None)]
+    outputs = [
+        output_of(module, found, narrowed(module, x, columns), columns),
+        output_of(module, expected, narrowed(module, x, None), None),
+    ]
     torch.testing.assert_close(*outputs)
     for output in outputs:
         output.square().sum().backward()
