@@ -332,11 +332,11 @@ class SelectionProblem:
         )
         return {path: output.contiguous() for path, output in found.items()}
 
-    def _shortcut(self, batch: SelectionBatch) -> Shortcut:
+    def _shortcut(self, batch: SelectionBatch) -> Shortcut | None:
         """What need not run again on a batch, kept with it where there is room."""
         if batch.shortcut is None:
             if not self.batches.room_for(0):
-                return Shortcut()
+                return None
             found = shortcut_of(
                 self.detector,
                 self._paths(),
@@ -345,7 +345,7 @@ class SelectionProblem:
                 {path: runs[0] for path, runs in batch.inputs.items()},
             )
             fits = self.batches.room_for(found.upstream.size)
-            batch.shortcut = found if fits else Shortcut()
+            batch.shortcut = found if fits else found.without()
         return batch.shortcut
 
 

@@ -29,6 +29,7 @@ class Given:
     Attributes:
         value: a copy of what it gave, or nan in its shape.
         given: the tensors that it gave, as long as somebody else holds them.
+        versions: theirs when ``value`` was copied.
         storages: theirs.
         forgotten: whether ``value`` is nan.
         written: whether it may be written over by whoever reads it.
@@ -36,6 +37,7 @@ class Given:
 
     value: Any
     given: list[weakref.ref]
+    versions: list[int]
     storages: set[Storage]
     forgotten: bool = False
     written: bool = True
@@ -148,7 +150,7 @@ class Recorder(TorchFunctionMode):
         for run in self._runs():
             tensors = [ref() for ref in run.given]
             if not run.forgotten and all(tensor is not None for tensor in tensors):
-                self._held += [(run, tensor, tensor._version) for tensor in tensors]
+                self._held += zip([run] * len(tensors), tensors, run.versions, strict=True)
 
     @contextmanager
     def _unseen(self) -> Iterator[None]:
@@ -187,12 +189,13 @@ class Recorder(TorchFunctionMode):
             known = self._known.get(module, [])
             given = list(tensors_in(output))
             refs = [weakref.ref(tensor) for tensor in given]
+            versions = [tensor._version for tensor in given]
             storages = set(map(_storage, given))
             if len(runs) < len(known):
                 before = known[len(runs)]
-                runs.append(Given(before.value, refs, storages, before.forgotten))
+                runs.append(Given(before.value, refs, versions, storages, before.forgotten))
             else:
-                runs.append(Given(copied(output), refs, storages))
+                runs.append(Given(copied(output), refs, versions, storages))
             self._forget()
 
     def _take_over(self, changed: list[Tensor]) -> bool:
@@ -210,7 +213,8 @@ class Recorder(TorchFunctionMode):
                 return False
             whose += owners
         for run in whose:
-            run.value, run.forgotten = copied(run.given[0]()), False
+            tensor = run.given[0]()
+            run.value, run.versions, run.forgotten = copied(tensor), [tensor._version], False
         return True
 
     def _runs(self) -> Iterator[Given]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,11 +28,21 @@ class Shortcut:
         first: path of the one that begins first, whose first output is the same as outside of
             the detector; ``None`` if it is not known to be.
         alone: whether that is the only run of all these layers.
+        written: whether what follows writes over that output.
+        modules: all of the detector.
+        parameters: of these.
     """
 
     upstream: Upstream = field(default_factory=Upstream)
     first: str | None = None
     alone: bool = False
+    written: bool = True
+    modules: Sequence[nn.Module] = ()
+    parameters: Sequence[nn.Parameter] = ()
+
+    def without(self) -> 'Shortcut':
+        """Nothing that takes memory, and so nothing that does not run again."""
+        return Shortcut(modules=self.modules, parameters=self.parameters)
 
 
 def outputs_with(
@@ -60,14 +70,14 @@ def outputs_with(
     Raises:
         CompressionError: see `run_until`.
     """
-    shortcut = shortcut or Shortcut()
+    shortcut = shortcut or Shortcut(**_all_of(detector))
     with ExitStack() as stack:
-        stack.enter_context(in_eval(detector))
-        stack.enter_context(_without_gradients(detector))
+        stack.enter_context(_still(shortcut))
         stack.enter_context(shortcut.upstream.replayed())
         if shortcut.first is not None:
-            # What follows may write over it.
-            value = output(shortcut.first).clone()
+            value = output(shortcut.first)
+            if shortcut.written:
+                value = value.clone()
             stack.enter_context(_giving(detector.get_submodule(shortcut.first), value))
         return run_until(
             detector,
@@ -107,15 +117,25 @@ def _giving(layer: nn.Module, output: Tensor) -> Iterator[None]:
         del layer.forward
 
 
+def _all_of(detector: nn.Module) -> dict[str, Sequence]:
+    """All modules and parameters of a detector, which take time to find."""
+    return dict(modules=tuple(detector.modules()), parameters=tuple(detector.parameters()))
+
+
 @contextmanager
-def _without_gradients(model: nn.Module) -> Iterator[None]:
-    """Parameters that take no gradients for a while."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _still(shortcut: Shortcut) -> Iterator[None]:
+    """All modules in eval mode for a while, and parameters that take no gradients."""
+    training = [module for module in shortcut.modules if module.training]
+    learning = [parameter for parameter in shortcut.parameters if parameter.requires_grad]
+    for module in training:
+        module.training = False
     for parameter in learning:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
+        for module in training:
+            module.training = True
         for parameter in learning:
             parameter.requires_grad_(True)
 
@@ -149,22 +169,28 @@ def shortcut_of(
         upstream = record_upstream(
             detector, lambda: wanted.update(run_until(detector, run, paths)), layers.values()
         )
-    tries = [Shortcut(upstream)]
+    everything = _all_of(detector)
+    tries = [Shortcut(upstream, **everything)]
     if upstream.layers:
         first = next(path for path, layer in layers.items() if layer is upstream.layers[0])
-        tries.insert(0, Shortcut(upstream, first, alone=len(upstream.layers) == 1))
-
-    def output(path: str) -> Tensor:
-        return output_of(layers[path], weights[path], inputs[path], None)
-
+        alone = len(upstream.layers) == 1
+        tries.insert(0, Shortcut(upstream, first, alone, written=False, **everything))
     for shortcut in tries:
+        given: list[tuple[Tensor, int]] = []
+
+        def output(path: str, given: list[tuple[Tensor, int]] = given) -> Tensor:
+            value = output_of(layers[path], weights[path], inputs[path], None)
+            given.append((value, value._version))
+            return value
+
         try:
             found = outputs_with(detector, paths, images, weights, shortcut, output)
         except RuntimeError:  # such as a `view` of what does not lie as it should
             continue
         if all(_close(found[path], value) for path, value in wanted.items()):
-            return shortcut
-    return Shortcut()
+            written = any(value._version != version for value, version in given)
+            return replace(shortcut, written=written)
+    return Shortcut(**everything)
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:

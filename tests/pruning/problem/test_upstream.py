@@ -85,25 +85,70 @@ def test_the_same_values_and_gradients_without_what_comes_before(model, images):
         slopes = [torch.autograd.grad(out.square().mean(), weight)[0] for out in (found, wanted)]
         assert torch.equal(*slopes) and slopes[0].abs().max() > 0
         ran = {name: after[name] - before[name] for name in after if after[name] > before[name]}
-        # twice before what changes, once behind it: all of them, as it runs again there
-        assert ran == {'often': 3, 'changes': 1, 'head': 1}
+        # Of three runs the two before what changes are kept.
+        assert ran == {'often': 1, 'changes': 1, 'head': 1}
+
+
+MAP = 2 * 4 * 6 * 5 * 4  # images, channels, height, width, bytes
+NAN = 4  # bytes of a map of nan
+
+
+def states(upstream) -> dict[nn.Module, list[str]]:
+    """Of each run: whether it is forgotten, may be written over, or is as it was."""
+    return {
+        module: ['nan' if run.forgotten else 'copied' if run.written else 'given' for run in runs]
+        for module, runs in upstream.outputs.items()
+    }
 
 
 def test_the_outermost_modules_alone_are_kept(model, images):
     upstream = record_upstream(model, lambda: model(images), [model.changes])
-    assert set(upstream.outputs) == {model.stem, *model.blocks}
-    assert upstream.size == 3 * 2 * 4 * 6 * 5 * 4  # maps, images, channels, height, width, bytes
+    assert states(upstream) == {
+        model.stem: ['nan'],
+        **{block: ['nan'] for block in model.blocks},
+        model.often: ['nan', 'copied'],  # a ReLU of the model itself writes over it
+    }
+    assert upstream.size == MAP + 4 * NAN
+    assert upstream.layers == (model.changes,)
 
 
 def test_what_is_written_over(model, images):
-    """The first block's output is read alone; the last one's becomes its own ReLU's."""
+    """The last block's output is read alone; the convolution's becomes the ReLU's own."""
     upstream = record_upstream(model, lambda: model(images), [model.often])
-    assert upstream.written == set()
+    given = {model.stem: ['nan'], model.blocks[0]: ['nan'], model.blocks[1]: ['given']}
+    assert states(upstream) == given
+    assert upstream.layers == (model.often,) * 3
     upstream = record_upstream(model, lambda: model(images), [model.blocks[1].relu])
-    assert set(upstream.outputs) == {model.stem, model.blocks[0], model.blocks[1].one}
-    assert upstream.written == {model.blocks[1].one}
+    assert states(upstream) == {
+        model.stem: ['nan'],
+        model.blocks[0]: ['given'],
+        model.blocks[1].one: ['copied'],
+    }
     expected = model(images)
     for _ in range(2):
+        with upstream.replayed():
+            assert torch.equal(model(images), expected)
+
+
+class Grows(nn.Module):
+    """Adds in place to what a layer has written, before another one that changes begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.changes = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        x = self.one(x)
+        x += 1
+        return self.changes(x) + x
+
+
+def test_what_the_model_itself_writes_over_before(images):
+    model = Grows().eval()
+    upstream = record_upstream(model, lambda: model(images), [model.changes])
+    assert states(upstream) == {model.one: ['copied']}
+    expected = model(images)
+    for _ in range(3):
         with upstream.replayed():
             assert torch.equal(model(images), expected)
 
@@ -112,10 +157,16 @@ def test_inside_a_block(model, images):
     """What has begun and not ended runs again, around what is kept."""
     block = model.blocks[1]
     upstream = record_upstream(model, lambda: model(images), [block.two])
-    assert set(upstream.outputs) == {model.stem, model.blocks[0], block.one}
+    assert states(upstream) == {
+        model.stem: ['nan'],
+        model.blocks[0]: ['given'],
+        block.one: ['given'],  # in the place of what the ReLU has made of it
+        block.relu: ['given'],
+    }
     expected = model(images)
-    with upstream.replayed():
-        assert torch.equal(model(images), expected)
+    for _ in range(2):
+        with upstream.replayed():
+            assert torch.equal(model(images), expected)
 
 
 def test_the_first_of_several_layers(model, images):
@@ -134,7 +185,7 @@ def test_a_run_that_is_left_early(model, images):
                 hook.remove()
 
     upstream = record_upstream(model, run, [model.changes])
-    assert set(upstream.outputs) == {model.stem, *model.blocks}
+    assert set(upstream.outputs) == {model.stem, *model.blocks, model.often}
 
 
 def test_the_model_stays_as_it_is(model, images):
@@ -162,12 +213,11 @@ class PreActivated(nn.Module):
         return self.changes(x + shortcut)
 
 
-def test_what_changes_its_input_runs_again(images):
+def test_a_shortcut_from_what_is_changed_in_place(images):
     torch.manual_seed(0)
     model = PreActivated().eval()
     upstream = record_upstream(model, lambda: model(images), [model.changes])
-    assert set(upstream.outputs) == {model.one, model.two}
-    assert upstream.written == {model.one}
+    assert set(upstream.outputs) == {model.one, model.relu, model.two}
     expected = model(images)
     for _ in range(2):
         with upstream.replayed():
