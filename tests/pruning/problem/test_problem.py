@@ -282,6 +282,81 @@ def test_the_detector_runs_once_for_all_terms():
     close(found['two'], float(net.last(later).mean() + later.mean()))
 
 
+def single_conv(terms, limit=2 << 30):
+    """A convolution of seven float32 channels, five of them the group's, on maps with holes."""
+    generator = torch.Generator().manual_seed(3)
+    layer = nn.Conv2d(7, 4, 3, padding=1)
+    nn.init.normal_(layer.weight, generator=generator)
+    batches = [
+        SelectionBatch(
+            {'read': torch.randn(count, 7, 5, 6, generator=generator)},
+            {'read': torch.randn(count, 4, 5, 6, generator=generator)},
+            None,
+        )
+        for count in (2, 1)
+    ]
+    index = torch.tensor([6, 0, 3, 2, 5])
+    return SelectionProblem(
+        'g', 5, {'read': Layer(layer, index, torch.arange(5))}, {},
+        BatchCache(lambda: batches, limit), terms=terms,
+    ), batches  # fmt: skip
+
+
+@pytest.mark.parametrize('limit', [2 << 30, 0])
+def test_maps_may_lie_channels_last(limit):
+    """Values and gradients are those of float64 functions, whichever channels were asked last."""
+    problem, batches = single_conv([Reconstruction()], limit)
+    layer = problem.consumers['read']
+    original = problem.weights()
+    for among in (None, [0, 2], [0, 2], [0, 2, 4], None, [1]):
+        kernels = problem.masked(original, range(5) if among is None else among)
+        found = problem.gradients(kernels, among=among)
+        leaf = kernels['read'].double().requires_grad_()
+        wanted = 0.0
+        for batch in batches:
+            bias = layer.module.bias.detach().double()
+            output = F.conv2d(batch.inputs['read'][0].double(), leaf, bias, padding=1)
+            apart = (output - batch.targets['read'][0].double()).square()
+            wanted = wanted + apart.sum() / (2 * 3 * apart[0].numel())
+        wanted.backward()
+        expected = leaf.grad
+        if among is not None:
+            expected[:, layer.index[[k for k in range(5) if k not in among]]] = 0
+        torch.testing.assert_close(found.total['read'].double(), expected, rtol=1e-5, atol=1e-6)
+        assert problem.loss(kernels, among=among) == pytest.approx(found.loss, rel=1e-6)
+        assert found.loss == pytest.approx(float(wanted), rel=1e-6)
+    together = torch.channels_last
+    assert batches[0].targets['read'][0].is_contiguous(memory_format=together)
+    assert batches[0].inputs['read'][0].is_contiguous()  # others may read them too
+    assert bool(batches[0].looked_at) == bool(limit)
+
+
+def test_maps_lie_as_a_term_wants_them():
+    def look(candidate):
+        output, target = candidate.first, candidate.targets['read'][0]
+        assert output.is_contiguous() and target.is_contiguous()
+        return output.view(len(output), -1).square().mean()
+
+    problem, _ = single_conv([Reconstruction(), Given('own', look)])
+    for among in (None, [0, 2], [0, 2]):
+        kernels = problem.masked(problem.weights(), range(5) if among is None else among)
+        assert problem.losses(next(iter(problem.batches)), kernels, among)['own'] > 0
+
+
+def test_what_was_looked_at_is_not_taken_for_other_channels():
+    """As many channels, but others: neither the first nor the last time."""
+    problem, batches = single_conv([Reconstruction()])
+    list(problem.batches)
+    wanted = {}
+    for among in ([0, 1], [0, 2], [3, 4]) * 2:
+        kernels = problem.masked(problem.weights(), among)
+        whole = float(problem.losses(batches[0], kernels)['reconstruction'])
+        own = float(problem.losses(batches[0], kernels, among)['reconstruction'])
+        assert own == pytest.approx(whole, rel=1e-5)
+        wanted[tuple(among)] = own
+    assert len({round(value, 4) for value in wanted.values()}) == 3
+
+
 class Named(nn.Sequential):
     """A sequence that takes mmdet's arguments."""
 

@@ -35,3 +35,24 @@ def test_runs_count_by_what_they_write():
     assert list(found) == ['reconstruction']
     np.testing.assert_allclose(float(found['reconstruction']), expected, rtol=1e-12)
     assert shares_of_runs(candidate.targets['head']) == [0.8, 0.2]
+
+
+@pytest.mark.parametrize('lie', [(True, True), (True, False), (False, True)])
+def test_maps_may_lie_in_any_way(lie):
+    """Channels last in memory, one of them or both."""
+    generator = torch.Generator().manual_seed(1)
+    maps = [torch.randn(2, 3, 4, 5, generator=generator).double() for _ in range(2)]
+    squares = np.square(maps[0].numpy() - maps[1].numpy())
+    target, output = (
+        x.contiguous(memory_format=torch.channels_last) if last else x
+        for x, last in zip(maps, lie, strict=True)
+    )
+    output.requires_grad_()
+    candidate = Candidate(
+        {'conv': None}, {'conv': [target]}, None, None, run=lambda path: [output], read=dict
+    )
+    loss = Reconstruction().losses(candidate)['reconstruction']
+    np.testing.assert_allclose(float(loss.detach()), squares.mean() / 2, rtol=1e-12)
+    loss.backward()
+    wanted = (maps[1] - maps[0]).detach().numpy() / squares.size
+    np.testing.assert_allclose(output.grad.numpy(), wanted, rtol=1e-12)
