@@ -184,7 +184,7 @@ class SelectionProblem:
             stay = torch.zeros(self.channels, dtype=torch.bool)
             stay[list(among)] = True
             columns = {path: columns_of(layer, stay) for path, layer in self.consumers.items()}
-        if all(term.any_strides for term in self._weighed()):
+        if self._together():
             for runs in batch.targets.values():
                 runs[:] = map(channels_together, runs)
         candidate = Candidate(
@@ -296,13 +296,17 @@ class SelectionProblem:
         """The terms that have a weight."""
         return [term for term in self.terms if term.weight]
 
+    def _together(self) -> bool:
+        """Whether maps lie channels last: it pays where the detector runs on from them."""
+        return bool(self._paths()) and all(term.any_strides for term in self._weighed())
+
     def _paths(self) -> list[str]:
         """The modules that some term reads, each once."""
         return list(dict.fromkeys(path for term in self._weighed() for path in term.paths))
 
     def _inputs(self, batch: SelectionBatch, path: str, columns: Tensor | None) -> list[Tensor]:
         """What a consumer reads of a batch, kept with it where there is room; see `columns_of`."""
-        together = all(term.any_strides for term in self._weighed())
+        together = self._together()
         if columns is None and not together:
             return batch.inputs[path]
         before, found = batch.looked_at.get(path, (None, None))

@@ -282,6 +282,15 @@ def test_the_detector_runs_once_for_all_terms():
     close(found['two'], float(net.last(later).mean() + later.mean()))
 
 
+class Silent(LossTerm):
+    """Might have the detector run, as DCP's term does, but asks for nothing."""
+
+    any_strides, paths = True, ('read',)
+
+    def losses(self, candidate):
+        return {}
+
+
 def single_conv(terms, limit=2 << 30):
     """A convolution of seven float32 channels, five of them the group's, on maps with holes."""
     generator = torch.Generator().manual_seed(3)
@@ -305,7 +314,7 @@ def single_conv(terms, limit=2 << 30):
 @pytest.mark.parametrize('limit', [2 << 30, 0])
 def test_maps_may_lie_channels_last(limit):
     """Values and gradients are those of float64 functions, whichever channels were asked last."""
-    problem, batches = single_conv([Reconstruction()], limit)
+    problem, batches = single_conv([Reconstruction(), Silent()], limit)
     layer = problem.consumers['read']
     original = problem.weights()
     for among in (None, [0, 2], [0, 2], [0, 2, 4], None, [1]):
@@ -337,7 +346,7 @@ def test_maps_lie_as_a_term_wants_them():
         assert output.is_contiguous() and target.is_contiguous()
         return output.view(len(output), -1).square().mean()
 
-    problem, _ = single_conv([Reconstruction(), Given('own', look)])
+    problem, _ = single_conv([Reconstruction(), Silent(), Given('own', look)])
     for among in (None, [0, 2], [0, 2]):
         kernels = problem.masked(problem.weights(), range(5) if among is None else among)
         assert problem.losses(next(iter(problem.batches)), kernels, among)['own'] > 0
@@ -345,7 +354,7 @@ def test_maps_lie_as_a_term_wants_them():
 
 def test_what_was_looked_at_is_not_taken_for_other_channels():
     """As many channels, but others: neither the first nor the last time."""
-    problem, batches = single_conv([Reconstruction()])
+    problem, batches = single_conv([Reconstruction(), Silent()])
     list(problem.batches)
     wanted = {}
     for among in ([0, 1], [0, 2], [3, 4]) * 2:
