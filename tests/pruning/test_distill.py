@@ -5,12 +5,14 @@ import copy
 import pytest
 import small_ssd
 import torch
+from detectors import noise, tiny_detector
 from mmengine.structures import InstanceData
 from ranks import be_the_other_rank, on_two_ranks
 from runs import TWO_GROUPS
 from torch import nn
 
 from mmdet_lcp import CompressionError, prune
+from mmdet_lcp.graph.forward import default_regions
 from mmdet_lcp.losses import output_distillation_loss
 from mmdet_lcp.pruning.distill import DistillConfig, Teacher, distill
 from mmdet_lcp.pruning.prepare import images_to_distill_on
@@ -77,6 +79,14 @@ def test_a_detector_comes_nearer():
     assert log['distance_after'] < 0.7 * log['distance_before']
     for key, value in detector.backbone.state_dict().items():
         torch.testing.assert_close(value, frozen[key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('family', ['fcos', 'yolox', 'mask_rcnn', 'cascade_rcnn', 'sparse_rcnn'])
+def test_other_heads(family):
+    dense = tiny_detector(family)
+    images = [SelectionImages(noise(), None, regions=default_regions(noise()))]
+    log = distill(worse(dense, 0.01), dense, images, DistillConfig(15, lr=2e-4), seed=0)
+    assert log['distance_after'] < log['distance_before']
 
 
 def test_annotations_are_not_read():
