@@ -81,11 +81,11 @@ def test_a_detector_comes_nearer():
         torch.testing.assert_close(value, frozen[key], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize('family', ['fcos', 'yolox', 'mask_rcnn', 'cascade_rcnn', 'sparse_rcnn'])
+@pytest.mark.parametrize('family', ['fcos', 'yolox', 'mask_rcnn', 'sparse_rcnn'])
 def test_other_heads(family):
     dense = tiny_detector(family)
     images = [SelectionImages(noise(), None, regions=default_regions(noise()))]
-    log = distill(worse(dense, 0.01), dense, images, DistillConfig(15, lr=2e-4), seed=0)
+    log = distill(worse(dense, 0.01), dense, images, DistillConfig(15), seed=0)
     assert log['distance_after'] < log['distance_before']
 
 

@@ -50,6 +50,22 @@ def test_masks_are_padded_with_their_images(data):
         assert sample.batch_input_shape == (64, 64)
 
 
+def test_objects_without_an_area_are_left_out(data):
+    """In whatever a sample tells of its objects; the loss of such a box is infinite."""
+    given = copy.deepcopy(data)
+    boxes = data['data_samples'][0].gt_instances.bboxes
+    boxes[0, 2] = boxes[0, 0]
+    found = preprocessed(preprocessor(), data)['data_samples']
+    before = [sample.gt_instances for sample in given['data_samples']]
+    assert [len(sample.gt_instances) for sample in found] == [1, 1]
+    own = found[0].gt_instances
+    torch.testing.assert_close(own.bboxes, before[0].bboxes[1:])
+    torch.testing.assert_close(own.labels, before[0].labels[1:])
+    height, width = before[0].masks.masks.shape[1:]
+    np.testing.assert_array_equal(own.masks.masks[:, :height, :width], before[0].masks.masks[1:])
+    torch.testing.assert_close(found[1].gt_instances.bboxes, before[1].bboxes)
+
+
 @pytest.mark.parametrize('interval', [1, 10])
 def test_the_batch_is_not_augmented_and_the_preprocessor_stays(data, interval):
     resize = dict(type='BatchSyncRandomResize', random_size_range=(96, 160), interval=interval)

@@ -171,6 +171,12 @@ class BackwardElimination(Criterion):
     def _metric(self, problem: SelectionProblem, part: Part) -> Tensor:
         """M of the gradient, (out, out); zeros where the loss does not depend on the outputs."""
         metric = problem.metrics.get(part.path)
+        if metric is not None and not metric.isfinite().all():
+            raise CompressionError(
+                f"{problem.name}: the gradient of the detector's loss at {part.path} is not "
+                'finite on the selection images. Look for nan or inf in the weights of load_from, '
+                "and for broken boxes in the data; or take pruning.criterion.metric='variance'"
+            )
         if metric is None:
             outputs = part.layer.module.weight.shape[0]
             return part.layer.module.weight.new_zeros((outputs, outputs), dtype=torch.float64)

@@ -166,6 +166,13 @@ def test_where_the_loss_reaches_none_variance_decides(metrics):
     assert costs.tolist() == [0.0, 0.0]  # in the loss: nothing
 
 
+def test_gradients_that_are_not_finite():
+    problem, _ = make(2, metrics())
+    problem.metrics['a'][0, 0] = torch.inf
+    with pytest.raises(CompressionError, match='loss at a is not finite on the selection images'):
+        BackwardElimination(ridge=1e-6).select(problem, 2)
+
+
 def test_every_size_is_nested():
     problem, _ = make(1)
     sets = [
