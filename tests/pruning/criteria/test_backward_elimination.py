@@ -168,8 +168,10 @@ def test_where_the_loss_reaches_none_variance_decides(metrics):
 
 def test_gradients_that_are_not_finite():
     problem, _ = make(2, metrics())
-    problem.metrics['a'][0, 0] = torch.inf
-    with pytest.raises(CompressionError, match='loss at a is not finite on the selection images'):
+    problem.metrics['conv'][0, 0] = torch.inf
+    with pytest.raises(
+        CompressionError, match='loss at conv is not finite on the selection images'
+    ):
         BackwardElimination(ridge=1e-6).select(problem, 2)
 
 
