@@ -8,7 +8,8 @@
 - ``target.json``: how a target was shared out over the groups;
 - ``stage.pth``: the detector, what was changed in it, and the records after the last stage that
   was completed;
-- ``progress.pth``: the training inside the stage that is under way.
+- ``progress.pth``: the training inside the stage that is under way;
+- ``distill.pth``: the distillation behind the last stage that is under way.
 
 Every file is replaced atomically, so each is either whole or the one before.
 """
@@ -149,14 +150,15 @@ class RunState:
             yield path
         except CompressionError as error:
             advice = self._anew
-            if name == 'progress.pth':
+            if name in ('progress.pth', 'distill.pth'):
                 advice = f'Delete {path} and --resume after the last completed stage.'
             raise CompressionError(f'{error}\n{advice}') from error
 
     def save_stage(self, data: Mapping[str, Any]) -> None:
         """Replace ``stage.pth``; what was under way before is no longer needed."""
         self._save('stage.pth', data)
-        (self.folder / 'progress.pth').unlink(missing_ok=True)
+        for name in ('progress.pth', 'distill.pth'):
+            (self.folder / name).unlink(missing_ok=True)
 
     def load_stage(self) -> dict[str, Any] | None:
         """The last completed stage, or ``None``."""
@@ -170,6 +172,14 @@ class RunState:
         """What is under way in a phase, or ``None``."""
         data = self._load('progress.pth')
         return data if data is not None and data['phase'] == phase else None
+
+    def save_distillation(self, data: Mapping[str, Any]) -> None:
+        """Replace ``distill.pth``."""
+        self._save('distill.pth', data)
+
+    def load_distillation(self) -> dict[str, Any] | None:
+        """The distillation that is under way, or ``None``."""
+        return self._load('distill.pth')
 
     def _save(self, name: str, data: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine import dist
@@ -20,6 +21,7 @@ from mmdet_lcp.selection.head_outputs import output_parts
 from mmdet_lcp.selection.images import SelectionImages
 
 _TOLD = 50  # iterations between two lines
+_SAVED = 50  # iterations between two states on disk, the same on all ranks
 
 
 @dataclass
@@ -87,6 +89,8 @@ def distill(
     seed: int,
     cache_bytes: int = 2 << 30,
     tell: Callable[[str], None] = lambda line: None,
+    saved: Mapping[str, Any] | None = None,
+    save: Callable[[Mapping[str, Any]], None] = lambda data: None,
 ) -> dict[str, float]:
     """Train a pruned detector, in place, to write what the original one writes.
 
@@ -101,6 +105,8 @@ def distill(
         seed: of the order of the batches.
         cache_bytes: that the original detector's outputs may take.
         tell: takes lines about the progress.
+        saved: what `save` took in an earlier process, to go on from there.
+        save: takes what a later process needs, every so many iterations.
 
     Returns:
         The mean loss on these images before and after.
@@ -118,10 +124,20 @@ def distill(
         optimizer, config.max_iters, eta_min=config.lr / 100
     )
     with in_eval(detector), torch.enable_grad():
-        before = _mean_loss(detector, teacher, batches)
-        tell(f'Distilling from the original detector: loss {before:.4g}')
+        first, before = 0, math.nan
+        if saved is None:
+            before = _mean_loss(detector, teacher, batches)
+            tell(f'Distilling from the original detector: loss {before:.4g}')
+        else:
+            first, before = saved['done'], saved['before']
+            detector.load_state_dict(saved['detector'])
+            optimizer.load_state_dict(saved['optimizer'])
+            schedule.load_state_dict(saved['schedule'])
+            tell(f'Distilling goes on after {first} of {config.max_iters} iterations')
         began = time.monotonic()
         for done, number in enumerate(_order(len(batches), config.max_iters, seed)):
+            if done < first:
+                continue
             optimizer.zero_grad()
             loss = _loss(detector, teacher, number)
             _check(loss, config)
@@ -130,10 +146,21 @@ def distill(
             optimizer.step()
             schedule.step()
             if (done + 1) % _TOLD == 0 and done + 1 < config.max_iters:
-                left = (time.monotonic() - began) / (done + 1) * (config.max_iters - done - 1)
+                pace = (time.monotonic() - began) / (done + 1 - first)
+                left = pace * (config.max_iters - done - 1)
                 tell(
                     f'Distilling: {done + 1}/{config.max_iters}, loss {float(loss.detach()):.4g}, '
                     f'about {format_seconds(left)} left'
+                )
+            if (done + 1) % _SAVED == 0 and done + 1 < config.max_iters:
+                save(
+                    dict(
+                        done=done + 1,
+                        before=before,
+                        detector=detector.state_dict(),
+                        optimizer=optimizer.state_dict(),
+                        schedule=schedule.state_dict(),
+                    )
                 )
         optimizer.zero_grad()
         after = _mean_loss(detector, teacher, batches)

@@ -203,7 +203,17 @@ class PruningRunner(StagedRunner):
             return
         room = int(self.pruning.selection.cache_gb * 2**30)
         batches, tell = images_to_distill_on(self, job, self.pruning), self.logger.info
-        log = distill(job.detector, job.dense, batches, config, self.seed, room, tell)
+        log = distill(
+            job.detector,
+            job.dense,
+            batches,
+            config,
+            self.seed,
+            room,
+            tell,
+            self.state.load_distillation(),
+            lambda data: on_main(lambda: self.state.save_distillation(data)),
+        )
         shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
         self.logger.info(f'Distilled from the dense detector: {shown}')
         if 'selected' in self.pruning.evaluate:

@@ -1,6 +1,7 @@
 """Fine-tuning on the original detector's outputs: against a loop by hand, on one and two ranks."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import small_ssd
@@ -12,6 +13,7 @@ from runs import TWO_GROUPS
 from torch import nn
 
 from mmdet_lcp import CompressionError, prune
+from mmdet_lcp.engine.state import RunState
 from mmdet_lcp.graph.forward import default_regions
 from mmdet_lcp.losses import output_distillation_loss
 from mmdet_lcp.pruning.distill import DistillConfig, Teacher, distill
@@ -111,6 +113,62 @@ def test_a_seed_gives_the_same_weights_again():
         found.append(weights(detector))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
     assert not torch.equal(found[0], found[2])  # another order
+
+
+class Killed(Exception):
+    """In the place of a signal."""
+
+
+def test_goes_on_where_it_was_killed(monkeypatch):
+    """Weights, momentum, rate and order of the batches: to the last bit."""
+    monkeypatch.setattr('mmdet_lcp.pruning.distill._SAVED', 4)
+    dense, images, config = network().eval(), batches(), DistillConfig(10, lr=0.01)
+    whole = worse(dense)
+    log = distill(whole, dense, images, config, seed=3)
+    kept, lines = [], []
+
+    def save(data):
+        kept.append(copy.deepcopy(data))
+        if len(kept) == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        distill(worse(dense), dense, images, config, seed=3, save=save)
+    assert [data['done'] for data in kept] == [4, 8]
+    detector = worse(dense)
+    again = distill(detector, dense, images, config, seed=3, saved=kept[-1], tell=lines.append)
+    assert lines[0] == 'Distilling goes on after 8 of 10 iterations'
+    torch.testing.assert_close(weights(detector), weights(whole), rtol=0, atol=0)
+    assert again == log
+
+
+def test_a_killed_run_goes_on(write_config, build, prune, plain_output, monkeypatch):
+    monkeypatch.setattr('mmdet_lcp.pruning.distill._SAVED', 3)
+    options = {
+        'pruning.distill': dict(max_iters=8, num_images=2),
+        'pruning.evaluate': (),
+        'pruning.retrain.max_epochs': 0,
+    }
+    whole = prune(write_config('distilled_whole', TWO_GROUPS), **options)
+    config = write_config('distilled_killed', TWO_GROUPS)
+    save = RunState.save_distillation
+
+    def killed(self, data):
+        save(self, data)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunState, 'save_distillation', killed)
+        with pytest.raises(Killed):
+            build(config, **options).train()
+    runner = build(config, resume=True, **options)
+    runner.train()
+    log = next(Path(runner.work_dir).rglob('*.log')).parents[1]
+    assert any('goes on after 3 of 8' in path.read_text() for path in log.rglob('*.log'))
+    state = torch.load(Path(runner.work_dir) / 'pruned.pth', weights_only=True)['state_dict']
+    for key, value in whole.weights.items():
+        torch.testing.assert_close(state[key], value, rtol=0, atol=0)
+    assert not (Path(runner.work_dir) / 'pruning_state' / 'distill.pth').exists()
 
 
 def test_what_is_not_nearer_is_put_back():
