@@ -123,6 +123,7 @@ def distill(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, config.max_iters, eta_min=config.lr / 100
     )
+    parts = dict(detector=detector, optimizer=optimizer, schedule=schedule)
     with in_eval(detector), torch.enable_grad():
         first, before = 0, math.nan
         if saved is None:
@@ -130,9 +131,8 @@ def distill(
             tell(f'Distilling from the original detector: loss {before:.4g}')
         else:
             first, before = saved['done'], saved['before']
-            detector.load_state_dict(saved['detector'])
-            optimizer.load_state_dict(saved['optimizer'])
-            schedule.load_state_dict(saved['schedule'])
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
             tell(f'Distilling goes on after {first} of {config.max_iters} iterations')
         began = time.monotonic()
         for done, number in enumerate(_order(len(batches), config.max_iters, seed)):
@@ -153,15 +153,8 @@ def distill(
                     f'about {format_seconds(left)} left'
                 )
             if (done + 1) % _SAVED == 0 and done + 1 < config.max_iters:
-                save(
-                    dict(
-                        done=done + 1,
-                        before=before,
-                        detector=detector.state_dict(),
-                        optimizer=optimizer.state_dict(),
-                        schedule=schedule.state_dict(),
-                    )
-                )
+                states = {name: part.state_dict() for name, part in parts.items()}
+                save(dict(states, done=done + 1, before=before))
         optimizer.zero_grad()
         after = _mean_loss(detector, teacher, batches)
     if not after < before:
