@@ -196,7 +196,8 @@ def main() -> None:
             found = [bench.run(ask, seed, args.epochs) for seed in args.seeds]
             rows.append(_row(share, ask, found))
     heads = ['ms asked', 'by', 'ms reached', 'MACs', 'mAP after selection', 'mAP after training']
-    print('\n' + markdown_table(heads, rows))
+    shown = len(heads) - (not args.epochs)  # nothing has been trained
+    print('\n' + markdown_table(heads[:shown], [row[:shown] for row in rows]))
 
 
 if __name__ == '__main__':
