@@ -5,8 +5,8 @@ A latency target is run first. Then the share of the multiply-accumulates and th
 groups are searched for that make the pruned detector as fast, measured in the runtime (seed 0,
 without training); then all three run with every seed and are trained on.
 
-  OMP_NUM_THREADS=1 python benchmarks/equal_milliseconds.py configs/lcp/compare_bccd.py \\
-      --checkpoint work_dirs/ssd_narrow_vgg_bccd/epoch_30.pth --latency 0.5 0.3 --seeds 0 1 2
+  OMP_NUM_THREADS=1 python benchmarks/equal_milliseconds.py configs/lcp/compare_txlpbc.py \\
+      --checkpoint work_dirs/ssd_narrow_vgg_txlpbc/epoch_36.pth --epochs 0
 
 The same command goes on where it was stopped. One thread: processor time of the whole network in
 the runtime, dense and pruned in turn, the least of all rounds.

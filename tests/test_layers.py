@@ -17,6 +17,7 @@ FLOORS = (
         'registry',
         'copies',
         'modes',
+        'nested',
         'seeds',
         'wrappers',
         'ops',

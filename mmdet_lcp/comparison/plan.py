@@ -25,7 +25,8 @@ from mmdet_lcp.config.file import read_config
 from mmdet_lcp.config.fingerprint import fingerprint
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.stage import Stage
-from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+from mmdet_lcp.pruning.ratio_file import is_ratio_file
 from mmdet_lcp.pruning.suited import attachable_stages, suited_stages
 
 

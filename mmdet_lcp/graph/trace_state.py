@@ -3,16 +3,15 @@
 Kinds of layers and rules of operations write into it; the trace that runs the detector owns it.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mmdet_lcp.graph.labels import channels_along, on_dimension
 from mmdet_lcp.graph.ties import Ties
+from mmdet_lcp.nested import tensors_in
 
 
 class TraceState:
@@ -100,8 +99,3 @@ class TraceState:
             if leaf in self.labels:
                 self.stayed += 1
                 self.ties.fix(self.labels[leaf].flatten(), reason)
-
-
-def tensors_in(values: Any) -> Sequence[Tensor]:
-    """All tensors in nested containers."""
-    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

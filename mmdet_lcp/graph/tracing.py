@@ -19,7 +19,8 @@ from mmdet_lcp.graph.balance import settle
 from mmdet_lcp.graph.layer_kinds import kind_of, layers_of
 from mmdet_lcp.graph.operations import apply_rule
 from mmdet_lcp.graph.shared_tensors import sharing_one_tensor
-from mmdet_lcp.graph.trace_state import TraceState, tensors_in
+from mmdet_lcp.graph.trace_state import TraceState
+from mmdet_lcp.nested import tensors_in
 
 OUTPUTS = "its channels are the detector's outputs"
 

@@ -23,7 +23,7 @@ from mmdet_lcp.modes import frozen
 from mmdet_lcp.pruning.call_words import in_call_words, in_its_words
 from mmdet_lcp.pruning.channel_steps import AUTO
 from mmdet_lcp.pruning.components import criterion_of, settings, update_of
-from mmdet_lcp.pruning.config import ALL, RemovalConfig, is_ratio_file, read_ratios
+from mmdet_lcp.pruning.config import ALL, RemovalConfig
 from mmdet_lcp.pruning.criteria import BackwardElimination, Criterion
 from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.distill import distill as distilled
@@ -31,6 +31,7 @@ from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.network import check_network, copied
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
+from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.result import PruningResult
 from mmdet_lcp.pruning.share_out import share_out
@@ -173,9 +174,8 @@ def prune(
     if distill is not None:
         if distill.num_images > selection.num_images and not isinstance(images, Iterator):
             more = dataclasses.replace(selection, num_images=distill.num_images)
-            batches = given_images(dense, images, more, seed)
-        log = distilled(job.detector, dense, batches, distill, seed, cache, tell)
-        tell(', '.join(f'{key} {value:.3g}' for key, value in log.items()))
+            batches = given_images(dense, images, more, seed, called='images to distill on')
+        distilled(job.detector, dense, batches, distill, seed, cache, tell)
     before, after = (detector_cost(each, size, dense) for each in (dense, job.detector))
     return PruningResult(
         detector=job.detector,

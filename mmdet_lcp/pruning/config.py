@@ -11,7 +11,6 @@ from mmdet_lcp.distillation.config import KEY as MIMIC
 from mmdet_lcp.distillation.config import MimicConfig, read_mimic
 from mmdet_lcp.engine.phase_config import PhaseConfig
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.files import read_json
 from mmdet_lcp.graph.groups import KINDS
 from mmdet_lcp.measure.runtimes import check_runtime
 from mmdet_lcp.measure.step_table import StepTable
@@ -21,6 +20,7 @@ from mmdet_lcp.pruning.criteria import Criterion
 from mmdet_lcp.pruning.criteria.base import check_has_costs
 from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.problem.objective import Objective
+from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
 from mmdet_lcp.pruning.targets.target import WORDS, Target
 from mmdet_lcp.pruning.updates import Update
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
@@ -115,7 +115,7 @@ class RemovalConfig:
         norm_statistics: what becomes of the batch norms' running statistics before the
             retraining: ``'keep'``, ``'recalibrate'`` on the selection images, or ``'best'``, the
             one of the two with the smaller loss there.
-        distill: fine-tuning on the original detector's outputs, without annotations, after the
+        distill: fine-tuning on the dense detector's outputs, without annotations, after the
             last group; ``None``, the default, for none.
     """
 
@@ -330,29 +330,6 @@ def _with_cost(target: Any, default: Amount | None) -> Any:
     if default is None or default.target is None:
         return target
     return {default.target.cost: default.target.share, **target}
-
-
-def is_ratio_file(ratio: Any) -> bool:
-    """Whether a `ratio` is the name of a file that holds it."""
-    return isinstance(ratio, str) and ratio.endswith('.json')
-
-
-def read_ratios(path: str) -> dict[str, float]:
-    """Read a mapping from regular expression to fraction, as ``mmdet-lcp sensitivity`` writes it.
-
-    Raises:
-        CompressionError: the file cannot be read, or holds something else.
-    """
-    try:
-        ratios = read_json(path)
-    except CompressionError as error:
-        what = str(error).removeprefix(path)
-        raise CompressionError(f'{KEY}.ratio={path!r}{what}') from error
-    if not isinstance(ratios, dict) or not ratios:
-        raise CompressionError(
-            f'{KEY}.ratio={path!r}: holds no mapping from regular expression to fraction'
-        )
-    return ratios
 
 
 def _is_list(value: Any) -> bool:

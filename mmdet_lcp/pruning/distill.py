@@ -1,4 +1,4 @@
-"""Fine-tuning of what pruning has left on the outputs of the original detector, without labels."""
+"""Fine-tuning of what pruning has left on the outputs of the dense detector, without labels."""
 
 import math
 import time
@@ -20,16 +20,15 @@ from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.head_outputs import output_parts
 from mmdet_lcp.selection.images import SelectionImages
 
-_TOLD = 50  # iterations between two lines
-_SAVED = 50  # iterations between two states on disk, the same on all ranks
+_INTERVAL = 50  # iterations between two lines and two states, the same on all ranks
 
 
 @dataclass
 class DistillConfig:
-    """Fine-tuning on the original detector's outputs, right after the last group is pruned.
+    """Fine-tuning on the dense detector's outputs, right after the last group is pruned.
 
     It reads training images without their annotations: what classes, boxes and so on the
-    original detector tells for them. Batch norms keep their running statistics.
+    dense detector tells for them. Batch norms keep their running statistics.
 
     Attributes:
         max_iters: its length in iterations, >= 1, each on one batch; with several ranks on one of
@@ -51,10 +50,10 @@ class DistillConfig:
 
 
 class Teacher:
-    """What the original detector tells for each batch, kept as far as there is room.
+    """What the dense detector tells for each batch, kept as far as there is room.
 
     Args:
-        dense: the original detector.
+        dense: the detector before pruning.
         batches: this rank's images.
         cache_bytes: that may be kept.
     """
@@ -92,18 +91,18 @@ def distill(
     saved: Mapping[str, Any] | None = None,
     save: Callable[[Mapping[str, Any]], None] = lambda data: None,
 ) -> dict[str, float]:
-    """Train a pruned detector, in place, to write what the original one writes.
+    """Train a pruned detector, in place, to write what the dense one writes.
 
     See `output_distillation_loss`. Weights that do not require gradients stay as they are. The
-    detector keeps what it had if that is nearer to the original one in the end.
+    detector keeps what it had if that is nearer to the dense one in the end.
 
     Args:
         detector: the pruned detector.
-        dense: the original one.
+        dense: the detector before pruning.
         batches: this rank's images, at least one.
         config: how long, and at which rate.
         seed: of the order of the batches.
-        cache_bytes: that the original detector's outputs may take.
+        cache_bytes: that the dense detector's outputs may take.
         tell: takes lines about the progress.
         saved: what `save` took in an earlier process, to go on from there.
         save: takes what a later process needs, every so many iterations.
@@ -128,7 +127,7 @@ def distill(
         first, before = 0, math.nan
         if saved is None:
             before = _mean_loss(detector, teacher, batches)
-            tell(f'Distilling from the original detector: loss {before:.4g}')
+            tell(f'Distilling from the dense detector: loss {before:.4g}')
         else:
             first, before = saved['done'], saved['before']
             for name, part in parts.items():
@@ -145,21 +144,23 @@ def distill(
             _average(weights)
             optimizer.step()
             schedule.step()
-            if (done + 1) % _TOLD == 0 and done + 1 < config.max_iters:
+            if (done + 1) % _INTERVAL == 0 and done + 1 < config.max_iters:
                 pace = (time.monotonic() - began) / (done + 1 - first)
                 left = pace * (config.max_iters - done - 1)
                 tell(
                     f'Distilling: {done + 1}/{config.max_iters}, loss {float(loss.detach()):.4g}, '
                     f'about {format_seconds(left)} left'
                 )
-            if (done + 1) % _SAVED == 0 and done + 1 < config.max_iters:
                 states = {name: part.state_dict() for name, part in parts.items()}
                 save(dict(states, done=done + 1, before=before))
         optimizer.zero_grad()
         after = _mean_loss(detector, teacher, batches)
+    text = f'Distilled from the dense detector: loss_before {before:.3g}, loss_after {after:.3g}'
     if not after < before:
         detector.load_state_dict(copy.state_dict())
-    return {'distance_before': before, 'distance_after': after}
+        text += '; the weights are those from before'
+    tell(text)
+    return {'loss_before': before, 'loss_after': after}
 
 
 def _loss(detector: nn.Module, teacher: Teacher, number: int) -> Tensor:

@@ -13,6 +13,7 @@ from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.suited import attachable_stages
+from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.soundness import check_sound
@@ -76,15 +77,33 @@ def images_to_distill_on(
     count = config.distill.num_images
     if count <= config.selection.num_images:
         return job.images.batches
-    more = dataclasses.replace(config.selection, num_images=count)
+    return drawn(runner, job.dense, config.selection, count, called='images to distill on')
+
+
+def drawn(
+    runner: PhasedRunner,
+    dense: nn.Module,
+    selection: SelectionConfig,
+    count: int,
+    called: str,
+    skip: int = 0,
+) -> list[SelectionImages]:
+    """Some training images of this rank, drawn as the selection images are.
+
+    Args:
+        runner: has the training data and the seed.
+        dense: the original detector.
+        selection: how the selection images are drawn.
+        count: so many instead.
+        called: what the log calls them.
+        skip: see `draw_images`.
+    """
+    other = dataclasses.replace(selection, num_images=count)
+    batch_size = training_batch_size(runner)
     with readable('train_dataloader'):
+        dataset = runner.train_dataloader.dataset
         return draw_images(
-            runner.train_dataloader.dataset,
-            job.dense,
-            more,
-            training_batch_size(runner),
-            runner.seed,
-            called='images to distill on',
+            dataset, dense, other, batch_size, runner.seed, skip=skip, called=called
         )
 
 

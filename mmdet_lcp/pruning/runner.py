@@ -26,7 +26,7 @@ from mmdet_lcp.engine.staged_runner import StagedRunner
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.graph.single_detector import check_single_config
-from mmdet_lcp.pruning.config import KEY, PruningConfig, is_ratio_file
+from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.delivery import pruned_config
 from mmdet_lcp.pruning.distill import distill
 from mmdet_lcp.pruning.finish import PruningFinish, group_scalars
@@ -34,6 +34,7 @@ from mmdet_lcp.pruning.forecast import Forecast
 from mmdet_lcp.pruning.frozen_layers import frozen_layer_messages
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.prepare import images_to_distill_on, left_alone, prepare_job
+from mmdet_lcp.pruning.ratio_file import is_ratio_file
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.share_out import share_out
 from mmdet_lcp.pruning.targets.planner import Allocation
@@ -203,7 +204,7 @@ class PruningRunner(StagedRunner):
             return
         room = int(self.pruning.selection.cache_gb * 2**30)
         batches, tell = images_to_distill_on(self, job, self.pruning), self.logger.info
-        log = distill(
+        distill(
             job.detector,
             job.dense,
             batches,
@@ -214,8 +215,6 @@ class PruningRunner(StagedRunner):
             self.state.load_distillation(),
             lambda data: on_main(lambda: self.state.save_distillation(data)),
         )
-        shown = ', '.join(f'{key} {value:.3g}' for key, value in log.items())
-        self.logger.info(f'Distilled from the dense detector: {shown}')
         if 'selected' in self.pruning.evaluate:
             self.record('distilled', job.detector)
 

@@ -21,7 +21,7 @@ from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.criteria import LCP
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.pruning.prepare import left_alone, prepare_job, training_batch_size
+from mmdet_lcp.pruning.prepare import drawn, left_alone, prepare_job
 from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.suited import suited_stages
@@ -33,7 +33,6 @@ from mmdet_lcp.report.sensitivity import LOSS, Sensitivity, SensitivityCell, rea
 from mmdet_lcp.report.sensitivity_picture import draw_sensitivity
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.seeds import derive
-from mmdet_lcp.selection.draw import draw_images
 from mmdet_lcp.selection.images import SelectionImages
 from mmdet_lcp.selection.norm_statistics import mean_loss
 
@@ -227,14 +226,8 @@ class SensitivityRunner(PhasedRunner):
 
     def _loss_images(self, images: int) -> list[SelectionImages]:
         """Other images than the selection's, as far as there are enough."""
-        return draw_images(
-            self.train_dataloader.dataset,
-            self.job.dense,
-            dataclasses.replace(self.pruning.selection, num_images=images),
-            training_batch_size(self),
-            self.seed,
-            skip=self.pruning.selection.num_images,
-        )
+        selection, called = self.pruning.selection, 'further images'
+        return drawn(self, self.job.dense, selection, images, called, selection.num_images)
 
     def _cell(
         self,

@@ -66,7 +66,7 @@ def draw_images(
     if skip:  # there may be no further ones with objects: then some of the first set
         order = objects_first(dataset, np.roll(order, -skip), count)
     chosen = np.resize(order, count)
-    text, little = objects_text(dataset, chosen, 'further images' if skip else called)
+    text, little = objects_text(dataset, chosen, called)
     if text:
         print_log(text, logger='current', level=logging.WARNING if little else logging.INFO)
     batches = []

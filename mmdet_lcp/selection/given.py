@@ -32,7 +32,11 @@ NONE = 'images: there is none; channels are scored on at least one image'
 
 
 def given_images(
-    dense: nn.Module, images: Images, config: SelectionConfig, seed: int
+    dense: nn.Module,
+    images: Images,
+    config: SelectionConfig,
+    seed: int,
+    called: str = 'selection images',
 ) -> list[SelectionImages]:
     """Selection images from what a caller has.
 
@@ -43,6 +47,7 @@ def given_images(
             anything else so many are taken from its beginning.
         config: numbers of images and of regions.
         seed: of the drawing.
+        called: what the log calls them.
 
     Raises:
         CompressionError: there is no image, something else than images, or images that the
@@ -56,7 +61,8 @@ def given_images(
         if _is_mmdets(dense, first):
             # Whether such images fit is seen on one, before the others are read.
             _batch(dense, pseudo_collate([first]), config, set())
-            return draw_images(images, dense, config, config.batch_size or TOGETHER, seed)
+            size = config.batch_size or TOGETHER
+            return draw_images(images, dense, config, size, seed, called=called)
         images = _drawn(images, config.num_images, seed)
     found: list[SelectionImages] = []
     left = config.num_images

@@ -48,28 +48,35 @@ def _plain(outputs: Any) -> list[OutputPart]:
 def _dense(head: nn.Module | None, outputs: Any) -> list[OutputPart]:
     """Outputs of a head that looks everywhere, or of one with queries."""
     channels = getattr(head, 'cls_out_channels', None)
-    kinds = list(outputs) if isinstance(outputs, (list, tuple)) else []
-    if channels is None or not kinds:
+    if channels is None or not isinstance(outputs, (list, tuple)) or not outputs:
         return _plain(outputs)
-    softmax = not _has_sigmoid(head)
-    if all(isinstance(kind, Tensor) for kind in kinds):  # a row a query
-        rows = [kind.flatten(0, -2) for kind in kinds if kind.dim() > 1]
-        fits = len(rows) == len(kinds) and rows[0].shape[1] == channels
-        if fits and len({len(kind) for kind in rows}) == 1:
-            return [OutputPart(rows[0], softmax, rows[1:])]
-        return _plain(outputs)
-    levels = [kind for kind in kinds if _is_levels(kind, len(kinds[0]))]
-    if not levels or levels[0] is not kinds[0]:
-        return _plain(outputs)
-    per_prior = [_priors(level.shape[1], channels) for level in levels[0]]
-    if None in per_prior:
-        return _plain(outputs)
-    beside = [kind for kind in levels[1:] if _stand_beside(levels[0], kind, per_prior)]
-    part = OutputPart(
-        _rows(levels[0], per_prior), softmax, [_rows(kind, per_prior) for kind in beside]
-    )
-    known = [levels[0], *beside]
-    return [part, *_plain([kind for kind in kinds if not any(kind is one for one in known)])]
+    parts = _of_queries if isinstance(outputs[0], Tensor) else _of_levels
+    return parts(outputs, channels, not _has_sigmoid(head)) or _plain(outputs)
+
+
+def _of_queries(kinds: Sequence[Any], channels: int, softmax: bool) -> list[OutputPart]:
+    """Scores and boxes of each query of each layer, (..., K); nothing if they are none."""
+    if not all(isinstance(kind, Tensor) and kind.dim() > 1 for kind in kinds):
+        return []
+    rows = [kind.flatten(0, -2) for kind in kinds]
+    if rows[0].shape[1] != channels or len({len(kind) for kind in rows}) > 1:
+        return []
+    return [OutputPart(rows[0], softmax, rows[1:])]
+
+
+def _of_levels(kinds: Sequence[Any], channels: int, softmax: bool) -> list[OutputPart]:
+    """A map of scores for each level, and others beside them; nothing if they are none."""
+    scores = kinds[0]
+    if not _is_levels(scores) or any(level.shape[1] % channels for level in scores):
+        return []
+    priors = [level.shape[1] // channels for level in scores]
+    beside = [
+        _is_levels(kind) and len(kind) == len(scores) and _stand_beside(scores, kind, priors)
+        for kind in kinds[1:]
+    ]
+    values = [_rows(kind, priors) for kind, own in zip(kinds[1:], beside, strict=True) if own]
+    others = [kind for kind, own in zip(kinds[1:], beside, strict=True) if not own]
+    return [OutputPart(_rows(scores, priors), softmax, values), *_plain(others)]
 
 
 def _has_sigmoid(head: nn.Module) -> bool:
@@ -79,18 +86,11 @@ def _has_sigmoid(head: nn.Module) -> bool:
     return bool(getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', False))
 
 
-def _is_levels(kind: Any, count: int) -> bool:
-    """Whether this is one map for each of so many levels."""
-    return (
-        isinstance(kind, (list, tuple))
-        and len(kind) == count
-        and all(isinstance(level, Tensor) and level.dim() == 4 for level in kind)
+def _is_levels(kind: Any) -> bool:
+    """Whether this is a map for each of some levels."""
+    return isinstance(kind, (list, tuple)) and all(
+        isinstance(level, Tensor) and level.dim() == 4 for level in kind
     )
-
-
-def _priors(width: int, channels: int) -> int | None:
-    """Priors at a position, of so many channels in all; ``None`` if it does not come out."""
-    return width // channels if width % channels == 0 else None
 
 
 def _stand_beside(

@@ -9,9 +9,12 @@ DCP = (
     "attachment=dict(_delete_=True, type='mmdet_lcp.DiscriminationAuxiliary', losses=1)"
 )
 
+DISTILL = f'{EXACT}, distill=dict(max_iters=2, num_images=3)'
+
 
 @pytest.mark.parametrize(
-    ('name', 'keys'), [('gpu_lcp', ''), ('gpu_exact', EXACT), ('gpu_dcp', DCP)]
+    ('name', 'keys'),
+    [('gpu_lcp', ''), ('gpu_exact', EXACT), ('gpu_dcp', DCP), ('gpu_distill', DISTILL)],
 )
 def test_pruning(name, keys, write_config, prune, plain_output, gpu):
     config = write_config(name, SHORT + f'pruning.update({keys})\n')

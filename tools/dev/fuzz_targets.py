@@ -28,7 +28,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import load_torch
 from mmdet_lcp.graph import Plan, apply_plan
 from mmdet_lcp.measure.latency_table import LatencyTable
-from mmdet_lcp.pruning.config import PruningConfig, read_ratios
+from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.ratio_file import read_ratios
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, read_chain_report
 from mmdet_lcp.report.report import (
     DetectorFacts,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mmdet_lcp.pruning.problem.nested import copied, tensors_in
+from mmdet_lcp.nested import tensors_in, with_tensors
 
 Storage = int
 
@@ -36,9 +36,9 @@ class Given:
     """
 
     value: Any
-    given: list[weakref.ref]
-    versions: list[int]
-    storages: set[Storage]
+    given: list[weakref.ref] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    storages: set[Storage] = field(default_factory=set)
     forgotten: bool = False
     written: bool = True
 
@@ -62,7 +62,7 @@ def replayed(outputs: Mapping[nn.Module, Sequence[Given]]) -> Iterator[None]:
 
 def _once_more(left: Iterator[Given], run: Callable, *args: Any, **kwargs: Any) -> Any:
     for given in left:
-        return copied(given.value) if given.written and not given.forgotten else given.value
+        return _copied(given.value) if given.written and not given.forgotten else given.value
     return run(*args, **kwargs)
 
 
@@ -187,7 +187,7 @@ class Recorder(TorchFunctionMode):
                     self._ended.pop(part, None)
             runs = self._ended.setdefault(module, [])
             known = self._known.get(module, [])
-            given = list(tensors_in(output))
+            given = tensors_in(output)
             refs = [weakref.ref(tensor) for tensor in given]
             versions = [tensor._version for tensor in given]
             storages = set(map(_storage, given))
@@ -195,7 +195,7 @@ class Recorder(TorchFunctionMode):
                 before = known[len(runs)]
                 runs.append(Given(before.value, refs, versions, storages, before.forgotten))
             else:
-                runs.append(Given(copied(output), refs, versions, storages))
+                runs.append(Given(_copied(output), refs, versions, storages))
             self._forget()
 
     def _take_over(self, changed: list[Tensor]) -> bool:
@@ -214,7 +214,7 @@ class Recorder(TorchFunctionMode):
             whose += owners
         for run in whose:
             tensor = run.given[0]()
-            run.value, run.versions, run.forgotten = copied(tensor), [tensor._version], False
+            run.value, run.versions, run.forgotten = _copied(tensor), [tensor._version], False
         return True
 
     def _runs(self) -> Iterator[Given]:
@@ -244,12 +244,15 @@ def _storage(tensor: Tensor) -> Storage:
     return tensor.untyped_storage()._cdata
 
 
+def _copied(value: Any) -> Any:
+    """Copies of all tensors in what a module has given."""
+    return with_tensors(value, Tensor.clone)
+
+
 def _emptied(value: Any) -> Any:
     """The same with nan for numbers, which takes no room; other types stay."""
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return value.new_full((), torch.nan).expand(value.shape)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_emptied(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _emptied(item) for key, item in value.items()}
-    return value
+    return with_tensors(value, lambda x: _nan_like(x) if x.is_floating_point() else x)
+
+
+def _nan_like(tensor: Tensor) -> Tensor:
+    return tensor.new_full((), torch.nan).expand(tensor.shape)

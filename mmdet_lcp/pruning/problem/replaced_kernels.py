@@ -12,6 +12,7 @@ from torch.func import functional_call
 from mmdet_lcp.detectors.taps import run_until
 from mmdet_lcp.modes import in_eval
 from mmdet_lcp.pruning.problem.narrowed import output_of
+from mmdet_lcp.pruning.problem.recorder import Given, replayed
 from mmdet_lcp.pruning.problem.upstream import Upstream, record_upstream
 from mmdet_lcp.selection.images import SelectionImages
 
@@ -75,10 +76,8 @@ def outputs_with(
         stack.enter_context(_still(shortcut))
         stack.enter_context(shortcut.upstream.replayed())
         if shortcut.first is not None:
-            value = output(shortcut.first)
-            if shortcut.written:
-                value = value.clone()
-            stack.enter_context(_giving(detector.get_submodule(shortcut.first), value))
+            given = Given(output(shortcut.first), written=shortcut.written)
+            stack.enter_context(replayed({detector.get_submodule(shortcut.first): [given]}))
         return run_until(
             detector,
             _run(detector, images, {} if shortcut.alone else weights),
@@ -97,24 +96,6 @@ def _run(
     # A module may have several paths (a head's layer that its levels share): one is named, and
     # PyTorch would swap it twice.
     return lambda: functional_call(detector, values, inputs, {'mode': 'tensor'}, tie_weights=False)
-
-
-@contextmanager
-def _giving(layer: nn.Module, output: Tensor) -> Iterator[None]:
-    """A layer that gives an output in its next run instead of running."""
-    left, run = iter([output]), layer.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        for given in left:
-            return given
-        return run(*args, **kwargs)
-
-    # An attribute of the object hides its class's method.
-    layer.forward = forward
-    try:
-        yield
-    finally:
-        del layer.forward
 
 
 def _all_of(detector: nn.Module) -> dict[str, Sequence]:

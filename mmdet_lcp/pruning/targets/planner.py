@@ -205,20 +205,20 @@ class TargetPlanner:
         """Share out, measure, and correct the model by what it was wrong."""
         share = self.target.share
         budget = share
-        tried: list[tuple[float, float, Allocation]] = []  # budget, measured
+        tried: list[tuple[float, Allocation]] = []  # the budget, and what has come of it
         errors: list[float] = []
         while len(tried) < ATTEMPTS:
             counts = self._allocated(costs, budget * self._dense, priced)
             modelled = self._model.total(counts) / self._dense
             measured = self._latency.share(counts)
             predicted = modelled + share - budget
-            tried.append((budget, measured, self._allocation(counts, predicted, measured)))
+            tried.append((budget, self._allocation(counts, predicted, measured)))
             if abs(measured - share) <= NEAR * min(1, 2 * share):
                 break
             errors.append(measured - modelled)
             between = _between(tried, share)
             budget = share - statistics.fmean(errors) if between is None else between
-        return min(tried, key=lambda one: abs(one[1] - share))[2]
+        return min((one for _, one in tried), key=lambda one: abs(one.measured - share))
 
     def _allocation(
         self, counts: list[int], predicted: float, measured: float | None
@@ -304,14 +304,16 @@ class TargetPlanner:
         )
 
 
-def _between(tried: Sequence[tuple[float, float, Allocation]], share: float) -> float | None:
+def _between(tried: Sequence[tuple[float, Allocation]], share: float) -> float | None:
     """The budget between the nearest that came out too slow and too fast, if there are both.
 
     Errors of the model differ from one set of widths to the next, so that their mean alone can go
     back and forth over what was asked.
     """
-    slow = min((one for one in tried if one[1] > share), key=lambda one: one[1], default=None)
-    fast = max((one for one in tried if one[1] <= share), key=lambda one: one[1], default=None)
-    if slow is None or fast is None:
+    found = sorted((one.measured, budget) for budget, one in tried)
+    fast = [one for one in found if one[0] <= share]
+    slow = found[len(fast) :]
+    if not fast or not slow:
         return None
-    return fast[0] + (slow[0] - fast[0]) * (share - fast[1]) / (slow[1] - fast[1])
+    (below, low), (above, high) = fast[-1], slow[0]
+    return low + (high - low) * (share - below) / (above - below)

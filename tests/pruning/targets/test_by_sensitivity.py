@@ -9,7 +9,8 @@ import pytest
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.cost import detector_cost
-from mmdet_lcp.pruning.config import RemovalConfig, read_ratios
+from mmdet_lcp.pruning.config import RemovalConfig
+from mmdet_lcp.pruning.ratio_file import read_ratios
 from mmdet_lcp.pruning.stages import choose_stages
 from mmdet_lcp.pruning.targets.by_sensitivity import (
     as_ratios,
