@@ -5,36 +5,18 @@ import json
 import sys
 
 import numpy as np
-import onnx
 import pytest
-import torch
 from made_onnx_files import colour_file, facts, network_file
 from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.export.convert import TARGETS, convert, described, ncnn
+from mmdet_lcp.export.convert import TARGETS, convert, described
 from mmdet_lcp_runtime import Detector
+
+from .engines import installed, painted
 
 pytest.importorskip('onnxruntime')
 FLOAT = dict(layout='NCHW', dtype='float32', normalised_in_graph=False, batch=1)
-
-
-def installed(target: str) -> None:
-    packages = {
-        'openvino': ['openvino'],
-        'ncnn': ['ncnn', 'pnnx'],
-        'mnn': ['MNN'],
-        'litert': ['litert_torch'],
-    }
-    for name in packages[target]:
-        pytest.importorskip(name)
-
-
-def painted() -> np.ndarray:
-    image = np.zeros((64, 64, 3), np.uint8)
-    image[8:16, 16:24, 2] = 255
-    image[48:56, 40:48, 0] = 255
-    return image
 
 
 @pytest.mark.parametrize('target', ['openvino', 'mnn'])
@@ -70,37 +52,6 @@ def test_a_network_computes_the_same(target, tmp_path):
     assert len(one) == len(other) > 0
     np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
     np.testing.assert_array_equal(one.labels, other.labels)
-
-
-def test_litert_is_made_from_the_module(tmp_path):
-    installed('litert')
-    source = network_file(tmp_path / 'x.onnx')
-    weights = {
-        each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy())
-        for each in onnx.load(str(source)).graph.initializer
-    }
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            for name, value in weights.items():
-                self.register_buffer(name.replace('.', '_'), value)
-
-        def conv(self, name, images, stride):
-            weight, bias = (getattr(self, f'{name}_{part}') for part in ('weight', 'bias'))
-            return torch.conv2d(images, weight, bias, stride, 1)
-
-        def forward(self, images):
-            for name in ('stem', 'body', 'tail'):
-                images = self.conv(name, images, 2).relu()
-            scores, boxes = (
-                self.conv(name, images, 1).flatten(2).permute(0, 2, 1) for name in ('cls', 'reg')
-            )
-            return boxes * 8 + self.cells, scores.sigmoid()
-
-    found = convert(source, 'litert', module=Network().eval())
-    assert found.difference.box < 1e-3 and found.difference.score < 1e-5
-    assert len(Detector(found.path, threads=1)(painted())) > 0
 
 
 @pytest.mark.parametrize(
@@ -184,20 +135,3 @@ def test_what_is_not_of_the_exporter(tmp_path):
     colour_file(tmp_path / 'y.onnx', told=False)
     with pytest.raises(CompressionError, match='says nothing of its input'):
         convert(tmp_path / 'y.onnx', 'mnn')
-
-
-def test_mnn_says_what_is_wrong(tmp_path, capfd):
-    """An operator that it does not have; what it prints on the way is not seen."""
-    installed('mnn')
-    from mmdet_lcp.export.convert import mnn
-
-    (tmp_path / 'x.onnx').write_bytes(b'not at all' * 20)
-    with pytest.raises(CompressionError, match=r'MNN cannot convert it: .*not onnx'):
-        mnn.write(tmp_path / 'x.onnx', tmp_path / 'x.mnn', {})
-    assert 'Error' not in capfd.readouterr().out
-
-
-def test_foreign_operators_are_found():
-    param = '7767517\n3 3\nInput in0 0 1 in0\nTensor.to t 1 1 in0 1\nSigmoid s 1 1 1 out0\n'
-    assert ncnn.foreign(param) == ['Tensor.to']
-    assert ncnn.foreign(param.replace('Tensor.to', 'Clip')) == []

@@ -3,18 +3,13 @@
 import pytest
 import torch
 from mmdet.models.dense_heads import FCOSHead, RetinaHead, YOLOXHead
-from mmdet.registry import MODELS
-from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from torch import nn
 
 from mmdet_lcp.export.postprocess.base_dense import BaseDensePostprocess
 
-SIZE = 64
-TEST = dict(
-    nms_pre=10000, score_thr=0.0, min_bbox_size=-1, max_per_img=10000,
-    nms=dict(type='nms', iou_threshold=0.5),
-)  # fmt: skip
+from .candidates import META, SIDES, SIZE, build_head, same_candidates
+
 HEADS = {
     'softmax': dict(
         type='SSDHead', in_channels=(8, 8), num_classes=3,
@@ -38,32 +33,22 @@ HEADS = {
 
 @pytest.fixture(params=HEADS, ids=str)
 def head(request) -> nn.Module:
-    register_all_modules()
-    torch.manual_seed(0)
-    head = MODELS.build(ConfigDict(HEADS[request.param], test_cfg=ConfigDict(TEST))).eval()
+    keys = dict(HEADS[request.param])
+    head = build_head(keys.pop('type'), **keys)
     for parameter in head.parameters():
         nn.init.normal_(parameter, std=0.3)
     return head
 
 
 def test_every_candidate_is_mmdets(head):
-    maps = [torch.randn(1, 8, 8, 8), torch.randn(1, 8, 4, 4)]
+    maps = [torch.randn(1, 8, side, side) for side in SIDES]
     with torch.no_grad():
         outputs = head(maps)
-        meta = [dict(img_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0))]
-        (expected,) = head.predict_by_feat(*outputs, batch_img_metas=meta, with_nms=False)
+        (expected,) = head.predict_by_feat(*outputs, batch_img_metas=[META], with_nms=False)
         boxes, scores = BaseDensePostprocess(head, (SIZE, SIZE)).decoded(outputs)
     assert scores.shape == (1, boxes.shape[1], 3)
-    # mmdet has a row for each box and class; both in one order: by class, then by score
-    for label in range(3):
-        own = expected[expected.labels == label]
-        order = own.scores.argsort(descending=True)
-        mine = scores[0, :, label].argsort(descending=True)
-        assert len(own) == len(mine)
-        torch.testing.assert_close(scores[0, mine, label], own.scores[order])
-        places = [own.scores[order].unique().numel(), len(own)]
-        assert places[0] == places[1], 'no two scores are equal, so that boxes can be told apart'
-        torch.testing.assert_close(boxes[0, mine], own.bboxes[order], atol=1e-3, rtol=1e-4)
+    assert (scores > 0).all()
+    same_candidates(boxes, scores, expected)
 
 
 def test_which_heads_it_fits():
