@@ -107,7 +107,8 @@ class MimicConfig:
     Attributes:
         teacher: the large detector; while a detector is retrained after its pruning ``'dense'``,
             the default there, is the detector before it.
-        weight: λ₁, the factor of the mimic loss beside the detector's own, > 0.
+        weight: λ₁, the factor of the mimic loss beside the detector's own, >= 0; 0 leaves feature
+            maps out, for `head_outputs` alone.
         detector_weight: factor of the detector's own losses, >= 0.
         taps: where features are compared.
         transform: of taps that name none.
@@ -125,9 +126,10 @@ class MimicConfig:
         normalized: divide by the number of features of a region; False is the paper's plain form.
         standardized: divide features by the standard deviation of the teacher's on their map, so
             that `weight` means the same for every pair of detectors; False is the paper's form.
-        head_outputs: factor of the squared difference of the class and box outputs on the
-            student's sampled regions, >= 0; for two-stage detectors (the paper's stage 2) whose
-            classes are the teacher's.
+        head_outputs: factor of the distance of the heads' outputs, >= 0, where student and
+            teacher know the same classes. Of two-stage detectors (the paper's stage 2) the squared
+            difference of classes and boxes on the student's sampled regions; of single-stage
+            detectors with the same priors the distance of `pruning.distill`, on all priors.
         image_scale: the student sees the training images scaled by this, the teacher as they
             are; in (0, 1], 0.5 is the half-size form.
     """
@@ -150,9 +152,14 @@ class MimicConfig:
 
     def check(self, where: str) -> None:
         """Raise a CompressionError for a value out of range."""
-        check_positive(f'{where}.weight', self.weight)
+        check_not_negative(f'{where}.weight', self.weight)
         check_not_negative(f'{where}.detector_weight', self.detector_weight)
         check_not_negative(f'{where}.head_outputs', self.head_outputs)
+        if not self.weight and not self.head_outputs:
+            raise CompressionError(
+                f'{where}.weight=0 and {where}.head_outputs=0: the teacher teaches nothing; set '
+                'one of them'
+            )
         check_kind(f'{where}.transform', self.transform)
         for key, known in (('regions', REGIONS), ('levels', LEVELS), ('start', STARTS)):
             if getattr(self, key) not in known:
@@ -178,6 +185,12 @@ class MimicConfig:
                 f"{where}.teacher={self.teacher!r} must be dict(config='....py', "
                 "checkpoint='....pth')"
             )
+
+    def in_words(self) -> str:
+        """What the teacher teaches, for a report."""
+        maps = f'weight {self.weight:g}, regions {self.regions}' if self.weight else ''
+        outputs = f'head_outputs {self.head_outputs:g}' if self.head_outputs else ''
+        return ', '.join(filter(None, (maps, outputs)))
 
     def loss(self) -> FeatureMimicLoss:
         """The loss that these keys describe."""

@@ -15,6 +15,7 @@ from mmdet_lcp.auxiliary.attached_detector import Attachment
 from mmdet_lcp.auxiliary.network import spatial_scale
 from mmdet_lcp.detectors.region_levels import LevelRule
 from mmdet_lcp.detectors.roi_samples import batch_shape
+from mmdet_lcp.distillation.dense_outputs import DenseOutputs
 from mmdet_lcp.distillation.mimic_bridges import Bridge, FoundMap
 from mmdet_lcp.distillation.mimic_outputs import HeadOutputs
 from mmdet_lcp.distillation.mimic_regions import Regions
@@ -23,13 +24,16 @@ from mmdet_lcp.losses import FeatureMimicLoss, MapPair
 
 
 class FeatureMimic(Attachment):
-    """Contributes ``loss_mimic``, and for stage 2 ``loss_mimic_cls`` and ``loss_mimic_box``.
+    """Contributes ``loss_mimic`` and the losses of the heads' outputs.
+
+    These are ``loss_mimic_outputs`` of single-stage detectors, ``loss_mimic_cls`` and
+    ``loss_mimic_box`` of two-stage ones, for stage 2.
 
     Its weights are those of the transforms alone.
 
     Args:
         teacher: the large detector.
-        bridges: the pairs of maps.
+        bridges: the pairs of maps; without any, the outputs of the heads alone are compared.
         regions: chooses where they are compared.
         loss: compares them.
         weight: lambda_1.
@@ -49,7 +53,7 @@ class FeatureMimic(Attachment):
         loss: FeatureMimicLoss,
         weight: float = 1.0,
         levels: tuple[int, LevelRule] | None = None,
-        outputs: HeadOutputs | None = None,
+        outputs: HeadOutputs | DenseOutputs | None = None,
         outputs_weight: float = 0.0,
     ) -> None:
         super().__init__()
@@ -92,8 +96,10 @@ class FeatureMimic(Attachment):
         """
         maps = self.teacher.maps(teacher_images, teacher_samples)
         shape = batch_shape([sample.metainfo for sample in data_samples])
-        rois = self.regions.choose(taps, data_samples)
-        losses = {'loss_mimic': self.weight * self.loss(self.pairs(taps, maps, rois, shape))}
+        losses = {}
+        if self.bridges:
+            rois = self.regions.choose(taps, data_samples)
+            losses['loss_mimic'] = self.weight * self.loss(self.pairs(taps, maps, rois, shape))
         if self.outputs is not None:
             size = teacher_images.shape[-2:]
             factors = (size[1] / shape[1], size[0] / shape[0])

@@ -105,7 +105,7 @@ class MimicFinish(Finish):
         own['began with'] = str(self.runner.cfg.get('load_from') or 'weights as its config says')
         return {
             'teacher': f'{teacher.config}, {teacher.checkpoint}',
-            'mimic': f'weight {mimic.weight:g}, regions {mimic.regions}',
+            'mimic': mimic.in_words(),
             'training': self.training,
             **own,
         }

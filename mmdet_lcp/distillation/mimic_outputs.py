@@ -46,15 +46,15 @@ class HeadOutputs:
         for whose, detector in (('student', student), ('teacher', teacher)):
             if not isinstance(getattr(detector, 'roi_head', None), StandardRoIHead):
                 raise CompressionError(
-                    f'mimic.head_outputs compares the outputs of two-stage detectors with one '
-                    f'box head, but the {whose} is a {type(detector).__name__}: set '
-                    f'mimic.head_outputs=0'
+                    f'mimic.head_outputs compares the outputs of two two-stage detectors with '
+                    f'one box head, or of two single-stage ones, but the {whose} is a '
+                    f'{type(detector).__name__}: set mimic.head_outputs=0'
                 )
         own, other = student.roi_head.bbox_head, teacher.roi_head.bbox_head
         meanings = {
             'num_classes': [head.num_classes for head in (own, other)],
             'reg_class_agnostic': [head.reg_class_agnostic for head in (own, other)],
-            'bbox_coder': [_coder(head.bbox_coder) for head in (own, other)],
+            'bbox_coder': [coder_meaning(head.bbox_coder) for head in (own, other)],
         }
         for key, (mine, theirs) in meanings.items():
             if mine != theirs:
@@ -113,6 +113,7 @@ def mean_square(wanted: Tensor, given: Tensor) -> Tensor:
     return total / (2 * reduce_mean(total.new_tensor(float(len(given)))).clamp(min=1.0))
 
 
-def _coder(coder: object) -> tuple:
+def coder_meaning(coder: object) -> tuple:
+    """What a box coder's numbers mean, to be compared."""
     numbers = [tuple(getattr(coder, key, ())) for key in ('means', 'stds')]
     return (type(coder).__name__, *numbers)

@@ -19,6 +19,8 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.modes import frozen
 
 Maps = dict[str, list[Tensor]]
+HEAD = 'bbox_head'
+"""Path of a dense head."""
 
 
 class Teacher:
@@ -148,6 +150,9 @@ def run_feature_layers(
 ) -> None:
     """Run a detector far enough for some of its modules to have run.
 
+    A dense head that is one of them writes its outputs as its loss reads them: in eval mode some
+    (FCOS, VFNet) write boxes in other units, or other outputs. The layers inside keep their mode.
+
     Args:
         detector: an mmdet detector.
         images: preprocessed images (N, 3, H, W).
@@ -158,7 +163,13 @@ def run_feature_layers(
         detector.extract_feat(images)
     elif type(detector)._forward is SingleStageDetector._forward:
         # its own calls `bbox_head.forward`, which no hook hears
-        detector.bbox_head(detector.extract_feat(images))
+        head = detector.bbox_head
+        before = head.training
+        head.training = head.training or HEAD in paths
+        try:
+            head(detector.extract_feat(images))
+        finally:
+            head.training = before
     else:
         detector(images, list(data_samples), mode='tensor')
 

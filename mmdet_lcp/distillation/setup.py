@@ -10,6 +10,7 @@ from torch import nn
 from mmdet_lcp.config.fingerprint import plain
 from mmdet_lcp.detectors.region_levels import level_rule
 from mmdet_lcp.distillation.config import MimicConfig, TeacherConfig
+from mmdet_lcp.distillation.dense_outputs import DenseOutputs
 from mmdet_lcp.distillation.feature_mimic import FeatureMimic
 from mmdet_lcp.distillation.load_teacher import load_teacher
 from mmdet_lcp.distillation.mimic_bridges import Bridge, find_bridges
@@ -17,10 +18,11 @@ from mmdet_lcp.distillation.mimic_cache import FeatureCache, digest
 from mmdet_lcp.distillation.mimic_detector import MimicDetector
 from mmdet_lcp.distillation.mimic_inputs import input_conversion
 from mmdet_lcp.distillation.mimic_outputs import HeadOutputs
-from mmdet_lcp.distillation.mimic_regions import make_regions
+from mmdet_lcp.distillation.mimic_regions import Regions, make_regions
 from mmdet_lcp.distillation.mimic_teacher import Teacher
 from mmdet_lcp.distillation.pipeline import check_deterministic
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.seeds import derive, seeded
 
 CACHE_FOLDER = 'teacher_features'
@@ -82,7 +84,7 @@ class MimicSetup:
         """
         config = self.config
         bridges = self.bridges(student, size)
-        outputs = HeadOutputs(student, self.detector) if config.head_outputs else None
+        outputs = self._outputs(student, size)
         paths = [bridge.teacher.path for bridge in bridges]
         paths += [outputs.teacher_path] if outputs else []
         teacher = Teacher(
@@ -96,7 +98,7 @@ class MimicSetup:
             mimic = FeatureMimic(
                 teacher,
                 bridges,
-                make_regions(config.regions, student, config.num_regions),
+                self._regions(student),
                 config.loss(),
                 config.weight,
                 level_rule(student) if config.levels == 'own' else None,
@@ -114,12 +116,11 @@ class MimicSetup:
         Raises:
             CompressionError: student and teacher do not fit.
         """
-        scale = self.config.image_scale
-        whole = tuple(round(side / scale) for side in size)
+        if not self.config.weight:
+            return []
         self.detector.to(next(student.parameters()).device)
-        return find_bridges(
-            student, self.detector, self.config.taps, self.config.transform, size, whole
-        )
+        taps, transform = self.config.taps, self.config.transform
+        return find_bridges(student, self.detector, taps, transform, size, self._whole(size))
 
     def check(self, student: nn.Module, size: tuple[int, int]) -> None:
         """Find out early whether `attach` will work; arguments as there.
@@ -128,9 +129,28 @@ class MimicSetup:
             CompressionError: it will not.
         """
         self.bridges(student, size)
-        make_regions(self.config.regions, student, self.config.num_regions)
-        if self.config.head_outputs:
-            HeadOutputs(student, self.detector)
+        self._regions(student)
+        self._outputs(student, size)
+
+    def _regions(self, student: nn.Module) -> Regions:
+        """Where maps are compared; the outputs of heads need none."""
+        kind = self.config.regions if self.config.weight else 'map'
+        return make_regions(kind, student, self.config.num_regions)
+
+    def _outputs(
+        self, student: nn.Module, size: tuple[int, int]
+    ) -> HeadOutputs | DenseOutputs | None:
+        """What compares the outputs of the heads."""
+        if not self.config.head_outputs:
+            return None
+        self.detector.to(next(student.parameters()).device)
+        if any(is_two_stage(detector) for detector in (student, self.detector)):
+            return HeadOutputs(student, self.detector)
+        return DenseOutputs(student, self.detector, size, self._whole(size))
+
+    def _whole(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Size of an image as the teacher sees it."""
+        return tuple(round(side / self.config.image_scale) for side in size)
 
     def _cache(self, paths: Sequence[str]) -> FeatureCache | None:
         config = self._teacher

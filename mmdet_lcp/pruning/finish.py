@@ -102,7 +102,7 @@ class PruningFinish(Finish):
             named = getattr(teacher, 'config', None), getattr(teacher, 'checkpoint', None)
             own = f'the {self.runner.before} detector'
             found['teacher'] = own if named[0] is None else f'{named[0]}, {named[1]}'
-            found['mimic'] = f'weight {mimic.weight:g}, regions {mimic.regions}'
+            found['mimic'] = mimic.in_words()
         return {**found, **super().settings()}
 
     def deliver(self, meta: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.losses.output_distillation import OutputPart
 
+_LEAST_PROBABILITY = 1e-6  # of a class, where a head writes probabilities
+
 
 def output_parts(detector: nn.Module, outputs: Any) -> list[OutputPart]:
     """Sort what `tensor_forward` gives.
@@ -50,8 +52,11 @@ def _dense(head: nn.Module | None, outputs: Any) -> list[OutputPart]:
     channels = getattr(head, 'cls_out_channels', None)
     if channels is None or not isinstance(outputs, (list, tuple)) or not outputs:
         return _plain(outputs)
-    parts = _of_queries if isinstance(outputs[0], Tensor) else _of_levels
-    return parts(outputs, channels, not _has_sigmoid(head)) or _plain(outputs)
+    sort = _of_queries if isinstance(outputs[0], Tensor) else _of_levels
+    parts = sort(outputs, channels, not _has_sigmoid(head))
+    if parts and _writes_probabilities(head):
+        parts[0].scores = parts[0].scores.logit(_LEAST_PROBABILITY)
+    return parts or _plain(outputs)
 
 
 def _of_queries(kinds: Sequence[Any], channels: int, softmax: bool) -> list[OutputPart]:
@@ -84,6 +89,11 @@ def _has_sigmoid(head: nn.Module) -> bool:
     if hasattr(head, 'use_sigmoid_cls'):
         return bool(head.use_sigmoid_cls)
     return bool(getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', False))
+
+
+def _writes_probabilities(head: nn.Module) -> bool:
+    """Whether the scores have been through their sigmoid (TOOD)."""
+    return bool(getattr(getattr(head, 'loss_cls', None), 'activated', False))
 
 
 def _is_levels(kind: Any) -> bool:

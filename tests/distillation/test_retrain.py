@@ -91,6 +91,21 @@ class TestResult:
         assert not torch.equal(other.weights[name], whole.weights[name])
 
 
+def test_outputs_alone(prune, config, whole):
+    """The dense detector's outputs on the images as they are drawn for the training."""
+    changes = {'pruning.retrain.mimic.weight': 0.0, 'pruning.retrain.mimic.head_outputs': 1.0}
+    other = prune(config, work_dir=str(whole.work_dir) + '_outputs', **changes)
+    lines = [line for line in log_of(other.work_dir).splitlines() if 'Epoch(train)' in line]
+    assert len(lines) == 12
+    assert all('loss_mimic_outputs: ' in line and 'loss_mimic: ' not in line for line in lines)
+    assert other.report['settings']['mimic'] == 'head_outputs 1'
+    assert list(other.weights) == list(whole.weights)
+    assert not torch.equal(
+        other.weights['bbox_head.cls_convs.0.0.weight'],
+        whole.weights['bbox_head.cls_convs.0.0.weight'],
+    )
+
+
 def test_a_pruned_detector_is_a_student_like_any_other(whole, config, plain, tmp_path):
     """Its handed-out config, and two lines."""
     path = tmp_path / 'further.py'
@@ -183,5 +198,5 @@ class TestFoundBeforeTraining:
         teacher = dict(cache='memory')
         fails('pruning.retrain.mimic.teacher.cache: .*Photo', dict(teacher=teacher))
 
-    def test_head_outputs(self, fails):
-        fails('mimic.head_outputs.*two-stage', dict(head_outputs=1.0))
+    def test_nothing_to_teach(self, fails):
+        fails('pruning.retrain.mimic.weight=0 and .*teaches nothing', dict(weight=0.0))

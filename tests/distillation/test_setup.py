@@ -55,6 +55,21 @@ def test_a_given_detector_teaches_where_the_config_names_none(setup, detectors):
     assert made.attach(detectors[0], SIZE, 0).mimic.teacher.half
 
 
+def test_outputs_alone(setup, detectors):
+    """No maps are compared, and nothing is trained along."""
+    made = setup(weight=0.0, head_outputs=2.0, taps=[dict(student='nowhere')])
+    made.check(detectors[0], SIZE)
+    model = made.attach(detectors[0], SIZE, seed=0)
+    assert model.mimic.paths == ['bbox_head'] and not list(model.mimic.parameters())
+    images = torch.randn(2, 3, *SIZE)
+    samples = [blank_sample(SIZE, images) for _ in range(2)]
+    losses = model.train()(images, samples, mode='loss')
+    assert set(losses) == {'loss_cls', 'loss_bbox', 'loss_mimic_outputs'}
+    made.config.head_outputs = 1.0
+    half = made.attach(detectors[0], SIZE, seed=0)(images, samples, mode='loss')
+    torch.testing.assert_close(losses['loss_mimic_outputs'], 2 * half['loss_mimic_outputs'])
+
+
 class TestCache:
     def test_folder_says_what_the_features_depend_on(self, setup, detectors, tmp_path):
         def folder(name='fixed', extra=FIXED, **teacher):
@@ -96,9 +111,11 @@ class TestBadInput:
         for word in ('neck[0] (16, 16, 16)', 'neck[0] (32, 16, 16)', "transform='conv'"):
             assert word in str(caught.value)
 
-    def test_head_outputs_of_one_stage(self, setup, detectors):
-        with pytest.raises(CompressionError, match=r'mimic.head_outputs.*two-stage'):
-            setup(head_outputs=1.0).check(detectors[0], SIZE)
+    def test_outputs_of_other_images(self, setup, detectors):
+        """A student on smaller images has its priors elsewhere."""
+        made = setup(weight=0.0, head_outputs=1.0, image_scale=0.5)
+        with pytest.raises(CompressionError, match=r'mimic.head_outputs: the maps .* differ'):
+            made.check(detectors[0], SIZE)
 
     def test_other_classes(self, setup, plain, tmp_path):
         """Features alone may come from a teacher of anything; outputs not."""

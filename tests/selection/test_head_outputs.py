@@ -3,6 +3,7 @@
 import pytest
 import torch
 from detectors import noise, tiny_detector
+from made_detectors import HEADS, build
 from torch import nn
 
 from mmdet_lcp.graph.forward import tensor_forward
@@ -44,6 +45,18 @@ def test_kinds_of_one_stage(family, widths, softmax):
     assert [rows.shape[1] for rows in (part.scores, *part.values)] == widths
     assert part.softmax == softmax
     assert len({len(rows) for rows in (part.scores, *part.values)}) == 1
+
+
+def test_probabilities_become_logits():
+    """TOOD's scores have been through their sigmoid."""
+    detector = build(HEADS['TOOD']).eval()
+    with torch.no_grad():
+        outputs = tensor_forward(detector, torch.randn(1, 3, 64, 64))
+    scores = outputs[0]
+    assert all(((level > 0) & (level < 1)).all() for level in scores)
+    (part,) = output_parts(detector, outputs)
+    rows = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, CLASSES) for level in scores])
+    torch.testing.assert_close(part.scores.sigmoid(), rows)
 
 
 @pytest.mark.parametrize('softmax', [True, False])
