@@ -24,7 +24,8 @@ from mmengine.config import Config
 
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.report.report import TargetFacts, read_report
+from mmdet_lcp.report.facts import TargetFacts
+from mmdet_lcp.report.report import read_report
 from mmdet_lcp.report.tables import text_table
 
 # name -> its config in configs/, and the layers that are pruned

@@ -86,9 +86,8 @@ _RENAMED = {
 }
 # (old package, new module): what could be taken from the package itself.
 _EXPORTED = {
-    ('analysis', 'report.report'): (
-        'DetectorFacts GroupFacts Report SkippedLayer StepFacts TargetFacts read_report'
-    ),
+    ('analysis', 'report.facts'): ('DetectorFacts GroupFacts SkippedLayer StepFacts TargetFacts'),
+    ('analysis', 'report.report'): ('Report read_report'),
     ('analysis', 'measure.cost'): ('backbone_macs detector_cost module_macs'),
     ('analysis', 'measure.latency'): ('latency_ms'),
     ('analysis', 'measure.one_image'): ('evaluating'),

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mmdet_lcp.report.report import DetectorFacts, GroupFacts, Report, SkippedLayer, StepFacts
+from mmdet_lcp.report.facts import DetectorFacts, GroupFacts, SkippedLayer, StepFacts
+from mmdet_lcp.report.report import Report
 
 
 def report(**changes):

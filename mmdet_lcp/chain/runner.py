@@ -48,7 +48,8 @@ from mmdet_lcp.report.chain_report import (
     chain_text,
     write_chain_report,
 )
-from mmdet_lcp.report.report import REPORT_JSON, DetectorFacts, read_report
+from mmdet_lcp.report.facts import DetectorFacts
+from mmdet_lcp.report.report import REPORT_JSON, read_report
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig
 
 STATE = CHAIN_STATE_JSON

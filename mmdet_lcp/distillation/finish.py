@@ -19,7 +19,7 @@ from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.graph.made_samples import num_classes
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.plain_weights import write_weights
-from mmdet_lcp.report.report import DetectorFacts, LayerFacts
+from mmdet_lcp.report.facts import DetectorFacts, LayerFacts
 
 STUDENT_CONFIG = 'student_config.py'
 STUDENT_WEIGHTS = 'student.pth'

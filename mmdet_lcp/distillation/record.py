@@ -17,7 +17,7 @@ from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json
 from mmdet_lcp.measure.metrics import is_number
-from mmdet_lcp.report.report import LossFacts, StepFacts
+from mmdet_lcp.report.facts import LossFacts, StepFacts
 from mmdet_lcp.seeds import random_state, set_random_state
 
 STATE = 'mimic_state'

@@ -44,7 +44,7 @@ from mmdet_lcp.engine.resuming import begin_or_resume
 from mmdet_lcp.engine.state import RunState
 from mmdet_lcp.engine.training_check import built_from, check_optimizer, check_precision
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.report.report import StepFacts
+from mmdet_lcp.report.facts import StepFacts
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.draw import draw_images
 from mmdet_lcp.wrappers import unwrap
@@ -144,7 +144,7 @@ class MimicRunner(PlainCheckpoints, Runner):
         """Measure a detector on the validation set, as one step of the report.
 
         Args:
-            step: one of `report.report.STEPS`.
+            step: one of `report.facts.STEPS`.
             detector: the detector at that moment.
             name: of the epoch.
         """

@@ -24,16 +24,10 @@ from mmdet_lcp.measure.cost import backbone_macs, detector_cost
 from mmdet_lcp.measure.file_size import weight_bytes
 from mmdet_lcp.measure.layer_costs import layer_costs
 from mmdet_lcp.measure.pair_timing import PairTiming, time_pair
+from mmdet_lcp.report.facts import DetectorFacts, LayerFacts
 from mmdet_lcp.report.mistakes import Mistakes, noted
 from mmdet_lcp.report.pictures import SCORE_THR
-from mmdet_lcp.report.report import (
-    REPORT_JSON,
-    SO_FAR_JSON,
-    DetectorFacts,
-    LayerFacts,
-    Report,
-    read_report,
-)
+from mmdet_lcp.report.report import REPORT_JSON, SO_FAR_JSON, Report, read_report
 from mmdet_lcp.report.report_pages import summary_text, write_report
 from mmdet_lcp.report.run_pictures import write_run_pictures
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmdet_lcp.report.report import StepFacts
+from mmdet_lcp.report.facts import StepFacts
 
 
 @dataclass

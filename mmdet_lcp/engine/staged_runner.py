@@ -21,7 +21,7 @@ from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.progress_line import ProgressLine, progress_line
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.engine.stage_scalars import add_stage_scalars
-from mmdet_lcp.report.report import StepFacts
+from mmdet_lcp.report.facts import StepFacts
 from mmdet_lcp.report.tables import format_seconds
 from mmdet_lcp.selection.soundness import broken_weights
 
@@ -132,7 +132,7 @@ class StagedRunner(PhasedRunner):
         """Measure a detector on the validation set, as one step of the report.
 
         Args:
-            step: one of `report.report.STEPS`.
+            step: one of `report.facts.STEPS`.
             detector: the detector at that moment.
             name: of the group or stage.
         """

@@ -16,13 +16,7 @@ from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.report.report import (
-    SHARE,
-    DetectorFacts,
-    GroupFacts,
-    SkippedLayer,
-    TargetFacts,
-)
+from mmdet_lcp.report.facts import SHARE, DetectorFacts, GroupFacts, SkippedLayer, TargetFacts
 
 _MOVED = 1.15  # times as long: then the machine was not the same
 

@@ -14,7 +14,7 @@ from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.stages import choose_stages, nothing_to_prune, with_counts
 from mmdet_lcp.pruning.suited import suited_stages
 from mmdet_lcp.pruning.targets.planner import Allocation
-from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.report.facts import GroupFacts
 
 
 @dataclass

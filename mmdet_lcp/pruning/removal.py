@@ -12,7 +12,7 @@ from mmdet_lcp.graph.surgery import needs_fresh_inputs
 from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.objective import Objective
-from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.report.facts import GroupFacts
 from mmdet_lcp.selection.loss_term import LossTerm
 
 

@@ -21,7 +21,7 @@ from mmdet_lcp.plain_weights import write_weights
 from mmdet_lcp.pruning.call_words import in_call_words
 from mmdet_lcp.pruning.delivery import PLAN, PRUNED_CONFIG, PRUNED_WEIGHTS, deliver
 from mmdet_lcp.pruning.targets.planner import Allocation
-from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.report.facts import GroupFacts
 from mmdet_lcp.report.tables import format_count, format_seconds, text_table
 
 

@@ -39,7 +39,7 @@ from mmdet_lcp.pruning.removal import remove_channels
 from mmdet_lcp.pruning.share_out import share_out
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.registry import RUNNERS
-from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.report.facts import GroupFacts
 from mmdet_lcp.seeds import derive, seeded
 from mmdet_lcp.selection.loss_term import LossTerm
 from mmdet_lcp.selection.norm_statistics import settle_statistics

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json, write_text
 from mmdet_lcp.measure.metrics import main_metric, metric_at_half, number
-from mmdet_lcp.report.report import DetectorFacts
+from mmdet_lcp.report.facts import DetectorFacts
 from mmdet_lcp.report.tables import (
     MISSING,
     format_bytes,

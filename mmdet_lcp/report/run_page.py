@@ -19,17 +19,11 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json
 from mmdet_lcp.measure.metrics import main_metric, number
 from mmdet_lcp.report import run_tables
+from mmdet_lcp.report.facts import DetectorFacts
 from mmdet_lcp.report.html import data_uri, write_page
 from mmdet_lcp.report.loss_picture import loss_figure
 from mmdet_lcp.report.network_picture import network_figure
-from mmdet_lcp.report.report import (
-    REPORT_HTML,
-    REPORT_JSON,
-    SO_FAR_JSON,
-    DetectorFacts,
-    Report,
-    read_report,
-)
+from mmdet_lcp.report.report import REPORT_HTML, REPORT_JSON, SO_FAR_JSON, Report, read_report
 from mmdet_lcp.report.share_picture import share_figure
 from mmdet_lcp.report.steps_picture import steps_figure
 from mmdet_lcp.report.stored_pictures import FOLDER, StoredPicture, read_pictures

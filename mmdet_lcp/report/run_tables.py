@@ -1,8 +1,9 @@
 """The tables of a report: headers and rows of words, for Markdown, screen and page."""
 
 from mmdet_lcp.measure.metrics import number
+from mmdet_lcp.report.facts import DetectorFacts, WeightFacts
 from mmdet_lcp.report.loss_picture import loss_terms
-from mmdet_lcp.report.report import DetectorFacts, Report, WeightFacts
+from mmdet_lcp.report.report import Report
 from mmdet_lcp.report.steps_picture import step_metric
 from mmdet_lcp.report.tables import (
     MISSING,

@@ -17,7 +17,7 @@ from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.files import write_text
 from mmdet_lcp.models.binary_input_detector import binary_input_model_cfg
 from mmdet_lcp.plain_weights import write_weights
-from mmdet_lcp.report.report import DetectorFacts, SkippedLayer, WeightFacts
+from mmdet_lcp.report.facts import DetectorFacts, SkippedLayer, WeightFacts
 from mmdet_lcp.transforms import fold, input_transforms
 from mmdet_lcp.weight_compression.config import KEY, WeightCompressionConfig
 from mmdet_lcp.weight_compression.job import WeightCompressionJob

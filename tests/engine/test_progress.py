@@ -1,7 +1,7 @@
 """The record of a run, handed from one process to the next."""
 
 from mmdet_lcp.engine.progress import Progress
-from mmdet_lcp.report.report import StepFacts
+from mmdet_lcp.report.facts import StepFacts
 
 
 def test_seconds_of_all_processes_add_up(monkeypatch):

@@ -9,7 +9,7 @@ from mmdet_lcp.graph.stage import Skipped
 from mmdet_lcp.measure.pair_timing import PairTiming
 from mmdet_lcp.pruning.finish import PruningFinish
 from mmdet_lcp.pruning.targets.planner import Allocation
-from mmdet_lcp.report.report import DetectorFacts
+from mmdet_lcp.report.facts import DetectorFacts
 
 
 def finish(tmp_path, allocation=None, method='mine') -> PruningFinish:

@@ -7,7 +7,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.report.chain_page import is_chain, write_chain_page
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, write_chain_report
-from mmdet_lcp.report.report import DetectorFacts
+from mmdet_lcp.report.facts import DetectorFacts
 
 
 def chain() -> ChainReport:

@@ -13,7 +13,7 @@ from mmdet_lcp.report.chain_report import (
     read_chain_report,
     write_chain_report,
 )
-from mmdet_lcp.report.report import DetectorFacts
+from mmdet_lcp.report.facts import DetectorFacts
 
 METRICS = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_50': 0.8, 'coco/bbox_mAP_75': 0.4}
 

@@ -4,8 +4,8 @@ import pytest
 from made_reports import report
 from PIL import Image
 
+from mmdet_lcp.report.facts import LossFacts
 from mmdet_lcp.report.loss_picture import draw_losses, loss_figure, loss_terms
-from mmdet_lcp.report.report import LossFacts
 
 PIECES = [
     LossFacts(10, dict(loss_cls=3.0, loss_mimic=1.0)),

@@ -2,8 +2,8 @@
 
 from made_reports import report
 
+from mmdet_lcp.report.facts import LayerFacts
 from mmdet_lcp.report.network_picture import network_figure
-from mmdet_lcp.report.report import LayerFacts
 
 LAYERS = [
     LayerFacts('backbone.a', (64, 32), (1000, 500), (9000, 4500), (2.0, 1.5)),

@@ -5,15 +5,8 @@ import pytest
 from made_reports import report
 
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.report.report import (
-    DetectorFacts,
-    Report,
-    StepFacts,
-    WeightFacts,
-    hardware,
-    read_report,
-    versions,
-)
+from mmdet_lcp.report.facts import DetectorFacts, WeightFacts
+from mmdet_lcp.report.report import Report, hardware, read_report, versions
 from mmdet_lcp.report.report_pages import report_markdown, write_report
 
 
@@ -56,11 +49,6 @@ def test_unreadable_reports(tmp_path):
         path.write_text(text)
         with pytest.raises(CompressionError, match=words):
             read_report(path)
-
-
-def test_unknown_step():
-    with pytest.raises(ValueError, match='step is one of'):
-        StepFacts('middle')
 
 
 def test_machine():

@@ -6,7 +6,8 @@ import math
 import cv2
 from made_reports import report
 
-from mmdet_lcp.report.report import DetectorFacts, GroupFacts, StepFacts, TargetFacts, read_report
+from mmdet_lcp.report.facts import DetectorFacts, GroupFacts, StepFacts, TargetFacts
+from mmdet_lcp.report.report import read_report
 from mmdet_lcp.report.report_pages import report_markdown, summary_text, write_report
 
 

@@ -11,7 +11,7 @@ from made_reports import report
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
 from mmdet_lcp.report import run_page as module
-from mmdet_lcp.report.report import (
+from mmdet_lcp.report.facts import (
     DetectorFacts,
     GroupFacts,
     LayerFacts,

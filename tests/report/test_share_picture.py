@@ -3,7 +3,7 @@
 import cv2
 from made_reports import report
 
-from mmdet_lcp.report.report import GroupFacts
+from mmdet_lcp.report.facts import GroupFacts
 from mmdet_lcp.report.share_picture import draw_shares
 
 SHARES = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)

@@ -4,7 +4,7 @@ import cv2
 import pytest
 from made_reports import report
 
-from mmdet_lcp.report.report import DetectorFacts, StepFacts
+from mmdet_lcp.report.facts import DetectorFacts, StepFacts
 from mmdet_lcp.report.steps_picture import draw_steps, steps_figure
 
 

@@ -31,16 +31,15 @@ from mmdet_lcp.measure.latency_table import LatencyTable
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.ratio_file import read_ratios
 from mmdet_lcp.report.chain_report import ChainReport, LinkFacts, chain_text, read_chain_report
-from mmdet_lcp.report.report import (
+from mmdet_lcp.report.facts import (
     DetectorFacts,
     GroupFacts,
-    Report,
     SkippedLayer,
     StepFacts,
     TargetFacts,
     WeightFacts,
-    read_report,
 )
+from mmdet_lcp.report.report import Report, read_report
 from mmdet_lcp.report.report_pages import report_markdown
 from mmdet_lcp.report.sensitivity import read_sensitivity
 from mmdet_lcp.weight_compression.config import WeightCompressionConfig

@@ -15,7 +15,7 @@ from mmdet_lcp.comparison.results.comparison import (
 )
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import write_json
-from mmdet_lcp.report.report import DetectorFacts, GroupFacts
+from mmdet_lcp.report.facts import DetectorFacts, GroupFacts
 from mmdet_lcp.report.tables import metric_name
 
 MAP, AP50, AP75 = 'pascal_voc/mAP', 'pascal_voc/AP50', 'pascal_voc/AP75'

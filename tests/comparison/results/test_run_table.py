@@ -7,7 +7,7 @@ from made_reports import report
 from mmdet_lcp import CompressionError
 from mmdet_lcp.comparison.results.run_table import by_row, find_reports, run_csv, run_table
 from mmdet_lcp.files import write_json
-from mmdet_lcp.report.report import DetectorFacts
+from mmdet_lcp.report.facts import DetectorFacts
 
 DENSE = DetectorFacts({'pascal_voc/mAP': 0.5, 'pascal_voc/AP50': 0.8}, 1000, 5000, 4000, 9.0, 4000)
 
