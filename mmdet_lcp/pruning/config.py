@@ -93,7 +93,8 @@ class RemovalConfig:
             levels). A group of two kinds needs both. Heads and necks want `layers` too.
         ratio: fraction of a group's channels that is removed, in (0, 1); or a mapping from
             regular expression to fraction (the first match counts; a group without a match is
-            left alone), also by the name of a JSON file that holds one; instead of a target.
+            left alone), also by the name of a JSON file that holds one, or of another run's
+            ``report.json``, for as many channels as there; instead of a target.
         target: the share of a cost of the dense detector that may remain, instead of a ratio;
             how many channels of each group go follows from a ranking over all of them.
         default: what is asked for where neither `ratio` nor `target` is given: a dict with one of

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from made_reports import report
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
+from mmdet_lcp.report.facts import GroupFacts
+from mmdet_lcp.report.report_pages import write_report
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,26 @@ def test_it_is_read(tmp_path):
     path = tmp_path / 'ratios.json'
     path.write_text(json.dumps({'stage1': 0.25, 'stage2': 0.75}))
     assert read_ratios(str(path)) == {'stage1': 0.25, 'stage2': 0.75}
+
+
+def test_as_many_channels_as_another_run_left(tmp_path):
+    """Groups by their names; one that lost nothing is left alone."""
+    other = report()
+    other.groups = [
+        GroupFacts('backbone.conv1', 16, 5, 5),
+        GroupFacts('neck.0', 64, 64, 64),
+        GroupFacts('backbone.layer1.0.conv1', 32, 8, 12),
+    ]
+    write_report(other, tmp_path)
+    ratios = read_ratios(str(tmp_path / 'report.json'))
+    assert ratios == {r'^backbone\.conv1$': 11 / 16, r'^backbone\.layer1\.0\.conv1$': 20 / 32}
+
+
+def test_a_report_that_is_damaged(tmp_path):
+    path = tmp_path / 'report.json'
+    path.write_text(json.dumps({'groups': [{'name': 'conv'}]}))
+    with pytest.raises(CompressionError, match=r"^pruning\.ratio='.*no report of a compression"):
+        read_ratios(str(path))
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{}', '0.5'])
