@@ -18,15 +18,20 @@ from mmdet_lcp.training_mode import in_training
 class LossSensitivity:
     """Gradients g of the original detector's loss at layers' outputs.
 
+    Args:
+        by_position: whether `squares` are kept: they grow with the number of images.
+
     Attributes:
         squares: of this rank's batches, one dict each: ||g||^2 by position, in each run of a
-            layer, by path; ``None`` before anything is measured. Empty for a layer that the loss
-            runs more often than the detector itself.
+            layer, by path; ``None`` before anything is measured, and where they are not kept.
+            Empty for a layer that the loss runs more often than the detector itself.
         metrics: E[g g'] over all positions of all ranks, (out, out), float64, by path; layers
             that the loss does not reach are left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by_position: bool = True) -> None:
+        self._by_position = by_position
+        self._known: set[str] = set()
         self.squares: list[Calls] | None = None
         self.metrics: dict[str, Tensor] = {}
 
@@ -45,9 +50,9 @@ class LossSensitivity:
             paths: of the layers.
             runs: how often the detector runs each.
         """
-        if self.squares is not None and all(path in self.squares[0] for path in paths):
+        if self._known.issuperset(paths):
             return
-        self.squares, sums = [], {}
+        self.squares, sums = [] if self._by_position else None, {}
         count: dict[str, float] = {}
         for images in batches:
             squares: Calls = {path: [] for path in paths}
@@ -59,7 +64,8 @@ class LossSensitivity:
             for path, found in squares.items():
                 if len(found) != runs[path]:  # runs of the loss alone
                     squares[path] = []
-            self.squares.append(squares)
+            if self.squares is not None:
+                self.squares.append(squares)
         for path in paths:  # on every rank, whichever layers have run on it
             size = axis_size(dense.get_submodule(path), 'out_channels', path)
             nothing = batches[0].inputs.new_zeros(size, size, dtype=torch.float64)
@@ -69,6 +75,7 @@ class LossSensitivity:
             dist.all_reduce(rows)
             if total.any():
                 self.metrics[path] = total / float(rows)
+        self._known = set(paths)
 
 
 @dataclass

@@ -45,7 +45,7 @@ class SelectionSet:
         self.cache_bytes = cache_bytes
         self.positions = positions or Positions()
         self._norms = norms or {}
-        self._sensitivity = LossSensitivity()
+        self._sensitivity = LossSensitivity(by_position=self.positions.saliency > 0)
         self._targets: list[Calls] = [{} for _ in batches]
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
@@ -69,22 +69,34 @@ class SelectionSet:
         self._runs.update({path: len(runs) for path, runs in taps.items()})
 
     def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> Calls:
-        """Outputs of the original detector on one batch, computed ahead where they fit."""
+        """Outputs of the original detector on one batch, computed ahead where they fit.
+
+        Those of the group at hand are kept as well, for further passes, if they fit; those of
+        groups that have had their turn are not.
+        """
         known = self._targets[number]
-        if not all(path in known for path in paths):
-            inputs = self.batches[number].inputs
-            room = self.cache_bytes / 2 / len(self.batches) / len(inputs)
-            ahead = list(paths)
-            last = max((self._coming.index(p) for p in paths if p in self._coming), default=None)
-            for path in self._coming[last + 1 :] if last is not None else []:
-                room -= self._sizes[path]
-                if room < 0:
-                    break
-                ahead.append(path)
-            known.clear()
-            runs = {path: self._runs[path] for path in dict.fromkeys(ahead)}
-            known.update(runs_until(dense, lambda: self.batches[number].run(dense), runs))
-        return {path: known[path] for path in paths}
+        last = max((self._coming.index(p) for p in paths if p in self._coming), default=None)
+        coming = self._coming[last + 1 :] if last is not None else []
+        for path in known.keys() - {*paths, *coming}:  # of groups that have had their turn
+            del known[path]
+        if all(path in known for path in paths):
+            return {path: known[path] for path in paths}
+        images = len(self.batches[number].inputs)
+        room = self.cache_bytes / 2 / len(self.batches)
+        own = sum(images * self._sizes.get(path, 0) for path in paths)
+        kept = [*paths] if own <= room else []
+        room -= own if kept else 0
+        ahead = []
+        for path in coming:
+            room -= images * self._sizes[path]
+            if room < 0:
+                break
+            ahead.append(path)
+        known.clear()
+        runs = {path: self._runs[path] for path in dict.fromkeys([*paths, *ahead])}
+        found = runs_until(dense, lambda: self.batches[number].run(dense), runs)
+        known.update((path, found[path]) for path in [*kept, *ahead])
+        return {path: found[path] for path in paths}
 
     @classmethod
     def draw(

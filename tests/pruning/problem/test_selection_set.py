@@ -22,6 +22,7 @@ from mmdet_lcp.pruning.updates import ExactUpdate
 from mmdet_lcp.selection import draw as draw_module
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.images import SelectionImages
+from mmdet_lcp.selection.positions import Positions
 
 
 @pytest.fixture(scope='module')
@@ -294,6 +295,46 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
                     torch.testing.assert_close(x[path], y[path])
 
 
+@pytest.mark.parametrize('images', [2, 6, 24])
+def test_outputs_that_are_kept_fit_into_half_of_the_cache(images):
+    """However many images there are, those of the group at hand and of groups gone by included."""
+    torch.manual_seed(0)
+    dense = MODELS.build(copy.deepcopy(MODEL)).eval()
+    groups = [g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None][:5]
+    paths = [member.path for group in groups for member in group.consumers]
+    batches = [SelectionImages(torch.randn(2, 3, SIZE, SIZE), None) for _ in range(images // 2)]
+    seen = seen_by_hooks(dense, paths, batches[0].inputs)[1]
+    cache_bytes = 2 * sum(output.nbytes for output in seen.values())  # of two images
+    chosen = SelectionSet(batches, cache_bytes)
+    chosen.expect(paths, dense)
+    for number, group in enumerate(groups):
+        problem = chosen.problem(group, dense, dense, Plan(), Objective(), 0)
+        for batch in problem.batches.once():
+            assert batch.targets.keys() == {member.path for member in group.consumers}
+        kept = [(path, run) for known in chosen._targets for path in known for run in known[path]]
+        assert sum(run.nbytes for _, run in kept) <= cache_bytes / 2
+        gone = {member.path for group in groups[:number] for member in group.consumers}
+        assert not gone & {path for path, _ in kept}
+        if images == 2:  # all that is to come is there
+            assert {path for path, _ in kept} == set(paths) - gone
+
+
+def test_gradients_by_position_are_kept_where_positions_ask_for_them(dense, groups):
+    """The metrics are the same."""
+    found = []
+    for saliency in (0.0, 0.1):
+        positions = Positions(objects=0.7, saliency=saliency)
+        selection = draw(dense, num_images=3, positions=positions)
+        problem = selection.problem(
+            groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), 0, needs_metrics=True
+        )
+        (batch,) = problem.batches
+        assert (batch.sensitivity is None) == (saliency == 0)
+        found.append(problem.metrics)
+    assert found[0] and found[0].keys() == found[1].keys()
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
 def test_layers_carry_their_maps_and_norms(dense):
     groups = [g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None]
     group = groups[1]
@@ -328,7 +369,7 @@ def test_where_the_loss_does_not_reach_there_is_no_metric(dense, groups, monkeyp
         return scores[-1].square().mean() if reaches else torch.zeros(())
 
     monkeypatch.setattr(loss_sensitivity, 'detection_loss', loss)
-    selection = draw(dense, num_images=2)
+    selection = draw(dense, num_images=2, positions=Positions(objects=0.7, saliency=0.1))
     problem = selection.problem(
         groups[TAP], dense, copy.deepcopy(dense), Plan(), Objective(), 0, needs_metrics=True
     )
