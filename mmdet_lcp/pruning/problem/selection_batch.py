@@ -113,12 +113,17 @@ class BatchCache:
     Args:
         compute: yields the batches anew, the same ones each time.
         limit: bytes that may be kept; a larger selection set is computed again on each pass.
+        compute_once: the same for a pass that will likely be the only one.
     """
 
     def __init__(
-        self, compute: Callable[[], Iterable[SelectionBatch]], limit: int = 2 << 30
+        self,
+        compute: Callable[[], Iterable[SelectionBatch]],
+        limit: int = 2 << 30,
+        compute_once: Callable[[], Iterable[SelectionBatch]] | None = None,
     ) -> None:
         self._compute, self._limit = compute, limit
+        self._compute_once = compute_once or compute
         self._kept: list[SelectionBatch] | None = None
         self._size = 0
 
@@ -135,7 +140,7 @@ class BatchCache:
 
     def once(self) -> Iterator[SelectionBatch]:
         """One pass, for someone who will not ask again: what is not kept yet is not kept."""
-        yield from self._compute() if self._kept is None else self._kept
+        yield from self._compute_once() if self._kept is None else self._kept
 
     def __iter__(self) -> Iterator[SelectionBatch]:
         """One pass over all batches of this rank."""

@@ -68,11 +68,11 @@ class SelectionSet:
         }
         self._runs.update({path: len(runs) for path, runs in taps.items()})
 
-    def _targets_of(self, number: int, paths: list[str], dense: nn.Module) -> Calls:
+    def _targets_of(self, number: int, paths: list[str], dense: nn.Module, again: bool) -> Calls:
         """Outputs of the original detector on one batch, computed ahead where they fit.
 
-        Those of the group at hand are kept as well, for further passes, if they fit; those of
-        groups that have had their turn are not.
+        Those of the group at hand are kept as well if they fit, before others where more passes
+        are likely; those of groups that have had their turn are not.
         """
         known = self._targets[number]
         last = max((self._coming.index(p) for p in paths if p in self._coming), default=None)
@@ -82,20 +82,20 @@ class SelectionSet:
         if all(path in known for path in paths):
             return {path: known[path] for path in paths}
         images = len(self.batches[number].inputs)
-        room = self.cache_bytes / 2 / len(self.batches)
+        room = whole = self.cache_bytes / 2 / len(self.batches)
         own = sum(images * self._sizes.get(path, 0) for path in paths)
-        kept = [*paths] if own <= room else []
-        room -= own if kept else 0
+        room -= own if again and own <= room else 0
         ahead = []
         for path in coming:
-            room -= images * self._sizes[path]
-            if room < 0:
+            if images * self._sizes[path] > room:
                 break
+            room -= images * self._sizes[path]
             ahead.append(path)
         known.clear()
         runs = {path: self._runs[path] for path in dict.fromkeys([*paths, *ahead])}
         found = runs_until(dense, lambda: self.batches[number].run(dense), runs)
-        known.update((path, found[path]) for path in [*kept, *ahead])
+        kept = own <= (whole if again else room)
+        known.update((path, found[path]) for path in [*(paths if kept else ()), *ahead])
         return {path: found[path] for path in paths}
 
     @classmethod
@@ -162,6 +162,7 @@ class SelectionSet:
             batches=BatchCache(
                 lambda: self._batches(paths, dense, detector, present, members),
                 self.cache_bytes // 4,
+                lambda: self._batches(paths, dense, detector, present, members, again=False),
             ),
             terms=objective.all_terms(attached),
             seed=seed,
@@ -180,12 +181,13 @@ class SelectionSet:
         detector: nn.Module,
         present: Mapping[str, Tensor],
         members: Sequence[str],
+        again: bool = True,
     ) -> Iterator[SelectionBatch]:
         training = detector.training
         detector.eval()
         try:
             for number, images in enumerate(self.batches):
-                targets = self._targets_of(number, paths, dense)
+                targets = self._targets_of(number, paths, dense, again)
                 for path, outputs in present.items():
                     dim = -1 if isinstance(dense.get_submodule(path), nn.Linear) else 1
                     targets[path] = [

@@ -295,8 +295,9 @@ def test_targets_are_computed_ahead_and_stay_the_same(monkeypatch):
                     torch.testing.assert_close(x[path], y[path])
 
 
+@pytest.mark.parametrize('once', [True, False])
 @pytest.mark.parametrize('images', [2, 6, 24])
-def test_outputs_that_are_kept_fit_into_half_of_the_cache(images):
+def test_outputs_that_are_kept_fit_into_half_of_the_cache(images, once):
     """However many images there are, those of the group at hand and of groups gone by included."""
     torch.manual_seed(0)
     dense = MODELS.build(copy.deepcopy(MODEL)).eval()
@@ -309,7 +310,7 @@ def test_outputs_that_are_kept_fit_into_half_of_the_cache(images):
     chosen.expect(paths, dense)
     for number, group in enumerate(groups):
         problem = chosen.problem(group, dense, dense, Plan(), Objective(), 0)
-        for batch in problem.batches.once():
+        for batch in problem.batches.once() if once else problem.batches:
             assert batch.targets.keys() == {member.path for member in group.consumers}
         kept = [(path, run) for known in chosen._targets for path in known for run in known[path]]
         assert sum(run.nbytes for _, run in kept) <= cache_bytes / 2
@@ -317,6 +318,23 @@ def test_outputs_that_are_kept_fit_into_half_of_the_cache(images):
         assert not gone & {path for path, _ in kept}
         if images == 2:  # all that is to come is there
             assert {path for path, _ in kept} == set(paths) - gone
+
+
+@pytest.mark.parametrize('once', [True, False])
+def test_outputs_for_one_pass_make_room_for_those_to_come(once):
+    """With room for one of two layers: the next one's, unless the first is passed over again."""
+    torch.manual_seed(0)
+    dense = MODELS.build(copy.deepcopy(MODEL)).eval()
+    first, second = [g for g in find_groups(dense, (SIZE, SIZE)) if g.obstacle is None][1:3]
+    paths = [member.path for group in (first, second) for member in group.consumers]
+    images = SelectionImages(torch.randn(2, 3, SIZE, SIZE), None)
+    seen = seen_by_hooks(dense, paths, images.inputs)[1]
+    chosen = SelectionSet([images], 2 * max(output.nbytes for output in seen.values()))
+    chosen.expect(paths, dense)
+    problem = chosen.problem(first, dense, dense, Plan(), Objective(), 0)
+    for _ in problem.batches.once() if once else problem.batches:
+        pass
+    assert list(chosen._targets[0]) == [paths[once]]
 
 
 def test_gradients_by_position_are_kept_where_positions_ask_for_them(dense, groups):
