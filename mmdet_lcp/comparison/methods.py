@@ -29,6 +29,9 @@ PEERS = {
     'Taylor importance.',
     'torch_pruning_group_norm': "Torch-Pruning's own pruner, all channels ranked together by the "
     'norms of its groups.',
+    'torch_kirigami_taylor': "torch-kirigami's greedy pruner, by weight times gradient; minutes.",
+    'torch_kirigami_group_magnitude': "torch-kirigami's greedy pruner, by the energy of a "
+    "channel's weights; minutes.",
 }
 
 
@@ -148,11 +151,11 @@ def read_method(path: Path, name: str) -> Method:
 
 def _peer(name: str) -> Method:
     """Another package's own pruner, as a method: it chooses, and nothing is updated."""
-    importance = name.removeprefix('torch_pruning_')
+    package, importance = '_'.join(name.split('_')[:2]), '_'.join(name.split('_')[2:])
     parts = dict(
-        criterion=dict(type=f'{SCOPE}.TorchPruningChoice', importance=importance),
+        criterion=dict(type=f'{SCOPE}.PeerChoice', peer=package, importance=importance),
         update=dict(type=UPDATES['none'][0]),
-        method=f'Torch-Pruning, {importance}',
+        method=f'{package.title().replace("_", "-")}, {importance}',
     )
     imports = ['mmdet_lcp.comparison.peers.runner']
     import_modules_from_strings(imports)

@@ -5,18 +5,16 @@ by group, without an update, and the detector is measured, retrained and handed 
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
-from mmdet_lcp.comparison.peers.torch_pruning import (
-    IMPORTANCES,
-    NEAR,
-    Choice,
-    choose_channels,
-    torch_pruning,
-)
+from mmdet_lcp.comparison.peers import torch_kirigami, torch_pruning
+from mmdet_lcp.comparison.peers.choice import Choice
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json
@@ -31,21 +29,63 @@ from mmdet_lcp.registry import CRITERIA, RUNNERS
 _CHOICE = 'peer.json'
 
 
-@CRITERIA.register_module()
-class TorchPruningChoice(Criterion):
-    """Keeps what Torch-Pruning has left of each group; see `choose_channels`.
+NEAR = 0.01  # of the budget; further off is told
 
-    Args:
-        importance: one of `IMPORTANCES`.
+
+@dataclass(frozen=True)
+class Peer:
+    """A package that prunes.
+
+    Attributes:
+        name: as it calls itself.
+        importances: ways of scoring channels that it is asked for.
+        package: the package; a CompressionError where it is not installed.
+        choose: see `torch_pruning.choose_channels`, with the step as the last argument.
     """
 
-    def __init__(self, importance: str) -> None:
-        if importance not in IMPORTANCES:
-            raise CompressionError(
-                f'pruning.criterion.importance={importance!r} must be one of '
-                f'{", ".join(map(repr, IMPORTANCES))}'
-            )
-        torch_pruning()  # missing, it is told before anything runs
+    name: str
+    importances: Sequence[str]
+    package: Callable[[], ModuleType]
+    choose: Callable[..., Choice]
+
+
+PEERS = {
+    'torch_pruning': Peer(
+        'Torch-Pruning',
+        torch_pruning.IMPORTANCES,
+        torch_pruning.torch_pruning,
+        torch_pruning.choose_channels,
+    ),
+    'torch_kirigami': Peer(
+        torch_kirigami.NAME,
+        torch_kirigami.IMPORTANCES,
+        torch_kirigami.torch_kirigami,
+        torch_kirigami.choose_channels,
+    ),
+}
+
+
+@CRITERIA.register_module()
+class PeerChoice(Criterion):
+    """Keeps what another package has left of each group.
+
+    Args:
+        peer: one of `PEERS`.
+        importance: one of the peer's.
+    """
+
+    def __init__(self, peer: str, importance: str) -> None:
+        for key, value, known in (
+            ('peer', peer, PEERS),
+            ('importance', importance, PEERS[peer].importances if peer in PEERS else ()),
+        ):
+            if value not in known:
+                choices = ', '.join(map(repr, known))
+                raise CompressionError(
+                    f'pruning.criterion.{key}={value!r} must be one of {choices}'
+                )
+        self.peer = PEERS[peer]
+        self.peer.package()  # missing, it is told before anything runs
         self.importance = importance
         self.keep: dict[str, list[int]] = {}
 
@@ -56,7 +96,7 @@ class TorchPruningChoice(Criterion):
     def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
         """It has none: it shares the removal out itself."""
         raise CompressionError(
-            'pruning.criterion: Torch-Pruning shares a target out by itself: take '
+            f'pruning.criterion: {self.peer.name} shares a target out by itself: take '
             "runner_type='mmdet_lcp.PeerPruningRunner'"
         )
 
@@ -91,16 +131,17 @@ class PeerPruningRunner(PruningRunner):
 
         found = on_main(work)
         self.pruning.criterion.keep = found['keep']
+        peer = self.pruning.criterion.peer.name
         for name in found['left_out']:
             self.logger.warning(
-                f'{name}: Torch-Pruning ties its channels to others than this package does, and '
+                f'{name}: {peer} ties its channels to others than this package does, and '
                 'was kept from pruning it'
             )
         counts = {name: len(channels) for name, channels in found['keep'].items()}
         share = found['cost'] / found['dense']
         if share < (1 - NEAR) * found['asked']:
             self.logger.warning(
-                f'Torch-Pruning leaves {share:.3f} of the multiply-accumulates, where '
+                f'{peer} leaves {share:.3f} of the multiply-accumulates, where '
                 f'{found["asked"]:.3f} may remain: the last channels that it took had more'
             )
         return Allocation('macs', found['asked'], share, 0.0, found['dense'], counts)
@@ -109,10 +150,11 @@ class PeerPruningRunner(PruningRunner):
         groups = [stage.group for stage in job.stages]
         model = macs_model(job.dense, groups, job.image_size)
         dense = model.total([group.channels for group in groups])
-        target = self.pruning.target
+        target, criterion = self.pruning.target, self.pruning.criterion
+        peer = criterion.peer.name
         if target is not None and target.cost != 'macs':
             raise CompressionError(
-                f'pruning.target.{target.cost}: Torch-Pruning is compared at multiply-accumulates'
+                f'pruning.target.{target.cost}: {peer} is compared at multiply-accumulates'
             )
         budget = (
             model.total([stage.keep for stage in job.stages])
@@ -120,17 +162,17 @@ class PeerPruningRunner(PruningRunner):
             else target.share * dense
         )
         step = max(stage.divisor for stage in job.stages)  # it knows one for all layers
-        choice: Choice = choose_channels(
+        choice = criterion.peer.choose(
             job.dense,
             groups,
             job.images.batches,
-            self.pruning.criterion.importance,
+            criterion.importance,
             budget,
             model.total,
             step if step > 1 else None,
         )
         self.logger.info(
-            f"Torch-Pruning's detector and this one differ by {choice.difference:.1e} of the "
+            f"{peer}'s detector and this one differ by {choice.difference:.1e} of the "
             'largest output'
         )
         keep = {g.name: choice.keep.get(g.name, list(range(g.channels))) for g in groups}

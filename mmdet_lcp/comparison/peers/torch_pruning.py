@@ -6,45 +6,21 @@ met, as its own scripts do. Ours learns of it what is left of each layer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import torch
-from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
 from torch import Tensor, nn
 
+from mmdet_lcp.comparison.peers.choice import ROOTS, Choice, check_same, loss_gradients, plan_of
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
-from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
+from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.forward import is_two_stage, tensor_forward
-from mmdet_lcp.modes import in_eval
-from mmdet_lcp.selection.images import SelectionImages, detection_loss
+from mmdet_lcp.selection.images import SelectionImages
 
 IMPORTANCES = ('taylor', 'group_norm')
 STEPS = 200  # until nothing would be left; the last one ends where the budget is met
-NEAR = 0.01  # of the budget; further off is told
-SAME = 1e-5  # of the largest output: two detectors with the same channels
-
-_ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
-
-
-@dataclass
-class Choice:
-    """What a peer leaves.
-
-    Attributes:
-        keep: channels that stay, ascending, by the group's name.
-        cost: what its detector costs, as `cost_of` counts.
-        left_out: names of groups that it was kept from, since it ties their channels differently.
-        difference: of its detector's outputs and our pruned detector's, the largest, relative to
-            the largest output.
-    """
-
-    keep: dict[str, list[int]]
-    cost: float
-    left_out: list[str] = field(default_factory=list)
-    difference: float = 0.0
 
 
 def torch_pruning() -> ModuleType:
@@ -110,24 +86,8 @@ def choose_channels(
             'the budget: ask for more, or let pruning.layers take in more groups'
         )
     plan = plan_of(dense, allowed, keep)
-    difference = _difference(pruner.detector, apply_plan(detached_copy(dense), plan), batches[0])
-    if difference > SAME:
-        raise CompressionError(
-            f"Torch-Pruning's detector and the one with the same channels differ by "
-            f'{difference:.2g} of the largest output on an image: it has changed more than its '
-            'channels'
-        )
+    difference = check_same(pruner.detector, dense, plan, batches[0], 'Torch-Pruning')
     return Choice(keep, cost, left_out, difference)
-
-
-def plan_of(dense: nn.Module, groups: Sequence[ChannelGroup], keep: dict[str, list[int]]) -> Plan:
-    """The plan that leaves these channels of each group, and all of those that are not there."""
-    plan, totals = Plan(), axis_sizes(dense, groups)
-    for group in groups:
-        gone = sorted({*range(group.channels)} - {*keep.get(group.name, range(group.channels))})
-        if gone:
-            plan = plan.remove(group, gone, totals)
-    return plan
 
 
 class _Pruner:
@@ -148,7 +108,7 @@ class _Pruner:
         self.detector = detached_copy(dense).requires_grad_(True)
         paths = {member.path for group in groups for member in (*group.producers, *group.norms)}
         layers = dict(self.detector.named_modules())
-        ignored = [m for p, m in layers.items() if isinstance(m, _ROOTS) and p not in paths]
+        ignored = [m for p, m in layers.items() if isinstance(m, ROOTS) and p not in paths]
         self._left = {
             layers[member.path]: torch.arange(_width(layers[member.path]))
             for group in groups
@@ -156,12 +116,7 @@ class _Pruner:
         }
         self._path = {module: path for path, module in layers.items()}
         if importance == 'taylor':
-            with in_eval(self.detector):
-                for batch in batches:
-                    detection_loss(self.detector, batch).backward()
-            for parameter in self.detector.parameters():  # of losses that skip it
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
+            loss_gradients(self.detector, batches)
             scores = tp.importance.GroupTaylorImportance()
         else:
             scores = tp.importance.GroupMagnitudeImportance()
@@ -258,24 +213,3 @@ def _each(modules: Any) -> Sequence[nn.Module]:
 
 def _width(module: nn.Module) -> int:
     return module.out_features if isinstance(module, nn.Linear) else module.out_channels
-
-
-def _difference(one: nn.Module, other: nn.Module, batch: SelectionImages) -> float:
-    """Of the peer's detector and ours, on an image, relative to the largest output."""
-    for path, module in one.named_modules():
-        if isinstance(module, BaseRoIExtractor):  # counts channels itself, as no peer knows
-            module.out_channels = other.get_submodule(path).out_channels
-    with torch.no_grad(), in_eval(one), in_eval(other):
-        first = batch.first()
-        pairs = list(zip(_tensors(first.run(one)), _tensors(first.run(other)), strict=True))
-    largest = max(float(b.abs().max()) for _, b in pairs if b.numel())
-    apart = max(float((a - b).abs().max()) for a, b in pairs if b.numel())
-    return apart / max(largest, torch.finfo(torch.float32).tiny)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    return [t for item in value for t in _tensors(item)] if value is not None else []

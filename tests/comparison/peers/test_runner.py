@@ -5,7 +5,7 @@ import tiny
 from comparisons import Forked, load_tool, table_rows
 
 from mmdet_lcp.comparison import find_method
-from mmdet_lcp.comparison.peers.runner import TorchPruningChoice
+from mmdet_lcp.comparison.peers.runner import PeerChoice
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json
 
@@ -67,6 +67,23 @@ def test_a_method_by_name():
         find_method('torch_pruning_tailor')
 
 
-def test_an_importance_that_is_not_there():
-    with pytest.raises(CompressionError, match=r"importance='l3'.*'taylor', 'group_norm'"):
-        TorchPruningChoice('l3')
+def test_the_other_package():
+    """Named by package and importance; what the run of a cell is told."""
+    method = find_method('torch_kirigami_group_magnitude')
+    assert method.parts['criterion'] == dict(
+        type='mmdet_lcp.PeerChoice', peer='torch_kirigami', importance='group_magnitude'
+    )
+    assert method.parts['method'] == 'Torch-Kirigami, group_magnitude'
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (('torch_pruning', 'l3'), r"importance='l3'.*'taylor', 'group_norm'"),
+        (('torch_kirigami', 'group_norm'), r"importance='group_norm'.*'group_magnitude'"),
+        (('mmrazor', 'taylor'), r"peer='mmrazor'.*'torch_pruning', 'torch_kirigami'"),
+    ],
+)
+def test_what_is_not_there(given, message):
+    with pytest.raises(CompressionError, match=message):
+        PeerChoice(*given)

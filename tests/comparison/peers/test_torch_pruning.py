@@ -8,8 +8,10 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+from mmdet_lcp.comparison.peers import choice as peers_choice
 from mmdet_lcp.comparison.peers import torch_pruning
-from mmdet_lcp.comparison.peers.torch_pruning import choose_channels, plan_of
+from mmdet_lcp.comparison.peers.choice import plan_of
+from mmdet_lcp.comparison.peers.torch_pruning import choose_channels
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import apply_plan, find_groups
@@ -99,7 +101,7 @@ def test_a_change_of_more_than_channels_is_seen(ground, monkeypatch):
         next(pruned.parameters()).data.mul_(1.01)
         return pruned
 
-    monkeypatch.setattr(torch_pruning, 'apply_plan', other)
+    monkeypatch.setattr(peers_choice, 'apply_plan', other)
     with pytest.raises(CompressionError, match='changed more than its channels'):
         choose_channels(detector, groups, images, 'group_norm', 0.8 * dense, model.total, steps=10)
 
