@@ -27,8 +27,6 @@ from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.registry import CRITERIA, RUNNERS
 
 _CHOICE = 'peer.json'
-
-
 NEAR = 0.01  # of the budget; further off is told
 
 
@@ -162,6 +160,8 @@ class PeerPruningRunner(PruningRunner):
             else target.share * dense
         )
         step = max(stage.divisor for stage in job.stages)  # it knows one for all layers
+        count = sum(group.channels for group in groups)
+        self.logger.info(f'{peer} chooses among {count} channels of {len(groups)} groups')
         choice = criterion.peer.choose(
             job.dense,
             groups,

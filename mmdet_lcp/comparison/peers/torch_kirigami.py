@@ -120,7 +120,6 @@ class _Pruner:
         self._metric = (
             pruning.WeightTaylor() if importance == 'taylor' else pruning.GroupMagnitude()
         )
-        self._importance = importance
         self._net = _Traced(detector).eval()
         self._pruner = pruning.Pruner(self._net, graph=self._traced(batches[0].first().inputs))
         self.left_out: list[str] = []
