@@ -2,8 +2,8 @@
 
 It traces the detector with PyTorch FX, scores all channels once and takes them away in that order,
 together with what depends on them, down to a number of channels. Its order is followed here as far
-as a budget of another kind, multiply-accumulates, goes. It takes 0.1 to 0.2 s a channel on one
-core (version 0.2.1).
+as a budget of another kind, multiply-accumulates, goes. It is slow: minutes for a
+thousand channels (version 0.2.1).
 """
 
 from collections.abc import Callable, Sequence
