@@ -119,7 +119,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def print_methods() -> None:
     """Print every method with a line of description."""
-    methods = {**list_methods(), **PEERS, **CONTROLS}
+    peers = {name: words for name, (_, _, words) in PEERS.items()}
+    methods = {**list_methods(), **peers, **CONTROLS}
     width = max(map(len, methods))
     for name, words in methods.items():
         print(f'{name:{width}}  {words}')

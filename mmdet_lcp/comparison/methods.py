@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.utils import import_modules_from_strings
 
 from mmdet_lcp.comparison.imports import imported_modules
+from mmdet_lcp.comparison.peers.packages import NAMES
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.nearest import nearest_hint
@@ -24,14 +25,19 @@ UPDATES = {
 }
 
 
+# Other packages' own pruners by name: the package's module, how it scores, and what it is.
 PEERS = {
-    'torch_pruning_taylor': "Torch-Pruning's own pruner, all channels ranked together by its "
-    'Taylor importance.',
-    'torch_pruning_group_norm': "Torch-Pruning's own pruner, all channels ranked together by the "
-    'norms of its groups.',
-    'torch_kirigami_taylor': "torch-kirigami's greedy pruner, by weight times gradient; minutes.",
-    'torch_kirigami_group_magnitude': "torch-kirigami's greedy pruner, by the energy of a "
-    "channel's weights; minutes.",
+    f'{module}_{importance}': (module, importance, f"{NAMES[module]}'s own pruner, {words}")
+    for module, importance, words in (
+        ('torch_pruning', 'taylor', 'all channels ranked together by its Taylor importance.'),
+        (
+            'torch_pruning',
+            'group_norm',
+            'all channels ranked together by the norms of its groups.',
+        ),
+        ('torch_kirigami', 'taylor', 'greedy, by weight times gradient; minutes.'),
+        ('torch_kirigami', 'group_magnitude', "greedy, by a channel's weights; minutes."),
+    )
 }
 
 
@@ -151,11 +157,11 @@ def read_method(path: Path, name: str) -> Method:
 
 def _peer(name: str) -> Method:
     """Another package's own pruner, as a method: it chooses, and nothing is updated."""
-    package, importance = '_'.join(name.split('_')[:2]), '_'.join(name.split('_')[2:])
+    module, importance, _ = PEERS[name]
     parts = dict(
-        criterion=dict(type=f'{SCOPE}.PeerChoice', peer=package, importance=importance),
+        criterion=dict(type=f'{SCOPE}.PeerChoice', peer=module, importance=importance),
         update=dict(type=UPDATES['none'][0]),
-        method=f'{package.title().replace("_", "-")}, {importance}',
+        method=f'{NAMES[module]}, {importance}',
     )
     imports = ['mmdet_lcp.comparison.peers.runner']
     import_modules_from_strings(imports)

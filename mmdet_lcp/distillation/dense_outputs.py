@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from mmdet_lcp.distillation.head_meanings import check_alike, coder_meaning, prior_meaning
 from mmdet_lcp.distillation.mimic_bridges import find_maps
-from mmdet_lcp.distillation.mimic_outputs import coder_meaning
 from mmdet_lcp.distillation.mimic_teacher import HEAD, Maps, Teacher
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.losses.output_distillation import output_distillation_loss
@@ -46,11 +46,11 @@ class DenseOutputs:
         size: tuple[int, int],
         teacher_size: tuple[int, int],
     ) -> None:
-        pair = (student, teacher)
-        for word, read in _MEANINGS.items():
-            _same(word, [read(getattr(detector, HEAD, None)) for detector in pair])
-        shapes = [_shapes(student, size, 'student'), _shapes(teacher, teacher_size, 'teacher')]
-        _same('maps (channels, height, width)', shapes)
+        heads = [getattr(detector, HEAD, None) for detector in (student, teacher)]
+        for what, read in _MEANINGS.items():
+            check_alike(what, *map(read, heads))
+        shapes = _shapes(student, size, 'student'), _shapes(teacher, teacher_size, 'teacher')
+        check_alike('maps (channels, height, width)', *shapes)
         self.student = student
 
     def watch(self) -> nullcontext:
@@ -78,30 +78,9 @@ def _shapes(detector: nn.Module, size: tuple[int, int], whose: str) -> list[tupl
         ) from error
 
 
-def _priors(head: nn.Module) -> tuple:
-    made = getattr(head, 'prior_generator', None)
-    boxes = [level.tolist() for level in getattr(made, 'base_anchors', [])]
-    return (type(made).__name__, list(getattr(made, 'strides', [])), boxes)
-
-
 _MEANINGS = {
     'heads': lambda head: type(head).__name__,
     'numbers of classes': lambda head: getattr(head, 'num_classes', None),
-    'box coders': lambda head: coder_meaning(getattr(head, 'bbox_coder', None)),
-    'priors': _priors,
+    'box coders': coder_meaning,
+    'priors': prior_meaning,
 }
-
-
-def _same(what: str, values: list) -> None:
-    own, other = values
-    if own != other:
-        raise CompressionError(
-            f'mimic.head_outputs: the {what} differ, {_short(own)} in the student and '
-            f'{_short(other)} in the teacher, so their outputs mean different things. Make them '
-            'alike, or mimic features only: mimic.head_outputs=0'
-        )
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f'{text[:200]}...'

@@ -15,6 +15,7 @@ from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
 from mmdet_lcp.detectors.recorded_calls import Call, recorded_calls
+from mmdet_lcp.distillation.head_meanings import check_alike, coder_meaning
 from mmdet_lcp.distillation.mimic_bridges import default_path
 from mmdet_lcp.distillation.mimic_teacher import Maps, Teacher
 from mmdet_lcp.errors import CompressionError
@@ -51,18 +52,9 @@ class HeadOutputs:
                     f'{type(detector).__name__}: set mimic.head_outputs=0'
                 )
         own, other = student.roi_head.bbox_head, teacher.roi_head.bbox_head
-        meanings = {
-            'num_classes': [head.num_classes for head in (own, other)],
-            'reg_class_agnostic': [head.reg_class_agnostic for head in (own, other)],
-            'bbox_coder': [coder_meaning(head.bbox_coder) for head in (own, other)],
-        }
-        for key, (mine, theirs) in meanings.items():
-            if mine != theirs:
-                raise CompressionError(
-                    f'mimic.head_outputs: the {key} of the box heads differ, {mine} in the '
-                    f'student and {theirs} in the teacher, so their outputs mean different '
-                    f'things. Make them alike, or mimic features only: mimic.head_outputs=0'
-                )
+        for key in ('num_classes', 'reg_class_agnostic'):
+            check_alike(f'{key} of the box heads', getattr(own, key), getattr(other, key))
+        check_alike('bbox_coder of the box heads', coder_meaning(own), coder_meaning(other))
         self.extractor = student.roi_head.bbox_roi_extractor
         self.teacher_path = default_path(teacher)
         self._calls: list[Call] = []
@@ -111,9 +103,3 @@ def mean_square(wanted: Tensor, given: Tensor) -> Tensor:
     given = given.float()
     total = (wanted.detach().float() - given).square().sum() / given.size(1)
     return total / (2 * reduce_mean(total.new_tensor(float(len(given)))).clamp(min=1.0))
-
-
-def coder_meaning(coder: object) -> tuple:
-    """What a box coder's numbers mean, to be compared."""
-    numbers = [tuple(getattr(coder, key, ())) for key in ('means', 'stds')]
-    return (type(coder).__name__, *numbers)

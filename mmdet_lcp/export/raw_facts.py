@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmdet_lcp.detectors.head_scores import has_sigmoid
 from mmdet_lcp.export.thresholds import final_test_cfg
 
 PLAIN = (bool, int, float, str, type(None))
@@ -29,7 +30,7 @@ def raw_facts(
         },
         'num_classes': getattr(head, 'num_classes', None),
         'cls_out_channels': getattr(head, 'cls_out_channels', None),
-        'activation': 'sigmoid' if _sigmoid(head) else 'softmax',
+        'activation': 'sigmoid' if has_sigmoid(head, unless_told=True) else 'softmax',
         'coder': _plain(getattr(head, 'bbox_coder', None)),
         'test_cfg': _values(dict(final_test_cfg(detector))),
     }
@@ -43,13 +44,6 @@ def raw_facts(
         else:
             facts['priors']['offset'] = getattr(generator, 'offset', None)
     return facts
-
-
-def _sigmoid(head: nn.Module) -> bool:
-    own = getattr(head, 'use_sigmoid_cls', None)
-    if own is None:
-        own = getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', True)
-    return bool(own)
 
 
 def _pair(value: Any) -> tuple:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from mmdet_lcp.detectors.head_scores import has_sigmoid, writes_probabilities
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.losses.output_distillation import OutputPart
 
@@ -53,8 +54,8 @@ def _dense(head: nn.Module | None, outputs: Any) -> list[OutputPart]:
     if channels is None or not isinstance(outputs, (list, tuple)) or not outputs:
         return _plain(outputs)
     sort = _of_queries if isinstance(outputs[0], Tensor) else _of_levels
-    parts = sort(outputs, channels, not _has_sigmoid(head))
-    if parts and _writes_probabilities(head):
+    parts = sort(outputs, channels, not has_sigmoid(head, unless_told=False))
+    if parts and writes_probabilities(head):
         parts[0].scores = parts[0].scores.logit(_LEAST_PROBABILITY)
     return parts or _plain(outputs)
 
@@ -82,18 +83,6 @@ def _of_levels(kinds: Sequence[Any], channels: int, softmax: bool) -> list[Outpu
     values = [_rows(kind, priors) for kind, own in zip(kinds[1:], beside, strict=True) if own]
     others = [kind for kind, own in zip(kinds[1:], beside, strict=True) if not own]
     return [OutputPart(_rows(scores, priors), softmax, values), *_plain(others)]
-
-
-def _has_sigmoid(head: nn.Module) -> bool:
-    """Whether each class has a sigmoid of its own."""
-    if hasattr(head, 'use_sigmoid_cls'):
-        return bool(head.use_sigmoid_cls)
-    return bool(getattr(getattr(head, 'loss_cls', None), 'use_sigmoid', False))
-
-
-def _writes_probabilities(head: nn.Module) -> bool:
-    """Whether the scores have been through their sigmoid (TOOD)."""
-    return bool(getattr(getattr(head, 'loss_cls', None), 'activated', False))
 
 
 def _is_levels(kind: Any) -> bool:
@@ -154,5 +143,5 @@ def _region_heads(head: nn.Module) -> Iterator[tuple[int, bool]]:
     for one in boxes if isinstance(boxes, nn.ModuleList) else [boxes]:
         count = getattr(one, 'num_classes', None)
         if count is not None:
-            softmax = not _has_sigmoid(one)
+            softmax = not has_sigmoid(one, unless_told=False)
             yield count + softmax, softmax

@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from mmdet.models.roi_heads.roi_extractors.base_roi_extractor import BaseRoIExtractor
-from torch import Tensor, nn
+from torch import nn
 
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup, Plan, apply_plan, axis_sizes
 from mmdet_lcp.modes import in_eval
+from mmdet_lcp.nested import tensors_in
 from mmdet_lcp.selection.images import SelectionImages, detection_loss
 
-ROOTS = (nn.modules.conv._ConvNd, nn.Linear)
-"""Layers that write channels of their own."""
 SAME = 1e-5  # of the largest output: two detectors with the same channels
 
 
@@ -45,6 +43,19 @@ def plan_of(dense: nn.Module, groups: Sequence[ChannelGroup], keep: dict[str, li
         if gone:
             plan = plan.remove(group, gone, totals)
     return plan
+
+
+def check_budget(name: str, importance: str, cost: float, budget: float) -> None:
+    """Refuse a choice that costs more than it may: there was nothing more to remove.
+
+    Raises:
+        CompressionError: it does.
+    """
+    if cost > budget:
+        raise CompressionError(
+            f'{name} ({importance}) has nothing more to remove at {cost / budget:.3f} of the '
+            'budget: ask for more, or let pruning.layers take in more groups'
+        )
 
 
 def check_same(
@@ -92,15 +103,7 @@ def _difference(one: nn.Module, other: nn.Module, batch: SelectionImages) -> flo
             module.out_channels = other.get_submodule(path).out_channels
     with torch.no_grad(), in_eval(one), in_eval(other):
         first = batch.first()
-        pairs = list(zip(_tensors(first.run(one)), _tensors(first.run(other)), strict=True))
+        pairs = list(zip(tensors_in(first.run(one)), tensors_in(first.run(other)), strict=True))
     largest = max(float(b.abs().max()) for _, b in pairs if b.numel())
     apart = max(float((a - b).abs().max()) for a, b in pairs if b.numel())
     return apart / max(largest, torch.finfo(torch.float32).tiny)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    return [t for item in value for t in _tensors(item)] if value is not None else []

@@ -5,8 +5,6 @@ by group, without an update, and the detector is measured, retrained and handed 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mmdet_lcp.comparison.peers import torch_kirigami, torch_pruning
-from mmdet_lcp.comparison.peers.choice import Choice
+from mmdet_lcp.comparison.peers.packages import package
 from mmdet_lcp.engine.ranks import on_main
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.files import read_json, write_json
@@ -30,37 +28,9 @@ _CHOICE = 'peer.json'
 NEAR = 0.01  # of the budget; further off is told
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A package that prunes.
-
-    Attributes:
-        name: as it calls itself.
-        importances: ways of scoring channels that it is asked for.
-        package: the package; a CompressionError where it is not installed.
-        choose: see `torch_pruning.choose_channels`, with the step as the last argument.
-    """
-
-    name: str
-    importances: Sequence[str]
-    package: Callable[[], ModuleType]
-    choose: Callable[..., Choice]
-
-
-PEERS = {
-    'torch_pruning': Peer(
-        'Torch-Pruning',
-        torch_pruning.IMPORTANCES,
-        torch_pruning.torch_pruning,
-        torch_pruning.choose_channels,
-    ),
-    'torch_kirigami': Peer(
-        torch_kirigami.NAME,
-        torch_kirigami.IMPORTANCES,
-        torch_kirigami.torch_kirigami,
-        torch_kirigami.choose_channels,
-    ),
-}
+_PEERS: dict[str, ModuleType] = {
+    peer.MODULE: peer for peer in (torch_pruning, torch_kirigami)
+}  # each has NAME, IMPORTANCES and choose_channels
 
 
 @CRITERIA.register_module()
@@ -68,22 +38,22 @@ class PeerChoice(Criterion):
     """Keeps what another package has left of each group.
 
     Args:
-        peer: one of `PEERS`.
+        peer: ``'torch_pruning'`` or ``'torch_kirigami'``.
         importance: one of the peer's.
     """
 
     def __init__(self, peer: str, importance: str) -> None:
         for key, value, known in (
-            ('peer', peer, PEERS),
-            ('importance', importance, PEERS[peer].importances if peer in PEERS else ()),
+            ('peer', peer, _PEERS),
+            ('importance', importance, _PEERS[peer].IMPORTANCES if peer in _PEERS else ()),
         ):
             if value not in known:
                 choices = ', '.join(map(repr, known))
                 raise CompressionError(
                     f'pruning.criterion.{key}={value!r} must be one of {choices}'
                 )
-        self.peer = PEERS[peer]
-        self.peer.package()  # missing, it is told before anything runs
+        self.peer = _PEERS[peer]
+        package(peer)  # missing, it is told before anything runs
         self.importance = importance
         self.keep: dict[str, list[int]] = {}
 
@@ -94,7 +64,7 @@ class PeerChoice(Criterion):
     def removal_costs(self, problem: SelectionProblem, least: int) -> Tensor:
         """It has none: it shares the removal out itself."""
         raise CompressionError(
-            f'pruning.criterion: {self.peer.name} shares a target out by itself: take '
+            f'pruning.criterion: {self.peer.NAME} shares a target out by itself: take '
             "runner_type='mmdet_lcp.PeerPruningRunner'"
         )
 
@@ -129,7 +99,7 @@ class PeerPruningRunner(PruningRunner):
 
         found = on_main(work)
         self.pruning.criterion.keep = found['keep']
-        peer = self.pruning.criterion.peer.name
+        peer = self.pruning.criterion.peer.NAME
         for name in found['left_out']:
             self.logger.warning(
                 f'{name}: {peer} ties its channels to others than this package does, and '
@@ -149,7 +119,7 @@ class PeerPruningRunner(PruningRunner):
         model = macs_model(job.dense, groups, job.image_size)
         dense = model.total([group.channels for group in groups])
         target, criterion = self.pruning.target, self.pruning.criterion
-        peer = criterion.peer.name
+        peer = criterion.peer.NAME
         if target is not None and target.cost != 'macs':
             raise CompressionError(
                 f'pruning.target.{target.cost}: {peer} is compared at multiply-accumulates'
@@ -162,7 +132,7 @@ class PeerPruningRunner(PruningRunner):
         step = max(stage.divisor for stage in job.stages)  # it knows one for all layers
         count = sum(group.channels for group in groups)
         self.logger.info(f'{peer} chooses among {count} channels of {len(groups)} groups')
-        choice = criterion.peer.choose(
+        choice = criterion.peer.choose_channels(
             job.dense,
             groups,
             job.images.batches,

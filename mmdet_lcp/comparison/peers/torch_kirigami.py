@@ -7,37 +7,28 @@ thousand channels (version 0.2.1).
 """
 
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
-from mmdet_lcp.comparison.peers.choice import Choice, check_same, loss_gradients, plan_of
+from mmdet_lcp.comparison.peers.choice import (
+    Choice,
+    check_budget,
+    check_same,
+    loss_gradients,
+    plan_of,
+)
+from mmdet_lcp.comparison.peers.packages import NAMES, package
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.forward import is_two_stage
 from mmdet_lcp.selection.images import SelectionImages
 
+MODULE = 'torch_kirigami'
+NAME = NAMES[MODULE]
 IMPORTANCES = ('taylor', 'group_magnitude')
-NAME = 'torch-kirigami'
 _FEWER = 0.6  # channels asked for next, where those before cost too much
-
-
-def torch_kirigami() -> ModuleType:
-    """The package's pruning.
-
-    Raises:
-        CompressionError: it is not installed.
-    """
-    try:
-        import torch_kirigami.pruning
-    except ImportError as error:
-        raise CompressionError(
-            'torch_kirigami_taylor and torch_kirigami_group_magnitude run torch-kirigami, which '
-            "is not installed: pip install 'mmdet_lcp[peers]', or pip install torch-kirigami"
-        ) from error
-    return torch_kirigami
 
 
 def choose_channels(
@@ -79,11 +70,7 @@ def choose_channels(
         if cost <= budget:
             break
         if not order or share <= least:
-            raise CompressionError(
-                f'{NAME} ({importance}) has nothing more to remove at {cost / whole:.3f} of the '
-                f'cost, where {budget / whole:.3f} may remain: ask for more, or let '
-                'pruning.layers take in more groups'
-            )
+            check_budget(NAME, importance, cost, budget)
         share *= _FEWER
     difference = check_same(pruner.apply(), dense, plan_of(dense, groups, keep), batches[0], NAME)
     return Choice(keep, cost, pruner.left_out, difference)
@@ -111,12 +98,13 @@ class _Pruner:
         batches: Sequence[SelectionImages],
         importance: str,
     ) -> None:
-        self._package = torch_kirigami()
+        self._package = package(MODULE)
+        self._pruning = package(f'{MODULE}.pruning')
         self._groups = groups
         detector = detached_copy(dense).requires_grad_(True)
         if importance == 'taylor':
             loss_gradients(detector, batches)
-        pruning = self._package.pruning
+        pruning = self._pruning
         self._metric = (
             pruning.WeightTaylor() if importance == 'taylor' else pruning.GroupMagnitude()
         )
@@ -160,13 +148,13 @@ class _Pruner:
         self.left_out = [group.name for group in self._groups if group.name not in reached]
         kept = [one for one in space.candidates if one.key in self._channel]
         axes = tuple(dict.fromkeys(one.axis for one in kept))
-        return self._package.pruning.CandidateSpace(tuple(kept), axes)
+        return self._pruning.CandidateSpace(tuple(kept), axes)
 
     def _discovered(self) -> Any:
         paths = [member.path for group in self._groups for member in group.producers]
         try:
             return self._pruner.discover_candidates(targets=[f'detector.{path}' for path in paths])
-        except self._package.pruning.PlanningError:  # it knows no channels of one of these layers
+        except self._pruning.PlanningError:  # it knows no channels of one of these layers
             return self._pruner.discover_candidates()
 
     def order(self, share: float) -> list[str] | None:
@@ -174,7 +162,7 @@ class _Pruner:
 
         ``None`` where it cannot come down to so few.
         """
-        pruning = self._package.pruning
+        pruning = self._pruning
         try:
             plan = self._pruner.plan(
                 self._space,

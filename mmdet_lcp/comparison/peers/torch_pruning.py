@@ -6,37 +6,29 @@ met, as its own scripts do. Ours learns of it what is left of each layer.
 """
 
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmdet_lcp.comparison.peers.choice import ROOTS, Choice, check_same, loss_gradients, plan_of
+from mmdet_lcp.comparison.peers.choice import (
+    Choice,
+    check_budget,
+    check_same,
+    loss_gradients,
+    plan_of,
+)
+from mmdet_lcp.comparison.peers.packages import NAMES, package
 from mmdet_lcp.copies import detached_copy
-from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import ChannelGroup
 from mmdet_lcp.graph.forward import is_two_stage, tensor_forward
 from mmdet_lcp.selection.images import SelectionImages
 
+MODULE = 'torch_pruning'
+NAME = NAMES[MODULE]
 IMPORTANCES = ('taylor', 'group_norm')
 STEPS = 200  # until nothing would be left; the last one ends where the budget is met
-
-
-def torch_pruning() -> ModuleType:
-    """The package.
-
-    Raises:
-        CompressionError: it is not installed.
-    """
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise CompressionError(
-            'torch_pruning_taylor and torch_pruning_group_norm run Torch-Pruning, which is not '
-            "installed: pip install 'mmdet_lcp[peers]', or pip install torch-pruning"
-        ) from error
-    return torch_pruning
+_ROOTS = (nn.modules.conv._ConvNd, nn.Linear)  # layers that write channels of their own
 
 
 def choose_channels(
@@ -80,13 +72,9 @@ def choose_channels(
     keep = pruner.kept_channels()
     counts = [len(keep.get(group.name, range(group.channels))) for group in groups]
     cost = cost_of(counts)
-    if cost > budget:
-        raise CompressionError(
-            f'Torch-Pruning ({importance}) has nothing more to remove at {cost / budget:.3f} of '
-            'the budget: ask for more, or let pruning.layers take in more groups'
-        )
+    check_budget(NAME, importance, cost, budget)
     plan = plan_of(dense, allowed, keep)
-    difference = check_same(pruner.detector, dense, plan, batches[0], 'Torch-Pruning')
+    difference = check_same(pruner.detector, dense, plan, batches[0], NAME)
     return Choice(keep, cost, left_out, difference)
 
 
@@ -102,13 +90,13 @@ class _Pruner:
         round_to: int | None,
         steps: int,
     ) -> None:
-        tp = torch_pruning()
+        tp = package(MODULE)
         self._steps = steps
         self.groups = groups
         self.detector = detached_copy(dense).requires_grad_(True)
         paths = {member.path for group in groups for member in (*group.producers, *group.norms)}
         layers = dict(self.detector.named_modules())
-        ignored = [m for p, m in layers.items() if isinstance(m, ROOTS) and p not in paths]
+        ignored = [m for p, m in layers.items() if isinstance(m, _ROOTS) and p not in paths]
         self._left = {
             layers[member.path]: torch.arange(_width(layers[member.path]))
             for group in groups

@@ -73,7 +73,7 @@ def test_the_other_package():
     assert method.parts['criterion'] == dict(
         type='mmdet_lcp.PeerChoice', peer='torch_kirigami', importance='group_magnitude'
     )
-    assert method.parts['method'] == 'Torch-Kirigami, group_magnitude'
+    assert method.parts['method'] == 'torch-kirigami, group_magnitude'
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,8 @@
 """torch-kirigami's choice in our groups, against its own detector and its formulas by hand."""
 
-import builtins
-
 import pytest
-import tiny
 import torch
 from made_detectors import HEADS, build, two_stage_config
-from mmdet.registry import MODELS
-from mmengine.config import Config
 
 from mmdet_lcp.comparison.peers import torch_kirigami
 from mmdet_lcp.comparison.peers.choice import plan_of
@@ -16,7 +11,6 @@ from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph import apply_plan, find_groups
 from mmdet_lcp.measure.cost import detector_cost
-from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.targets.cost_model import macs_model
 from mmdet_lcp.selection.images import SelectionImages
 
@@ -25,18 +19,15 @@ SOME = ('backbone.stage1.1.conv', 'neck.extra_layers.0.0.conv')  # far apart, a 
 
 
 @pytest.fixture(scope='module')
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('peer')
-    config = tiny.make_config(folder, folder / 'digits')
+def ground(tiny_ground):
+    detector = detached_copy(tiny_ground[0])
     torch.manual_seed(0)
-    detector = evaluated(MODELS.build(Config.fromfile(config).model))
     with torch.no_grad():  # norms of channels that differ
         for weight in detector.parameters():
             weight += 0.02 * torch.randn_like(weight)
-    groups = [group for group in find_groups(detector, SIZE) if group.name in SOME]
+    groups = [group for group in tiny_ground[1] if group.name in SOME]
     assert len(groups) == len(SOME)
-    images = [SelectionImages(torch.randn(1, 3, *SIZE), None)]
-    return detector, groups, images
+    return detector, groups, [SelectionImages(torch.randn(1, 3, *SIZE), None)]
 
 
 @pytest.fixture(scope='module')
@@ -130,15 +121,3 @@ class TestBadInput:
         detector, groups, images = ground
         with pytest.raises(CompressionError, match=r'pruning\.channel_divisor=1'):
             choose_channels(detector, groups, images, 'group_magnitude', 9, sum, 8)
-
-    def test_not_installed(self, monkeypatch):
-        original = builtins.__import__
-
-        def missing(name, *args, **kwargs):
-            if name.startswith('torch_kirigami'):
-                raise ImportError(name)
-            return original(name, *args, **kwargs)
-
-        monkeypatch.setattr(builtins, '__import__', missing)
-        with pytest.raises(CompressionError, match=r'pip install .*mmdet_lcp\[peers\]'):
-            torch_kirigami.torch_kirigami()

@@ -1,7 +1,5 @@
 """Torch-Pruning's choice in our groups, against Torch-Pruning's own detector."""
 
-import builtins
-
 import pytest
 import tiny
 import torch
@@ -9,7 +7,6 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from mmdet_lcp.comparison.peers import choice as peers_choice
-from mmdet_lcp.comparison.peers import torch_pruning
 from mmdet_lcp.comparison.peers.choice import plan_of
 from mmdet_lcp.comparison.peers.torch_pruning import choose_channels
 from mmdet_lcp.copies import detached_copy
@@ -24,15 +21,10 @@ SIZE = (64, 64)
 
 
 @pytest.fixture(scope='module')
-def ground(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('peer')
-    config = tiny.make_config(folder, folder / 'digits')
-    torch.manual_seed(0)
-    detector = evaluated(MODELS.build(Config.fromfile(config).model))
-    groups = [group for group in find_groups(detector, SIZE) if not group.obstacle]
-    images = [SelectionImages(torch.randn(2, 3, *SIZE), None)]
-    model = macs_model(detector, groups, SIZE)
-    return detector, groups, images, model
+def ground(tiny_ground):
+    detector, groups, size = tiny_ground
+    images = [SelectionImages(torch.randn(2, 3, *size), None)]
+    return detector, groups, images, macs_model(detector, groups, size)
 
 
 @pytest.fixture(scope='module')
@@ -123,16 +115,3 @@ def test_a_two_stage_detector(tmp_path):
         'rpn_head',
         'roi_head',
     }
-
-
-def test_not_installed(monkeypatch):
-    original = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name == 'torch_pruning':
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, '__import__', missing)
-    with pytest.raises(CompressionError, match=r'pip install .*mmdet_lcp\[peers\]'):
-        torch_pruning.torch_pruning()
