@@ -1,4 +1,4 @@
-"""A layer that computes its kernel from all of its weights: what it reads stays, none of it goes."""
+"""A layer that computes its kernel from all of its weights: what it reads stays, and so does it."""
 
 import pytest
 import torch
