@@ -1,4 +1,4 @@
-"""A layer that computes its kernel from all of its weights: what it reads stays, and so does it."""
+"""A layer that computes its kernel from all of its weights: it stays, and what it reads stays."""
 
 import pytest
 import torch
