@@ -7,6 +7,7 @@ from made_reports import report
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
+from mmdet_lcp.pruning.stages import round_half_up
 from mmdet_lcp.report.facts import GroupFacts
 from mmdet_lcp.report.report_pages import write_report
 
@@ -35,6 +36,18 @@ def test_as_many_channels_as_another_run_left(tmp_path):
     write_report(other, tmp_path)
     ratios = read_ratios(str(tmp_path / 'report.json'))
     assert ratios == {r'^backbone\.conv1$': 11 / 16, r'^backbone\.layer1\.0\.conv1$': 20 / 32}
+
+
+def test_the_number_comes_back_whatever_it_is(tmp_path):
+    """All numbers of up to 130 channels, through the file and the rounding of a run."""
+    other = report()
+    pairs = [(total, kept) for total in range(2, 131) for kept in range(1, total)]
+    other.groups = [GroupFacts(f'g{i}', t, k, k) for i, (t, k) in enumerate(pairs)]
+    path = tmp_path / 'report.json'
+    path.write_text(json.dumps(other.to_dict()))
+    ratios = read_ratios(str(path))
+    found = [round_half_up(pair[0] * (1 - ratios[f'^g{i}$'])) for i, pair in enumerate(pairs)]
+    assert found == [kept for _, kept in pairs]
 
 
 def test_a_report_that_is_damaged(tmp_path):
