@@ -6,6 +6,7 @@ import pytest
 from made_reports import report
 
 from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.files import write_json
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
 from mmdet_lcp.pruning.stages import round_half_up
 from mmdet_lcp.report.facts import GroupFacts
@@ -44,7 +45,7 @@ def test_the_number_comes_back_whatever_it_is(tmp_path):
     pairs = [(total, kept) for total in range(2, 131) for kept in range(1, total)]
     other.groups = [GroupFacts(f'g{i}', t, k, k) for i, (t, k) in enumerate(pairs)]
     path = tmp_path / 'report.json'
-    path.write_text(json.dumps(other.to_dict()))
+    write_json(path, other.to_dict())
     ratios = read_ratios(str(path))
     found = [round_half_up(pair[0] * (1 - ratios[f'^g{i}$'])) for i, pair in enumerate(pairs)]
     assert found == [kept for _, kept in pairs]
