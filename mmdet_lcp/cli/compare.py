@@ -5,9 +5,10 @@ Each method, a fragment of configs/_base_/pruning/, brings what chooses the chan
 update, auxiliary network, objective). NAME+exact, NAME+none and NAME+sgd are a method with another
 update, NAME+OTHER is one with the update of another method, on the positions that OTHER looks at.
 The controls `scratch` and `uniform` train the small architecture from scratch; `dense_retrained`
-trains the dense detector on as the pruned ones are. `torch_pruning_taylor` and
-`torch_pruning_group_norm` are Torch-Pruning's own pruner on the same groups and multiply-
-accumulates, removed and retrained as the others.
+trains the dense detector on as the pruned ones are. `torch_pruning_taylor`,
+`torch_pruning_group_norm`, `torch_kirigami_taylor` and `torch_kirigami_group_magnitude` are the
+pruners of those packages on the same groups and multiply-accumulates, removed and retrained as
+the others.
 
 At a ratio (--ratios) all methods leave equally many channels of each group; at a share of the
 multiply-accumulates (--macs) each takes from the groups what costs least by its own scores.
