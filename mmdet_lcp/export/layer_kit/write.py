@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.convert import TARGETS, converter_of
 from mmdet_lcp.export.layer_kit.networks import Bench, bracket_of
 from mmdet_lcp.export.needs import needed
@@ -165,7 +166,7 @@ def _files(bench: Bench, runtime: str, folder: Path, name: str) -> tuple[list[Pa
         outputs = [f'out{number}' for number in range(1 if _is_one(found) else len(found))]
         if runtime == TORCH:
             path = folder / f'{name}.pt'
-            torch.jit.save(torch.jit.trace(bench.network, example), str(path))
+            _write_torchscript(bench, example, path)
             return [path], outputs
     source = folder / f'{name}.onnx'
     if runtime != 'litert':  # which reads modules
@@ -178,6 +179,18 @@ def _files(bench: Bench, runtime: str, folder: Path, name: str) -> tuple[list[Pa
     converter_of(runtime).write(source, target, _description(bench), bench.network)
     paths = [target, *sorted(folder.glob(f'{name}*.bin'))]
     return paths, outputs
+
+
+def _write_torchscript(bench: Bench, example: torch.Tensor, path: Path) -> None:
+    """Trace a network; one with operators of Python's own, such as NMS, cannot be saved."""
+    try:
+        torch.jit.save(torch.jit.trace(bench.network, example), str(path))
+    except RuntimeError as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), 'no reason given')
+        raise CompressionError(
+            f'torch: {type(bench.network).__name__} cannot be written as TorchScript '
+            f'({reason.partition(". ")[0]})'
+        ) from error
 
 
 def _is_one(found: Any) -> bool:

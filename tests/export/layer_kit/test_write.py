@@ -6,9 +6,13 @@ import sys
 
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.layer_kit import KitWriter
+from mmdet_lcp.export.layer_kit.networks import Bench
+from mmdet_lcp.export.layer_kit.write import Entry
 
 
 def test_what_is_in_it(kit):
@@ -36,3 +40,21 @@ def test_a_converter_that_is_not_installed_names_its_extra(tmp_path, monkeypatch
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(CompressionError, match=rf'mmdet_lcp\[{extra}\]'):
         KitWriter(tmp_path, runtime)
+
+
+class OwnOperator(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.from_numpy(x.numpy() + 1)
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        return OwnOperator.apply(x)
+
+
+def test_torchscript_has_no_operators_of_python(tmp_path):
+    """As non-maximum suppression is one."""
+    writer = KitWriter(tmp_path, 'torch')
+    with pytest.raises(CompressionError, match=r'Network cannot be .* TorchScript \(Could not'):
+        writer.add(Entry(Bench(Network(), (1, 3, 4, 4)), {}))
