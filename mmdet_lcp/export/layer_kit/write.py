@@ -186,10 +186,9 @@ def _write_torchscript(bench: Bench, example: torch.Tensor, path: Path) -> None:
     try:
         torch.jit.save(torch.jit.trace(bench.network, example), str(path))
     except RuntimeError as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), 'no reason given')
+        reason = str(error).strip().partition('. ')[0].partition('\n')[0]
         raise CompressionError(
-            f'torch: {type(bench.network).__name__} cannot be written as TorchScript '
-            f'({reason.partition(". ")[0]})'
+            f'torch: {type(bench.network).__name__} cannot be written as TorchScript ({reason})'
         ) from error
 
 
