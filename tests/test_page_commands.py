@@ -81,6 +81,10 @@ FILES = (
     'work_dirs/digits_more/lcp',
 )
 RATIOS = '{"default": 0.5, "backbone.stage4.1.conv": 0.25}'
+RATIO_FILES = (
+    'work_dirs/sensitivity/ratios.json',
+    'work_dirs/compare_txlpbc_trained/cells/lcp_exact_rmacs0.1_s0/run/report.json',
+)
 EPOCH = 37  # iterations of an epoch of the real blood cells; the digits have more
 WITH_TARGET = """
 _base_ = 'configs/lcp/ssd_narrow_vgg_prune_bccd.py'
@@ -107,8 +111,9 @@ def folder(tmp_path_factory) -> Path:
 def found(folder) -> list[PageCommand]:
     (folder / 'with_target.py').write_text(WITH_TARGET)
     steps = ROOT / 'mmdet_lcp' / 'measure' / 'steps' / 'x86_64_avx512_onnxruntime.json'
-    (folder / 'work_dirs' / 'sensitivity').mkdir(parents=True)
-    (folder / 'work_dirs' / 'sensitivity' / 'ratios.json').write_text(RATIOS)
+    for path in RATIO_FILES:
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(RATIOS)
     (folder / 'steps.json').write_text(steps.read_text())
     generate_digits(folder / 'data' / 'digits', sizes={'train': 8, 'val': 1, 'test': 1})
     write_cells(folder / 'data' / 'BCCD')
