@@ -80,7 +80,7 @@ FILES = (
     'work_dirs/bccd_more/lcp_0.5',
     'work_dirs/digits_more/lcp',
 )
-RATIOS = '{"default": 0.5, "backbone.stage4.1.conv": 0.25}'
+RATIOS = '{"backbone.stage4.1.conv": 0.25, "stage5": 0.5}'
 RATIO_FILES = (
     'work_dirs/sensitivity/ratios.json',
     'work_dirs/compare_txlpbc_trained/cells/lcp_exact_rmacs0.1_s0/run/report.json',
