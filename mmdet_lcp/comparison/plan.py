@@ -28,6 +28,7 @@ from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.ratio_file import is_ratio_file
 from mmdet_lcp.pruning.suited import attachable_stages, suited_stages
+from mmdet_lcp.pruning.targets.target import WORDS
 
 
 @dataclass
@@ -97,8 +98,8 @@ def plan_comparison(request: Request) -> ComparisonPlan:
         methods[name if name in CONTROLS else found.name] = found
     if len(methods) < len(request.methods):
         raise CompressionError(f'--criteria names a method twice: {", ".join(request.methods)}')
-    base = _load(request)
-    by_amount = _amounts(base, request)
+    base, of_target = _load(request)
+    by_amount = _amounts(base, of_target, request)
     for cfg in by_amount.values():
         PruningConfig.from_cfg(cfg)
         for method in methods.values():
@@ -113,7 +114,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     ]
     order = {seed: number for number, seed in enumerate(request.seeds)}
     cells.sort(key=lambda cell: order[cell.seed])
-    shared = _shared(base, request.finetune_iters)
+    shared = _shared(base, of_target, request.finetune_iters)
     names = list(methods)
     return ComparisonPlan(request.config, cells, names, shared, notes, request.against)
 
@@ -278,15 +279,11 @@ def _check_one_architecture(request: Request) -> None:
         )
 
 
-def _load(request: Request) -> dict[str, Any]:
-    """The config as plain data, with the checkpoint's full path in it."""
+def _load(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config as plain data, with the checkpoint's full path in it; see `_besides_share`."""
     base = read_config(request.config, request.cfg_options).to_dict()
+    of_target = _besides_share(base, request)
     pruning = PruningConfig.from_cfg(base)
-    if base[KEY].get('target') is not None:
-        raise CompressionError(
-            f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
-            f'each group, and set {KEY}.target=None'
-        )
     if is_ratio_file(base[KEY].get('ratio')):
         base[KEY]['ratio'] = pruning.ratio
     checkpoint = request.checkpoint or base.get('load_from')
@@ -304,14 +301,33 @@ def _load(request: Request) -> dict[str, Any]:
     base['load_from'] = str(Path(checkpoint).resolve())
     for key in ('resume', 'work_dir'):
         base.pop(key, None)
-    return base
+    return base, of_target
 
 
-def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[str, Any]]:
+def _besides_share(base: dict[str, Any], request: Request) -> dict[str, Any]:
+    """What `pruning.target` says besides a share, such as `max_ratio`; taken out of the config."""
+    pruning = base.get(KEY)
+    target = pruning.get('target') if isinstance(pruning, dict) else None
+    if target is None:
+        return {}
+    says_share = not isinstance(target, dict) or any(target.get(c) is not None for c in WORDS)
+    if says_share or not request.macs:
+        raise CompressionError(
+            f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
+            f'each group, and set {KEY}.target=None; only with --macs it may say all but the '
+            'share, such as max_ratio'
+        )
+    pruning['target'] = None
+    return {key: value for key, value in target.items() if key not in (*WORDS, '_delete_')}
+
+
+def _amounts(
+    base: dict[str, Any], of_target: dict[str, Any], request: Request
+) -> dict[float | str, dict[str, Any]]:
     """The config for every amount that is removed, by its name in the tables."""
     changes: dict[float | str, dict[str, Any]] = {r: dict(ratio=r) for r in request.ratios}
     for share in request.macs:
-        changes[macs_amount(share)] = dict(ratio=None, target=dict(macs=share))
+        changes[macs_amount(share)] = dict(ratio=None, target=dict(of_target, macs=share))
     if not changes:
         own = PruningConfig.from_cfg(base)
         if own.target is None:
@@ -327,10 +343,14 @@ def _amounts(base: dict[str, Any], request: Request) -> dict[float | str, dict[s
     return {amount: {**base, KEY: {**base[KEY], **more}} for amount, more in changes.items()}
 
 
-def _shared(base: dict[str, Any], finetune_iters: int) -> dict[str, Any]:
+def _shared(
+    base: dict[str, Any], of_target: dict[str, Any], finetune_iters: int
+) -> dict[str, Any]:
     """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
     pruning = without_method(base[KEY])
     for key in ('ratio', 'default', 'evaluate'):
         pruning.pop(key, None)
+    if of_target:
+        pruning['target'] = of_target
     rest = {k: v for k, v in base.items() if k != 'randomness'}
     return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

@@ -28,6 +28,29 @@ def test_beside_ratios_in_one_folder(config):
     assert both.shared == plan_comparison(Request(config, ['lcp_exact'], [0.5])).shared
 
 
+def test_with_what_else_a_target_says(config):
+    """Taken beside the share, and part of what runs of one folder have in common."""
+    options = {'pruning.target.max_ratio': 0.9}
+    plan = plan_comparison(Request(config, ['lcp_exact'], macs=[0.97], cfg_options=options))
+    (cell,) = plan.cells
+    pruning = PruningConfig.from_cfg(cell.cfg)
+    assert (pruning.target.macs, pruning.target.max_ratio) == (0.97, 0.9)
+    plain = plan_comparison(Request(config, ['lcp_exact'], macs=[0.97]))
+    assert plan.shared != plain.shared
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'amount'),
+    [('macs', 0.5, dict(macs=[0.97])), ('max_ratio', 0.9, dict(ratios=[0.5]))],
+)
+def test_a_target_that_says_the_share_or_is_not_read(config, key, value, amount):
+    request = Request(
+        config, ['lcp_exact'], cfg_options={f'pruning.target.{key}': value}, **amount
+    )
+    with pytest.raises(CompressionError, match=r'pruning\.target: say with --macs'):
+        plan_comparison(request)
+
+
 def test_groups_left_whole_are_told(config):
     (note,) = plan_comparison(Request(config, ['lcp'], macs=[0.97], finetune_iters=2)).notes
     assert note.startswith('lcp at macs0.97: trains 2 iterations less for each group')
