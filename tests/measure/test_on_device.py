@@ -33,9 +33,12 @@ def test_processor(monkeypatch):
 
 
 class TestClock:
-    def test_of_the_process_on_one_thread(self):
-        assert on_device.clock_for(1) is time.process_time
-        assert on_device.clock_for(2) is time.perf_counter
+    def test_of_the_process_on_one_thread(self, monkeypatch):
+        wall = time.perf_counter
+        fine = lambda: wall() + 1  # noqa: E731
+        monkeypatch.setattr(time, 'process_time', fine)
+        assert on_device.clock_for(1) is fine
+        assert on_device.clock_for(2) is wall
 
     def test_of_the_wall_where_the_process_clock_is_coarse(self, monkeypatch):
         """Ticks of 10 ms: a layer of 0.1 ms would take 0 or 10."""
