@@ -35,7 +35,7 @@ def test_processor(monkeypatch):
 class TestClock:
     def test_of_the_process_on_one_thread(self, monkeypatch):
         wall = time.perf_counter
-        fine = lambda: wall() + 1  # noqa: E731
+        fine = lambda: wall() + 1
         monkeypatch.setattr(time, 'process_time', fine)
         assert on_device.clock_for(1) is fine
         assert on_device.clock_for(2) is wall
