@@ -3,7 +3,8 @@
 from mmdet_lcp.comparison.controls import CONTROLS
 from mmdet_lcp.comparison.jobs import Child, Start, start_process
 from mmdet_lcp.comparison.methods import PEERS, Method, find_method, list_methods
-from mmdet_lcp.comparison.plan import ComparisonPlan, Request, plan_comparison
+from mmdet_lcp.comparison.plan import ComparisonPlan, plan_comparison
+from mmdet_lcp.comparison.request import Request
 from mmdet_lcp.comparison.run import run_comparison
 
 __all__ = [

@@ -1,8 +1,8 @@
 """What a comparison will run, checked as a whole before anything runs."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mmdet_lcp.comparison.controls import (
 )
 from mmdet_lcp.comparison.ground import Ground, prepare_ground
 from mmdet_lcp.comparison.methods import Method, find_method, without_method
+from mmdet_lcp.comparison.request import Request, check_one_architecture, check_request
 from mmdet_lcp.comparison.results.removal_amount import OWN, amount_name, macs_amount
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.config.fingerprint import fingerprint
@@ -29,39 +30,6 @@ from mmdet_lcp.pruning.config import KEY, PruningConfig
 from mmdet_lcp.pruning.ratio_file import is_ratio_file
 from mmdet_lcp.pruning.suited import attachable_stages, suited_stages
 from mmdet_lcp.pruning.targets.target import WORDS
-
-
-@dataclass
-class Request:
-    """What was asked for.
-
-    Attributes:
-        config: path of a pruning config.
-        methods: names of methods, fragments and controls.
-        ratios: fractions of the channels that go, each in (0, 1).
-        seeds: one run for each.
-        checkpoint: the dense detector; ``None`` takes the config's `load_from`.
-        finetune_iters: iterations before each group, for methods that train something along.
-        cfg_options: changes to the config, by dotted key.
-        scratch_options: further changes for the controls that are trained from scratch, by dotted
-            key; none of `pruning` or `model`. A small network may want another learning rate than
-            the dense one.
-        macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
-            shares the removal out over the groups by its own scores. Without these and ratios:
-            what the config itself asks for.
-        against: the method that the others are compared with; '' for the first of the folder.
-    """
-
-    config: str
-    methods: Sequence[str]
-    ratios: Sequence[float] = ()
-    seeds: Sequence[int] = (0,)
-    checkpoint: str | None = None
-    finetune_iters: int = 8
-    cfg_options: Mapping[str, Any] = field(default_factory=dict)
-    scratch_options: Mapping[str, Any] = field(default_factory=dict)
-    macs: Sequence[float] = ()
-    against: str = ''
 
 
 @dataclass
@@ -91,7 +59,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     Raises:
         CompressionError: something in the request, the config or a fragment has to be mended.
     """
-    _check(request)
+    check_request(request)
     methods = {}
     for name in request.methods:
         found = name if name in CONTROLS else find_method(name, CONTROLS)
@@ -230,55 +198,6 @@ def _control_cells(
     return cells
 
 
-def _check(request: Request) -> None:
-    """What can be told from the request alone."""
-    if not request.methods:
-        raise CompressionError('--criteria names no method')
-    for name, values, what in (
-        ('--ratios', request.ratios, 'fraction of the channels that is removed'),
-        ('--macs', request.macs, 'share of the multiply-accumulates that may remain'),
-    ):
-        for value in values:
-            if not 0 < value < 1:
-                raise CompressionError(
-                    f'{name} {value:g} is the {what}: it must lie between 0 and 1, both excluded'
-                )
-    from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
-    if request.macs:
-        _check_one_architecture(request)
-    if request.scratch_options and not from_scratch:
-        raise CompressionError(
-            f'--scratch-options: --criteria names none of {" and ".join(FROM_SCRATCH)}'
-        )
-    for key in request.scratch_options:
-        if key.partition('.')[0] in (KEY, 'model'):
-            raise CompressionError(
-                f"--scratch-options {key}: a control has the pruned detector's architecture; "
-                'only its training may differ'
-            )
-    for name, values in (
-        ('--ratios', request.ratios),
-        ('--macs', request.macs),
-        ('--seeds', request.seeds),
-    ):
-        if len(set(values)) < len(values):
-            raise CompressionError(f'{name} names a value twice: {" ".join(map(str, values))}')
-    if not request.seeds or min(request.seeds) < 0:
-        raise CompressionError('--seeds must be integers, 0 or above')
-    if request.finetune_iters < 1:
-        raise CompressionError('--finetune-iters must be at least 1')
-
-
-def _check_one_architecture(request: Request) -> None:
-    """With a share of the multiply-accumulates there is no architecture to train from scratch."""
-    from_scratch = [name for name in request.methods if name in FROM_SCRATCH]
-    if from_scratch:
-        raise CompressionError(
-            f'{from_scratch[0]} has the architecture that pruning leaves, and with --macs every '
-            'method leaves another one: compare it at --ratios, in a call of its own'
-        )
-
-
 def _load(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config as plain data, with the checkpoint's full path in it; see `_besides_share`."""
     base = read_config(request.config, request.cfg_options).to_dict()
@@ -333,7 +252,7 @@ def _amounts(
         if own.target is None:
             changes = {OWN if isinstance(own.ratio, Mapping) else own.ratio: {}}
         elif own.target.cost == 'macs':
-            _check_one_architecture(request)
+            check_one_architecture(request)
             changes = {macs_amount(own.target.share): {}}
         else:
             raise CompressionError(

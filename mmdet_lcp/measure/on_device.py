@@ -228,8 +228,8 @@ def clock_for(threads: int) -> Callable[[], float]:
 def least_ms(run: Run, image: np.ndarray, clock: Callable[[], float], seconds: float) -> float:
     """Milliseconds of one run, the least of as many as fit into some seconds; two at least.
 
-    A run in which the clock did not advance is not counted: a virtual machine that is kept
-    waiting may take the waiting off the process's time too late, from a run that did not wait.
+    A run in which the clock did not advance is not counted: a process's clock has been seen to
+    stand still during a short run.
 
     Raises:
         KitError: the clock advanced in none of `MOST_RUNS` runs.

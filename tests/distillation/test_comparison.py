@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdet_lcp.comparison import Request, plan_comparison
 from mmdet_lcp.comparison.budget import Budget, set_phases
-from mmdet_lcp.comparison.plan import Request, plan_comparison
 from mmdet_lcp.config.fingerprint import changes
 from mmdet_lcp.pruning.config import PruningConfig
 

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from runs import SEEN_IMAGES, SHORT
 from styles import new_style, with_scopes
 
-from mmdet_lcp.comparison.plan import Request, plan_comparison
+from mmdet_lcp.comparison import Request, plan_comparison
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.config.fingerprint import changes, fingerprint
 from mmdet_lcp.config.text import config_text
