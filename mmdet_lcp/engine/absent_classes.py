@@ -4,49 +4,34 @@ They have no precision: COCO's and VOC's metrics leave them out of the mean, and
 an object COCO's tell -1. Nothing else would say so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from mmdet_lcp.datasets.label_names import label_names, parts
 from mmdet_lcp.engine.class_check import named_by_evaluator
+from mmdet_lcp.engine.coco_files import coco_files, counts
 
 
-def absent_class_lines(runner: Any, names: tuple[str, ...] = ('val', 'test')) -> list[str]:
-    """A sentence for each class without an object, the same one but once.
+def absent_classes(name: str, loop: Any, given: Any) -> Iterator[tuple[str, str]]:
+    """Classes of a set that have no object there.
 
     Args:
-        runner: an mmengine runner; its loops have been built.
-        names: of the sets to look at.
+        name: of the set, ``'val'`` or ``'test'``.
+        loop: it has been built.
+        given: the config of its evaluator.
+
+    Yields:
+        A file and a class.
     """
-    lines = []
-    for name in names:
-        if getattr(runner, f'_{name}_loop', None) is None:
-            continue
-        loop = getattr(runner, f'{name}_loop')
-        given = (getattr(runner, 'cfg', None) or {}).get(f'{name}_evaluator')
-        lines += [
-            f'class {missing!r} has no object in {file}: it does not count in the mean'
-            for file, missing in _absent(name, loop, given)
-        ]
-    return list(dict.fromkeys(lines))
-
-
-def _absent(name: str, loop: Any, given: Any) -> Iterator[tuple[str, str]]:
-    """Pairs of a file and a class."""
-    configs = given if isinstance(given, (list, tuple)) else [given]
-    metrics = list(getattr(loop.evaluator, 'metrics', []))
     in_coco = False
-    for number, metric in enumerate(metrics):
-        api, classes = getattr(metric, '_coco_api', None), named_by_evaluator(metric)
-        if api is None or not classes:
+    for file, api, metric in coco_files(name, loop, given):
+        classes = named_by_evaluator(metric)
+        if not classes:
             continue
         in_coco = True
-        config = configs[number] if number < len(configs) else None
-        file = config.get('ann_file') if isinstance(config, Mapping) else None
-        here = file or f'the annotation file of {name}_evaluator'
-        seen = {item['category_id'] for item in api.anns.values() if _counts(item)}
+        seen = {item['category_id'] for item in api.anns.values() if counts(item)}
         numbers = {item['name']: item['id'] for item in api.cats.values()}
-        yield from ((here, c) for c in classes if c in numbers and numbers[c] not in seen)
+        yield from ((file, c) for c in classes if c in numbers and numbers[c] not in seen)
     if not in_coco:
         yield from _absent_in_data(name, loop.dataloader.dataset)
 
@@ -66,7 +51,3 @@ def _absent_in_data(name: str, dataset: Any) -> Iterator[tuple[str, str]]:
     }
     file = getattr(every[0], 'ann_file', '') or f'the data of {name}_dataloader'
     yield from ((file, c) for label, c in enumerate(classes) if label not in seen)
-
-
-def _counts(item: Mapping[str, Any]) -> bool:
-    return not item.get('iscrowd') and not item.get('ignore')

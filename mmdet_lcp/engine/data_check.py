@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet_lcp.engine.absent_classes import absent_class_lines
 from mmdet_lcp.engine.class_check import check_classes
+from mmdet_lcp.engine.measurement_notes import measurement_notes
 from mmdet_lcp.engine.preflight import check_yields, readable
 
 
@@ -32,5 +32,5 @@ def check_data(runner: Any, trained: Sequence[str] | None = None) -> None:
         check_yields(key, loader)
     datasets = {key: loader.dataset for key, loader in loaders.items()}
     check_classes(datasets, evaluators, trained, runner.logger.warning)
-    for line in absent_class_lines(runner):
+    for line in measurement_notes(runner):
         runner.logger.warning(line)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 from torch import nn
 
 from mmdet_lcp.datasets.label_names import label_meta
-from mmdet_lcp.engine.absent_classes import absent_class_lines
 from mmdet_lcp.engine.command_line import command_line
 from mmdet_lcp.engine.kept_detections import kept_detections
+from mmdet_lcp.engine.measurement_notes import measurement_notes
 from mmdet_lcp.engine.phase_loop import Phase
 from mmdet_lcp.engine.progress import Progress
 from mmdet_lcp.engine.ranks import on_main
@@ -117,8 +117,8 @@ class Finish(ABC):
         """What has to be known of how figures were measured; for the report."""
         busy = '' if self.timing is None else self.timing.busy
         has_test = getattr(self.runner, '_test_loop', None) is not None
-        absent = absent_class_lines(self.runner, ('test' if has_test else 'val',))
-        return [f'{line[:1].upper()}{line[1:]}.' for line in (*absent, busy) if line]
+        left_out = measurement_notes(self.runner, ('test' if has_test else 'val',))
+        return [f'{line[:1].upper()}{line[1:]}.' for line in (*left_out, busy) if line]
 
     def settings(self) -> dict[str, str]:
         """What decided the result, by name, in words; for the report."""
