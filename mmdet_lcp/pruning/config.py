@@ -140,8 +140,6 @@ class RemovalConfig:
     def __post_init__(self) -> None:
         if self.ratio is None and self.target is None:
             self.ratio, self.target = self.default.ratio, self.default.target
-        if self.target is not None:
-            self.target = self.target.limited(self.criterion.costs_in_loss)
 
     def check(self) -> None:
         """Raise a CompressionError for a value out of range."""

@@ -331,9 +331,7 @@ class TestTarget:
                 continue
             cfg.merge_from_dict({'pruning.target.params': 0.3})
             config = PruningConfig.from_cfg(cfg)
-            in_the_loss = path.stem == 'lcp_exact'
-            asked = Target(params=0.3).limited(in_the_loss)
-            assert (config.ratio, config.target) == (None, asked)
+            assert (config.ratio, config.target) == (None, Target(params=0.3))
             cfg = Config.fromfile(path)
             cfg.merge_from_dict({'pruning.ratio': 0.7})
             config = PruningConfig.from_cfg(cfg)
@@ -349,7 +347,7 @@ class TestDefault:
     def test_it_is_taken(self, given, nothing):
         given.update(nothing, default=dict(target=dict(macs=0.4)))
         config = read(given)
-        assert (config.ratio, config.target) == (None, Target(macs=0.4).limited(False))
+        assert (config.ratio, config.target) == (None, Target(macs=0.4))
         given['default'] = dict(ratio=0.3)
         config = read(given)
         assert (config.ratio, config.target) == (0.3, None)
@@ -361,11 +359,11 @@ class TestDefault:
             None,
         )
         given['target'] = dict(params=0.6)
-        assert read(given).target == Target(params=0.6).limited(False)
+        assert read(given).target == Target(params=0.6)
 
     def test_a_target_without_a_cost_has_its_cost(self, given):
         given.update(default=dict(target=dict(macs=0.4)), target=dict(max_ratio=0.9))
-        assert read(given).target == Target(macs=0.4, max_ratio=0.9, spread=1.25)
+        assert read(given).target == Target(macs=0.4, max_ratio=0.9)
         given['default'] = dict(ratio=0.5)
         with pytest.raises(CompressionError, match=r'exactly one of macs, params and latency'):
             read(given)
@@ -387,8 +385,7 @@ class TestDefault:
                 assert (config.ratio, config.target, config.channel_divisor) == (0.5, None, 1)
                 assert (config.layers, config.kinds) == (r'^backbone\.', ('single',))
             else:
-                asked = Target(macs=0.5).limited(path.stem == 'lcp_exact')
-                assert (config.ratio, config.target) == (None, asked)
+                assert (config.ratio, config.target) == (None, Target(macs=0.5))
                 assert config.takes_all and set(config.kinds) == set(KINDS)
                 assert config.channel_divisor == 'auto'
 

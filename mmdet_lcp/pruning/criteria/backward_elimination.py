@@ -72,11 +72,6 @@ class BackwardElimination(Criterion):
         """Whether the selection set has to take the detector's gradients."""
         return self.metric == 'gradient'
 
-    @property
-    def costs_in_loss(self) -> bool:
-        """Whether costs are what the detector's loss rises by: the metric is of its gradients."""
-        return self.metric == 'gradient'
-
     def check(self, detector: nn.Module, group: ChannelGroup) -> None:
         """Check that the second moments of every consumer can be computed.
 

@@ -37,13 +37,10 @@ class Criterion(ABC):
         needs_metrics: whether `SelectionProblem.metrics` has to be there, which costs a backward
             pass of the original detector over the selection images.
         priced: whether `removal_costs` are divided by what a removal saves already.
-        costs_in_loss: whether `removal_costs` are what the detector's loss rises by; a target then
-            leaves all to them (`Target.spread`).
     """
 
     needs_metrics: bool = False
     priced: bool = False
-    costs_in_loss: bool = False
 
     def check(self, detector: nn.Module, group: ChannelGroup) -> None:  # noqa: B027
         """Called for every group before anything is trained.

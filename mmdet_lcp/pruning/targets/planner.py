@@ -82,8 +82,7 @@ class TargetPlanner:
     """Shares a target out over the groups of a detector.
 
     Args:
-        target: what was asked; with numbers for `max_ratio` and `spread`, or it takes those for
-            costs that are not in the loss.
+        target: what was asked.
         stages: the groups, with the smallest number of channels as `keep`.
         dense: the dense detector.
         image_size: (height, width) in pixels.
@@ -115,7 +114,6 @@ class TargetPlanner:
         self._reasons = reasons or {}
         self._tell, self._compared = tell, ''
         self._dense_detector, self._image_size, self._wider = dense, image_size, wider
-        target = target.limited(in_the_loss=False)
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
         groups = [stage.group for stage in stages]

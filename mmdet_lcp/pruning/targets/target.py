@@ -1,7 +1,5 @@
 """What is asked for instead of a ratio: the share of the dense detector's cost that may remain."""
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
@@ -16,10 +14,6 @@ Cost = Literal['macs', 'params', 'latency']
 WORDS = {'macs': 'multiply-accumulates', 'params': 'parameters', 'latency': 'latency'}
 
 SOLVERS = ('auto', 'greedy')
-# `max_ratio` and `spread` where a config does not say them: for costs that are what the
-# detector's loss rises by, and for others.
-IN_THE_LOSS = (0.95, math.inf)
-OTHERWISE = (0.8, 1.25)
 
 
 @dataclass
@@ -30,14 +24,11 @@ class Target:
         macs: share of the multiply-accumulates, in (0, 1); or ...
         params: ... of the parameters; or ...
         latency: ... of the milliseconds of one image on the device at hand. Exactly one of them.
-        max_ratio: at most so large a part of a group's channels goes, in (0, 1); ``None``: 0.95
-            where the criterion's costs are what the detector's loss rises by, as those of
-            `BackwardElimination` with ``metric='gradient'``, else 0.8.
+        max_ratio: at most so large a part of a group's channels goes, in (0, 1).
         spread: and at most so many times the part that would have to go of every group, if it were
-            the same of all, >= 1; ``None``: ``float('inf')`` with such a criterion, which leaves
-            all to the costs, else 1.25. Costs are those of one group alone on the dense detector;
-            where several layers in a row are cut deep, more is lost than they tell. 1 is one ratio
-            for all but for what it would save too much.
+            the same of all, >= 1. Costs are those of one group alone on the dense detector; where
+            several layers in a row are cut deep, more is lost than they tell. 1 is one ratio for
+            all but for what it would save too much, ``float('inf')`` leaves all to the costs.
         latency_table: JSON file with the times of the layers, made on this device or another one:
             the ``latency_table.json`` of a run, or the ``times.json`` of a layer kit; ``None``:
             they are measured, and kept in the work_dir.
@@ -57,8 +48,8 @@ class Target:
     macs: float | None = None
     params: float | None = None
     latency: float | None = None
-    max_ratio: float | None = None
-    spread: float | None = None
+    max_ratio: float = 0.8
+    spread: float = 1.25
     latency_table: str | None = None
     runtime: str | None = None
     threads: int | None = None
@@ -75,8 +66,6 @@ class Target:
             )
         for key in (*given, 'max_ratio'):
             value = getattr(self, key)
-            if value is None:
-                continue
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not number or not 0 < value < 1:
                 what = (
@@ -88,7 +77,7 @@ class Target:
                     f'{KEY}.{key}={value!r} is {what}: it must lie between 0 and 1, both excluded'
                 )
         number = isinstance(self.spread, Real) and not isinstance(self.spread, bool)
-        if self.spread is not None and not (number and self.spread >= 1):
+        if not number or not self.spread >= 1:
             raise CompressionError(
                 f'{KEY}.spread={self.spread!r} says how unequal the parts of the groups may be: '
                 'it must be 1 or more'
@@ -114,19 +103,6 @@ class Target:
             raise CompressionError(
                 f'{KEY}.any_device is about a {KEY}.latency_table, and none is given'
             )
-
-    def limited(self, in_the_loss: bool) -> 'Target':
-        """The same target with numbers for `max_ratio` and `spread` where it has none.
-
-        Args:
-            in_the_loss: whether the costs are what the detector's loss rises by.
-        """
-        max_ratio, spread = IN_THE_LOSS if in_the_loss else OTHERWISE
-        return dataclasses.replace(
-            self,
-            max_ratio=max_ratio if self.max_ratio is None else self.max_ratio,
-            spread=spread if self.spread is None else self.spread,
-        )
 
     @property
     def cost(self) -> Cost:

@@ -16,7 +16,6 @@ from .test_latency_model import Clock
 
 def plan(case, tmp_path, target, clock=None, divisor=1, least=1, told=None, priced=False):
     """Share a target out by random costs."""
-    target = target.limited(in_the_loss=False)
     stages = case.stages(divisor, least, target.max_ratio)
     tell = (told if told is not None else []).append
     stopwatch = (clock or Clock()).stopwatch

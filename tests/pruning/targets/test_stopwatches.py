@@ -86,7 +86,7 @@ def test_a_target_in_onnx_runtime(net, tmp_path, short, monkeypatch):
 
     monkeypatch.setattr(stopwatches, 'run_kit', even)
     told = []
-    target = Target(latency=0.52, max_ratio=0.8, runtime='onnxruntime', threads=1)
+    target = Target(latency=0.52, runtime='onnxruntime', threads=1)
     stages = net.stages(1, 1, target.max_ratio)
     planner = TargetPlanner(target, stages, net.detector, net.size, tmp_path, told.append)
     costs = [[0.1] * (stage.group.channels - stage.keep) for stage in stages]

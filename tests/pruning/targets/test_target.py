@@ -7,19 +7,7 @@ from mmdet_lcp.pruning.targets.target import Target
 @pytest.mark.parametrize('cost', ['macs', 'params', 'latency'])
 def test_one_cost(cost):
     target = Target(**{cost: 0.5})
-    assert (target.cost, target.share) == (cost, 0.5)
-
-
-def test_limits_where_none_are_given():
-    def limits(in_the_loss, **given):
-        target = Target(macs=0.5, **given).limited(in_the_loss)
-        return target.max_ratio, target.spread
-
-    assert limits(False) == (0.8, 1.25)
-    assert limits(True) == (0.95, float('inf'))
-    assert limits(True, max_ratio=0.7) == (0.7, float('inf'))
-    assert limits(True, spread=1) == (0.95, 1)
-    assert limits(False, max_ratio=0.9, spread=2) == (0.9, 2)
+    assert (target.cost, target.share, target.max_ratio) == (cost, 0.5, 0.8)
 
 
 @pytest.mark.parametrize(
