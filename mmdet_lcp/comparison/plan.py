@@ -224,20 +224,28 @@ def _load(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _besides_share(base: dict[str, Any], request: Request) -> dict[str, Any]:
-    """What `pruning.target` says besides a share, such as `max_ratio`; taken out of the config."""
+    """What `pruning.target` says besides a share, such as `max_ratio`; taken out of the config.
+
+    Its own share of the multiply-accumulates is what is compared at where the request names none.
+    """
     pruning = base.get(KEY)
     target = pruning.get('target') if isinstance(pruning, dict) else None
     if target is None:
         return {}
-    says_share = not isinstance(target, dict) or any(target.get(c) is not None for c in WORDS)
-    if says_share or not request.macs:
-        raise CompressionError(
-            f'{KEY}.target: say with --macs what may remain, or with --ratios how much goes of '
-            f'each group, and set {KEY}.target=None; only with --macs it may say all but the '
-            'share, such as max_ratio'
-        )
-    pruning['target'] = None
-    return {key: value for key, value in target.items() if key not in (*WORDS, '_delete_')}
+    if isinstance(target, dict):
+        shares = {cost: target[cost] for cost in WORDS if target.get(cost) is not None}
+        rest = {k: v for k, v in target.items() if k not in (*WORDS, '_delete_')}
+        is_read = request.macs or not rest or (shares and not request.ratios)
+        if set(shares) <= {'macs'} and is_read:
+            del pruning['target']
+            if shares:
+                pruning['default'] = dict(target=shares)
+            return rest
+    raise CompressionError(
+        f'{KEY}.target: methods are compared at a share of the multiply-accumulates, its own '
+        '(macs=...) or those of --macs, or at --ratios; set the other costs to None, and with '
+        '--ratios all of its keys'
+    )
 
 
 def _amounts(
@@ -253,7 +261,8 @@ def _amounts(
             changes = {OWN if isinstance(own.ratio, Mapping) else own.ratio: {}}
         elif own.target.cost == 'macs':
             check_one_architecture(request)
-            changes = {macs_amount(own.target.share): {}}
+            more = dict(target=dict(of_target, macs=own.target.share)) if of_target else {}
+            changes = {macs_amount(own.target.share): more}
         else:
             raise CompressionError(
                 f'{KEY}.default is a target of {own.target.cost}: say with --macs what may '

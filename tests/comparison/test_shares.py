@@ -39,15 +39,41 @@ def test_with_what_else_a_target_says(config):
     assert plan.shared != plain.shared
 
 
+def test_the_configs_own_share(config):
+    """Where the request names no amount; else that of the request goes before it."""
+    own = {'pruning.target.macs': 0.97}
+
+    def shares(**request):
+        plan = plan_comparison(Request(config, ['lcp_exact'], **request))
+        targets = [PruningConfig.from_cfg(cell.cfg).target for cell in plan.cells]
+        return [cell.ratio for cell in plan.cells], [t and t.macs for t in targets], plan.shared
+
+    asked = shares(macs=[0.97])
+    assert shares(cfg_options=own) == asked == (['macs0.97'], [0.97], asked[2])
+    assert shares(cfg_options={'pruning.target.macs': 0.96}, macs=[0.97]) == asked
+    assert shares(cfg_options=own, ratios=[0.5])[:2] == ([0.5], [None])
+
+
+def test_its_own_share_with_what_else_it_says(config):
+    options = {'pruning.target.macs': 0.97, 'pruning.target.max_ratio': 0.9}
+    (cell,) = plan_comparison(Request(config, ['lcp_exact'], cfg_options=options)).cells
+    target = PruningConfig.from_cfg(cell.cfg).target
+    assert (cell.ratio, target.macs, target.max_ratio) == ('macs0.97', 0.97, 0.9)
+
+
 @pytest.mark.parametrize(
-    ('key', 'value', 'amount'),
-    [('macs', 0.5, dict(macs=[0.97])), ('max_ratio', 0.9, dict(ratios=[0.5]))],
+    ('target', 'amount'),
+    [
+        (dict(params=0.5), dict(macs=[0.97])),
+        (dict(params=0.5), {}),
+        (dict(max_ratio=0.9), dict(ratios=[0.5])),
+        (dict(macs=0.97, max_ratio=0.9), dict(ratios=[0.5])),
+        (0.5, dict(macs=[0.97])),
+    ],
 )
-def test_a_target_that_says_the_share_or_is_not_read(config, key, value, amount):
-    request = Request(
-        config, ['lcp_exact'], cfg_options={f'pruning.target.{key}': value}, **amount
-    )
-    with pytest.raises(CompressionError, match=r'pruning\.target: say with --macs'):
+def test_a_target_of_another_cost_or_that_is_not_read(config, target, amount):
+    request = Request(config, ['lcp_exact'], cfg_options={'pruning.target': target}, **amount)
+    with pytest.raises(CompressionError, match=r'pruning\.target: methods are compared at'):
         plan_comparison(request)
 
 
