@@ -3,17 +3,16 @@
 # "torch>=1.13" is missing.
 #
 # Tool:     mmrazor 1.0.0 (the last release) with mmengine 0.10.7 and mmcv-lite 2.1.0, on torch
-#           2.13.0. On torch 2.0.1 the same was seen once by hand; on 1.13.1 it imports, and its
-#           L1 pruning keeps the channels of the largest sums of absolute weights, as it says.
+#           2.13.0. Once, by hand, on Python 3.11: the same on torch 2.0.1; on 1.13.1 it imports,
+#           and its L1 pruning kept the channels of the largest sums of absolute weights.
 # Expected: it asserts the versions of mmcv and mmengine and asks for no upper version of torch;
 #           `import mmrazor` passes. Pruning is plain PyTorch and should work.
 # Seen:     `import mmrazor.models`, which every config of it needs, builds tables for
 #           quantization on import. They take names of PyTorch 1.13 (`reverse2` of
-#           torch.ao.quantization.fuser_method_mappings) that 2.0 has renamed. The ImportError is
+#           torch.ao.quantization.fuser_method_mappings) that 2.0.1 has renamed or dropped. The ImportError is
 #           caught, placeholders are put in place of all names, and the first that is touched
 #           raises "`torch>=1.13` is not installed properly, plz check."
-# Who:      anybody who follows its guide on a machine of today. PyTorch 1.13 has wheels for
-#           Python up to 3.11 and CUDA 11.6 and 11.7 only.
+# Who:      anybody who follows its guide beside a PyTorch of today.
 # Do:       an environment of its own with torch 1.13.1, numpy below 2 and mmcv 2.0 or 2.1; to
 #           reinstall torch, as the message suggests, does not help.
 #

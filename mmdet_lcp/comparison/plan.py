@@ -235,8 +235,8 @@ def _besides_share(base: dict[str, Any], request: Request) -> dict[str, Any]:
     if isinstance(target, dict):
         shares = {cost: target[cost] for cost in WORDS if target.get(cost) is not None}
         rest = {k: v for k, v in target.items() if k not in (*WORDS, '_delete_')}
-        is_read = request.macs or not rest or (shares and not request.ratios)
-        if set(shares) <= {'macs'} and is_read:
+        by_share = request.macs or (shares and not request.ratios)
+        if set(shares) <= {'macs'} and (by_share or not rest):  # else nothing reads the rest
             del pruning['target']
             if shares:
                 pruning['default'] = dict(target=shares)

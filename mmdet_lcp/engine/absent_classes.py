@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdet_lcp.datasets.label_names import label_names, parts
 from mmdet_lcp.engine.class_check import named_by_evaluator
-from mmdet_lcp.engine.coco_files import coco_files, counts
+from mmdet_lcp.engine.coco_files import coco_files, is_to_be_found
 
 
 def absent_classes(name: str, loop: Any, given: Any) -> Iterator[tuple[str, str]]:
@@ -29,7 +29,7 @@ def absent_classes(name: str, loop: Any, given: Any) -> Iterator[tuple[str, str]
         if not classes:
             continue
         in_coco = True
-        seen = {item['category_id'] for item in api.anns.values() if counts(item)}
+        seen = {item['category_id'] for item in api.anns.values() if is_to_be_found(item)}
         numbers = {item['name']: item['id'] for item in api.cats.values()}
         yield from ((file, c) for c in classes if c in numbers and numbers[c] not in seen)
     if not in_coco:

@@ -25,6 +25,6 @@ def coco_files(name: str, loop: Any, given: Any) -> Iterator[tuple[str, Any, Any
         yield file or f'the annotation file of {name}_evaluator', api, metric
 
 
-def counts(item: Mapping[str, Any]) -> bool:
+def is_to_be_found(item: Mapping[str, Any]) -> bool:
     """Whether a detector is asked to find an annotation: it is no crowd, and not to be ignored."""
     return not item.get('iscrowd') and not item.get('ignore')

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmdet_lcp.engine.absent_classes import absent_classes
-from mmdet_lcp.engine.coco_files import coco_files, counts
+from mmdet_lcp.engine.coco_files import coco_files, is_to_be_found
 
 
 def measurement_notes(runner: Any, names: tuple[str, ...] = ('val', 'test')) -> list[str]:
@@ -34,8 +34,8 @@ def _never_found(name: str, loop: Any, given: Any) -> Iterator[str]:
     Seen with pycocotools 2.0.11.
     """
     for file, api, _ in coco_files(name, loop, given):
-        if 0 in api.anns and counts(api.anns[0]):
-            number = sum(map(counts, api.anns.values()))
+        if 0 in api.anns and is_to_be_found(api.anns[0]):
+            number = sum(map(is_to_be_found, api.anns.values()))
             yield (
                 f'the annotation with id 0 in {file}, 1 of {number} objects, never counts as '
                 "found, and a detection of it counts as false: COCO's metric takes 0 for none. "

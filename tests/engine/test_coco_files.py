@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from mmdet.evaluation import VOCMetric
 
-from mmdet_lcp.engine.coco_files import coco_files, counts
+from mmdet_lcp.engine.coco_files import coco_files, is_to_be_found
 
 
 def test_each_metric_has_its_own_file(measuring, tmp_path):
@@ -31,5 +31,5 @@ def test_a_file_that_no_config_names(measuring):
 
 
 def test_crowds_and_ignored_ones_do_not_count():
-    assert counts(dict(id=1)) and counts(dict(iscrowd=0, ignore=0))
-    assert not counts(dict(iscrowd=1)) and not counts(dict(ignore=1))
+    assert is_to_be_found(dict(id=1)) and is_to_be_found(dict(iscrowd=0, ignore=0))
+    assert not is_to_be_found(dict(iscrowd=1)) and not is_to_be_found(dict(ignore=1))
