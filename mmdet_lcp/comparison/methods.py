@@ -1,6 +1,6 @@
 """Methods: what a fragment of configs/_base_/pruning/ says of how channels are chosen."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,14 @@ def list_methods() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def is_listed(pruning: dict[str, Any]) -> bool:
+    """Whether a `pruning` config's own method is that of a fragment, whatever its name."""
+    positions = (pruning.get('selection') or {}).get('positions')
+    own = _of_a_method(pruning, positions)
+    methods = (read_method(fragments_folder() / f'{name}.py', name) for name in list_methods())
+    return any(own == _of_a_method(method.parts, method.positions) for method in methods)
+
+
 def find_method(name: str, controls: Iterable[str] = ()) -> Method:
     """Find a method by ``NAME``, ``NAME+UPDATE`` or the path of a fragment (``+UPDATE``).
 
@@ -153,6 +161,11 @@ def read_method(path: Path, name: str) -> Method:
     parts = {key: pruning[key] for key in OWN_KEYS if key in pruning}
     positions = (pruning.get('selection') or {}).get('positions')
     return Method(name, parts, positions, imported_modules(cfg))
+
+
+def _of_a_method(parts: Mapping[str, Any], positions: Any) -> dict[str, Any]:
+    """What two methods are compared by: all but the name in tables; a key left out is `None`."""
+    return {**{key: parts.get(key) for key in OWN_KEYS if key != 'method'}, 'positions': positions}
 
 
 def _peer(name: str) -> Method:

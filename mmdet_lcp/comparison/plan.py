@@ -19,7 +19,14 @@ from mmdet_lcp.comparison.controls import (
     uniform_structure,
 )
 from mmdet_lcp.comparison.ground import Ground, prepare_ground
-from mmdet_lcp.comparison.methods import Method, find_method, without_method
+from mmdet_lcp.comparison.method_options import POSITIONS, split_options, with_options
+from mmdet_lcp.comparison.methods import (
+    OWN_KEYS,
+    Method,
+    find_method,
+    is_listed,
+    without_method,
+)
 from mmdet_lcp.comparison.request import Request, check_one_architecture, check_request
 from mmdet_lcp.comparison.results.removal_amount import OWN, amount_name, macs_amount
 from mmdet_lcp.config.file import read_config
@@ -60,13 +67,23 @@ def plan_comparison(request: Request) -> ComparisonPlan:
         CompressionError: something in the request, the config or a fragment has to be mended.
     """
     check_request(request)
-    methods = {}
+    of_methods, rest = split_options(request.cfg_options)
+    request = replace(request, cfg_options=rest)
+    methods: dict[str, Method | str] = {}
     for name in request.methods:
         found = name if name in CONTROLS else find_method(name, CONTROLS)
         methods[name if name in CONTROLS else found.name] = found
     if len(methods) < len(request.methods):
         raise CompressionError(f'--criteria names a method twice: {", ".join(request.methods)}')
     base, of_target = _load(request)
+    if of_methods and all(isinstance(method, str) for method in methods.values()):
+        raise CompressionError(
+            f'--cfg-options {" ".join(of_methods)}: --criteria names controls only, which have no '
+            'method of pruning to change'
+        )
+    for name, method in methods.items():
+        if isinstance(method, Method):
+            methods[name] = with_options(method, of_methods, base[KEY])
     by_amount = _amounts(base, of_target, request)
     for cfg in by_amount.values():
         PruningConfig.from_cfg(cfg)
@@ -74,7 +91,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
             if isinstance(method, Method):  # misspelt keys, before data sets are read
                 PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])})
     ground = prepare_ground(Config(base))
-    notes: list[str] = []
+    notes = _unheard(base)
     cells = [
         cell
         for amount, cfg in by_amount.items()
@@ -82,7 +99,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     ]
     order = {seed: number for number, seed in enumerate(request.seeds)}
     cells.sort(key=lambda cell: order[cell.seed])
-    shared = _shared(base, of_target, request.finetune_iters)
+    shared = _shared(base, of_target, request.finetune_iters, of_methods)
     names = list(methods)
     return ComparisonPlan(request.config, cells, names, shared, notes, request.against)
 
@@ -198,6 +215,18 @@ def _control_cells(
     return cells
 
 
+def _unheard(base: dict[str, Any]) -> list[str]:
+    """What the user should know of a method that the config itself sets up."""
+    if is_listed(base[KEY]):
+        return []
+    return [
+        'the config itself changes what a method says '
+        f'({", ".join(f"{KEY}.{key}" for key in OWN_KEYS)}, {KEY}.{POSITIONS}): its own is not '
+        'compared. Methods are those of the fragments that --criteria names; change them with '
+        '--cfg-options, or name a fragment file of yours'
+    ]
+
+
 def _load(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config as plain data, with the checkpoint's full path in it; see `_besides_share`."""
     base = read_config(request.config, request.cfg_options).to_dict()
@@ -272,7 +301,10 @@ def _amounts(
 
 
 def _shared(
-    base: dict[str, Any], of_target: dict[str, Any], finetune_iters: int
+    base: dict[str, Any],
+    of_target: dict[str, Any],
+    finetune_iters: int,
+    of_methods: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
     pruning = without_method(base[KEY])
@@ -281,4 +313,6 @@ def _shared(
     if of_target:
         pruning['target'] = of_target
     rest = {k: v for k, v in base.items() if k != 'randomness'}
+    if of_methods:  # a folder without any is as it was before they were taken
+        rest['--cfg-options'] = dict(of_methods)
     return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

@@ -47,7 +47,7 @@ def test_a_module_that_is_not_there(fragment, config):
 def test_a_type_that_nobody_imports(config):
     with pytest.raises(CompressionError, match=r'WeightSpread.*custom_imports'):
         options = {'pruning.criterion.type': 'WeightSpread'}
-        plan_comparison(Request(config, ['scratch'], [0.5], cfg_options=options))
+        plan_comparison(Request(config, ['l1_norm'], [0.5], cfg_options=options))
 
 
 def test_the_tool_runs_it(fragment, config, tmp_path):

@@ -18,7 +18,7 @@ def test_every_method_has_the_target(config):
         pruning = PruningConfig.from_cfg(cell.cfg)
         assert (pruning.ratio, pruning.target.macs) == (None, 0.97)
         assert cell.total == 14
-    assert plan.notes == []
+    assert all('its own is not compared' in note for note in plan.notes)
 
 
 def test_beside_ratios_in_one_folder(config):
@@ -78,8 +78,9 @@ def test_a_target_of_another_cost_or_that_is_not_read(config, target, amount):
 
 
 def test_groups_left_whole_are_told(config):
-    (note,) = plan_comparison(Request(config, ['lcp'], macs=[0.97], finetune_iters=2)).notes
-    assert note.startswith('lcp at macs0.97: trains 2 iterations less for each group')
+    notes = plan_comparison(Request(config, ['lcp'], macs=[0.97], finetune_iters=2)).notes
+    words = 'lcp at macs0.97: trains 2 iterations less for each group'
+    assert sum(note.startswith(words) for note in notes) == 1
 
 
 def test_out_of_reach(config):

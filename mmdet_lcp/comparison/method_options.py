@@ -1,0 +1,64 @@
+"""Options of a command line that change the methods compared, and not what they have in common."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdet_lcp.comparison.methods import OWN_KEYS, Method
+from mmdet_lcp.errors import CompressionError
+from mmdet_lcp.pruning.config import KEY, PruningConfig
+
+POSITIONS = 'selection.positions'
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split options by dotted key into those of the methods and all others.
+
+    A method of a comparison stands in a fragment, which goes before what the config says; so
+    what a command line says of it has to be set in the fragment.
+
+    Example:
+        >>> split_options({'pruning.criterion.metric': 'variance', 'pruning.ratio': 0.5})
+        ({'pruning.criterion.metric': 'variance'}, {'pruning.ratio': 0.5})
+    """
+    own = {key: value for key, value in options.items() if _is_of_a_method(key)}
+    return own, {key: value for key, value in options.items() if key not in own}
+
+
+def with_options(method: Method, options: Mapping[str, Any], pruning: Mapping[str, Any]) -> Method:
+    """A method with some of its keys set anew.
+
+    Args:
+        method: the method; it stays as it is.
+        options: by dotted key, as `split_options` gives them.
+        pruning: the `pruning` config of the comparison.
+
+    Raises:
+        CompressionError: the method has no such key, or the value is out of range.
+    """
+    if not options:
+        return method
+    selection = {} if method.positions is None else dict(positions=method.positions)
+    cfg = Config({KEY: {**method.parts, 'selection': selection}})
+    try:
+        cfg.merge_from_dict(dict(options))
+        parts = cfg[KEY].to_dict()
+        positions = parts.pop('selection').get('positions')
+        changed = replace(method, parts=parts, positions=positions)
+        PruningConfig.from_cfg({KEY: changed.apply(dict(pruning))})
+    except (CompressionError, TypeError, KeyError) as error:
+        given = ' '.join(f'{key}={value}' for key, value in options.items())
+        raise CompressionError(
+            f'--cfg-options {given} changes every method that is compared, and {method.name} does '
+            f'not take it: {error}. Compare the methods that do in a folder of their own; '
+            'mmdet-lcp merge-comparisons makes one table of two'
+        ) from error
+    return changed
+
+
+def _is_of_a_method(key: str) -> bool:
+    name = key.removeprefix(f'{KEY}.')
+    own = (*OWN_KEYS, POSITIONS)
+    return name != key and any(name == part or name.startswith(f'{part}.') for part in own)
