@@ -93,8 +93,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help='iterations before each group, for methods with an auxiliary network (default: 8)',
     )
     add_common_arguments(
-        parser, 'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2; keys of a method, such '
-        'as pruning.criterion.metric=variance, are set in every method of --criteria'
+        parser,
+        'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2; keys of a method, '
+        'such as pruning.criterion.metric=variance, are set in every method of --criteria',
     )
     add(
         '--scratch-options',
