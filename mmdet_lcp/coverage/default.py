@@ -54,7 +54,8 @@ def default_removal(
         most = Forecast(dense, groups, image_size).macs_removed(stages)
         return most, _holding(str(error))
     costs = [[1.0] * (stage.group.channels - stage.keep) for stage in stages]
-    return 1 - planner.share_out(costs, priced=False).predicted, ''
+    (allocation,) = planner.share_out(costs, priced=False)
+    return 1 - allocation.predicted, ''
 
 
 def _reasons(groups: Sequence[ChannelGroup], alone: Sequence[Skipped]) -> dict[str, str]:

@@ -32,15 +32,13 @@ from mmdet_lcp.pruning.network import check_network, copied
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
-from mmdet_lcp.pruning.removal import remove_channels
+from mmdet_lcp.pruning.removal import remove_all
 from mmdet_lcp.pruning.result import PruningResult
 from mmdet_lcp.pruning.share_out import share_out
 from mmdet_lcp.pruning.targets.target import Target
 from mmdet_lcp.pruning.updates import ExactUpdate, Update
-from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.config import SelectionConfig
 from mmdet_lcp.selection.given import Images, given_images, labelled
-from mmdet_lcp.selection.norm_statistics import settle_statistics
 from mmdet_lcp.selection.soundness import check_sound
 
 TARGET = dict(macs=0.5)
@@ -162,15 +160,12 @@ def prune(
     if config.target is not None:
         with tempfile.TemporaryDirectory() as folder:  # for a table of latencies
             job.share_out(share_out(job, config, Path(folder), tell))
-    for number, stage in enumerate(job.stages):
-        removal = remove_channels(job, stage, config, derive(seed, 'criterion', number))
-        job.take(removal.plan, removal.facts)
+    for number, removal in enumerate(remove_all(job, config), 1):
         facts = removal.facts
         tell(
-            f'{number + 1}/{len(job.stages)} {facts.name}: {facts.total} -> {facts.kept} '
+            f'{number}/{len(job.stages)} {facts.name}: {facts.total} -> {facts.kept} '
             f'channels, {removal.seconds:.1f} s'
         )
-    settle_statistics(job.detector, batches, config.norm_statistics)
     if distill is not None:
         if distill.num_images > selection.num_images and not isinstance(images, Iterator):
             more = dataclasses.replace(selection, num_images=distill.num_images)

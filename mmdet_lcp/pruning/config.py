@@ -21,6 +21,7 @@ from mmdet_lcp.pruning.criteria.base import check_has_costs
 from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
+from mmdet_lcp.pruning.targets.target import AUTO as TRIED
 from mmdet_lcp.pruning.targets.target import WORDS, Target
 from mmdet_lcp.pruning.updates import Update
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
@@ -275,6 +276,11 @@ class PruningConfig(RemovalConfig):
             raise CompressionError(
                 f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
                 "and 'pruned' can be listed"
+            )
+        if self.attachment is not None and self.target and self.target.spread == TRIED:
+            raise CompressionError(
+                f'{KEY}.target.spread={TRIED!r} prunes copies without training, which does not '
+                f'tell what a method with {KEY}.attachment leaves: give a number, 1.25 by default'
             )
         self.finetune.check(f'{KEY}.finetune')
         self.retrain.check(f'{KEY}.retrain')

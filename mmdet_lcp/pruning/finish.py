@@ -16,6 +16,7 @@ from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
+from mmdet_lcp.pruning.targets.target import AUTO
 from mmdet_lcp.report.facts import SHARE, DetectorFacts, GroupFacts, SkippedLayer, TargetFacts
 
 _MOVED = 1.15  # times as long: then the machine was not the same
@@ -84,6 +85,8 @@ class PruningFinish(Finish):
         }
         if config.target is not None:
             found['target'] = f'{config.target.cost} {config.target.share:g}'
+            if config.target.spread == AUTO:
+                found['target'] += f', spread {self.job.allocation.spread:g} of those tried'
         else:
             found['ratio'] = str(config.ratio)
         found['selection images'] = str(config.selection.num_images)

@@ -1,7 +1,7 @@
 """One group loses its channels: the criterion selects, the update repairs, surgery removes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmdet_lcp.engine.ranks import on_main
@@ -13,7 +13,9 @@ from mmdet_lcp.pruning.config import RemovalConfig
 from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.report.facts import GroupFacts
+from mmdet_lcp.seeds import derive
 from mmdet_lcp.selection.loss_term import LossTerm
+from mmdet_lcp.selection.norm_statistics import settle_statistics
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,23 @@ def remove_channels(
     log = {**selection.log, **config.update.apply(problem, keep)}
     apply_plan(job.detector, left, done=job.plan)
     return Removal(stage, left, keep, log, seconds)
+
+
+def remove_all(job: PruningJob, config: RemovalConfig) -> Iterator[Removal]:
+    """Prune group after group, and settle the statistics of the batch norms; nothing is trained.
+
+    The job's detector is pruned in place, and its records are kept; what is given is each group's
+    removal, as soon as it is done.
+
+    Args:
+        job: at its beginning, with its selection images.
+        config: criterion and update.
+    """
+    for number, stage in enumerate(job.stages):
+        removal = remove_channels(job, stage, config, derive(job.seed, 'criterion', number))
+        job.take(removal.plan, removal.facts)
+        yield removal
+    settle_statistics(job.detector, job.images.batches, config.norm_statistics)
 
 
 def check_count(stage: Stage, keep: list[int]) -> None:

@@ -423,3 +423,11 @@ class TestKinds:
         given['selection'] = dict(regions=0)
         with pytest.raises(CompressionError, match=r'pruning\.selection\.regions=0'):
             read(given)
+
+
+def test_copies_are_not_tried_where_something_trains_along(given):
+    given['target'] = dict(macs=0.5, spread='auto')
+    with pytest.raises(CompressionError, match=r"spread='auto' prunes copies without training"):
+        read(given)
+    given['attachment'] = None
+    assert read(given).target.spreads[0] == 1.25

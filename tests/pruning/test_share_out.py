@@ -12,6 +12,7 @@ from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.pruning.targets.target import Target
 
 FOUND = Allocation('macs', 0.5, 0.49, 0.1, 1000.0, {'a': 3})
+OTHER = Allocation('macs', 0.5, 0.48, 0.1, 1000.0, {'a': 2})
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def run(monkeypatch):
 
         def share_out(self, costs, priced):
             seen['costs'] = (costs, priced)
-            return FOUND
+            return [FOUND, OTHER] if seen.get('several') else [FOUND]
 
     def costs(criterion, images, objective, dense, detector, stages, seed, tell):
         seen['asked'] = (images, objective, dense, detector, stages, seed)
@@ -36,6 +37,7 @@ def run(monkeypatch):
 
     monkeypatch.setattr(module, 'TargetPlanner', Planner)
     monkeypatch.setattr(module, 'group_removal_costs', costs)
+    monkeypatch.setattr(module, 'nearest', lambda job, found, config, tell: found[-1])
     job = SimpleNamespace(
         stages=['stage'], dense='dense', detector='detector', image_size=(8, 8), images='images',
         seed=5, groups=[], reasons={},
@@ -57,6 +59,12 @@ def test_what_is_passed_on(run):
     assert seen['asked'] == ('images', 'L', 'dense', 'detector', ['stage'], 5)
     assert seen['costs'] == (['costs'], 'priced')
     assert told == ['planning']
+
+
+def test_of_several_the_nearest_is_taken(run):
+    seen, _, work = run
+    seen['several'] = True
+    assert work() == OTHER
 
 
 def test_a_criterion_without_costs(run):

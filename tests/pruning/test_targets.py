@@ -131,13 +131,25 @@ def test_ranks_agree(write_config, tmp_path):
     """Each has half of the images; the one plan is that of all of them."""
     (tmp_path / 'tell_plan.py').write_text(TELL_PLAN)
     more = "pruning.update(layers=r'stage[34]', retrain=dict(max_epochs=0))\n"
+    more += "pruning.update(target=dict(macs=0.55, max_ratio=0.95, spread='auto'))\n"
     config = write_config('target_ranks', EXACT + more + NO_TEST)
+    one = write_config('target_one_rank', EXACT + more + NO_TEST)
     config.write_text(config.read_text() + TELL)
     train_on_two_ranks(config, tmp_path)
     ranks = [json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1)]
     assert ranks[0][0] == ranks[1][0] == json.loads((tmp_path / 'out' / 'plan.json').read_text())
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert 0.54 < report['target']['reached'] <= 0.55
+    shared = json.loads((tmp_path / 'out' / 'pruning_state' / 'target.json').read_text())
+    assert report['settings']['target'] == f'macs 0.55, spread {shared["spread"]:g} of those tried'
+    log = next((tmp_path / 'out').glob('2*/*.log')).read_text()
+    tried = re.findall(r'\d/\d: spread (\S+), distance .* outputs ([\d.e-]+)', log)
+    assert len(tried) > 1
+    assert shared['spread'] == float(min(tried, key=lambda one: float(one[1]))[0])
+    # One process comes to the same.
+    alone = Script(TRAIN, [one, '--work-dir', tmp_path / 'alone'], tmp_path / '1').check()
+    assert 'ways to share the target out' in alone.out + alone.err
+    assert json.loads((tmp_path / 'alone' / 'plan.json').read_text()) == ranks[0][0]
 
 
 class TestRatioFile:

@@ -64,7 +64,7 @@ def share_by_sensitivity(
         tell,
         'measure with a larger one among --ratios',
     )
-    allocation = planner.share_out(costs, priced=False)
+    (allocation,) = planner.share_out(costs, priced=False)
     write_json(folder / RATIOS_JSON, as_ratios(allocation, sensitivity.groups))
     return allocation
 

@@ -49,6 +49,7 @@ class Allocation:
         dense: the dense detector's cost: multiply-accumulates, parameters or milliseconds.
         counts: channels that stay, by the group's name.
         runtime: latency only: what it is measured in; '' is PyTorch.
+        spread: how unequal the groups were allowed to be; see `Target.spread`.
     """
 
     cost: Cost
@@ -59,6 +60,7 @@ class Allocation:
     counts: dict[str, int]
     measured: float | None = None
     runtime: str = ''
+    spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -113,6 +115,7 @@ class TargetPlanner:
     ) -> None:
         self._reasons = reasons or {}
         self._tell, self._compared = tell, ''
+        self._spread = target.spreads[0]
         self._dense_detector, self._image_size, self._wider = dense, image_size, wider
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
@@ -141,17 +144,25 @@ class TargetPlanner:
         if self.floor > target.share:
             raise CompressionError(self._unreachable())
 
-    def share_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
+    def share_out(self, costs: Sequence[Sequence[float]], priced: bool) -> list[Allocation]:
         """Decide how many channels of each group stay.
 
         Args:
             costs: removal costs of each group.
             priced: whether they are divided by what a removal saves already.
+
+        Returns:
+            One allocation; with ``spread='auto'`` all that differ, the usual one first.
         """
-        allocation = self._shared_out(costs, priced)
-        if self._compared:
-            self._tell(self._compared)
-        return allocation
+        found: list[Allocation] = []
+        for spread in self.target.spreads:
+            self._spread = spread
+            allocation = self._shared_out(costs, priced)
+            if all(allocation.counts != other.counts for other in found):
+                found.append(allocation)
+                if self._compared:
+                    self._tell(self._compared)
+        return found
 
     def _shared_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
         if self._latency is None or not self._latency.measurable:
@@ -183,7 +194,7 @@ class TargetPlanner:
         """
         ratios = [number / FINE for number in range(FINE)]
         one = bisect_left(ratios, -budget, key=lambda ratio: -self._model.total(self._at(ratio)))
-        limit = one / FINE * self.target.spread
+        limit = one / FINE * self._spread
         while limit < self.target.max_ratio:
             floors = self._at(limit, rounded=True)
             if self._model.total(floors) <= budget:
@@ -234,6 +245,7 @@ class TargetPlanner:
             by_name,
             measured,
             self.target.runtime or '',
+            self._spread,
         )
 
     def _counted(self, groups: Sequence[ChannelGroup]) -> CostModel:

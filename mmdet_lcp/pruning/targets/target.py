@@ -14,6 +14,9 @@ Cost = Literal['macs', 'params', 'latency']
 WORDS = {'macs': 'multiply-accumulates', 'params': 'parameters', 'latency': 'latency'}
 
 SOLVERS = ('auto', 'greedy')
+AUTO = 'auto'
+# What ``spread='auto'`` tries.
+SPREADS = (1.25, 1.0, 1.1, 1.5, 2.0, 4.0)
 
 
 @dataclass
@@ -29,6 +32,9 @@ class Target:
             the same of all, >= 1. Costs are those of one group alone on the dense detector; where
             several layers in a row are cut deep, more is lost than they tell. 1 is one ratio for
             all but for what it would save too much, ``float('inf')`` leaves all to the costs.
+            ``'auto'`` prunes a copy, without training, once for each of `SPREADS` that makes a
+            difference, and takes the one whose outputs on the selection images are nearest to
+            the dense detector's.
         latency_table: JSON file with the times of the layers, made on this device or another one:
             the ``latency_table.json`` of a run, or the ``times.json`` of a layer kit; ``None``:
             they are measured, and kept in the work_dir.
@@ -49,7 +55,7 @@ class Target:
     params: float | None = None
     latency: float | None = None
     max_ratio: float = 0.8
-    spread: float = 1.25
+    spread: float | Literal['auto'] = 1.25
     latency_table: str | None = None
     runtime: str | None = None
     threads: int | None = None
@@ -77,10 +83,10 @@ class Target:
                     f'{KEY}.{key}={value!r} is {what}: it must lie between 0 and 1, both excluded'
                 )
         number = isinstance(self.spread, Real) and not isinstance(self.spread, bool)
-        if not number or not self.spread >= 1:
+        if self.spread != AUTO and not (number and self.spread >= 1):
             raise CompressionError(
                 f'{KEY}.spread={self.spread!r} says how unequal the parts of the groups may be: '
-                'it must be 1 or more'
+                f'it must be 1 or more, or {AUTO!r}'
             )
         self._check_latency()
         if self.solver not in SOLVERS:
@@ -108,6 +114,11 @@ class Target:
     def cost(self) -> Cost:
         """Which cost it is."""
         return next(cost for cost in WORDS if getattr(self, cost) is not None)
+
+    @property
+    def spreads(self) -> tuple[float, ...]:
+        """The values of `spread` that come into question, the usual one first."""
+        return SPREADS if self.spread == AUTO else (self.spread,)
 
     @property
     def share(self) -> float:

@@ -9,13 +9,19 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.measure.cost import detector_cost, layer_macs
 from mmdet_lcp.pruning.targets.cost_model import first_channels
 from mmdet_lcp.pruning.targets.planner import NEAR, Allocation, TargetPlanner
-from mmdet_lcp.pruning.targets.target import Target
+from mmdet_lcp.pruning.targets.target import SPREADS, Target
 
 from .test_latency_model import Clock
 
 
-def plan(case, tmp_path, target, clock=None, divisor=1, least=1, told=None, priced=False):
+def plan(case, tmp_path, target, clock=None, **options):
     """Share a target out by random costs."""
+    (allocation,) = plans(case, tmp_path, target, clock, **options)
+    return allocation
+
+
+def plans(case, tmp_path, target, clock=None, divisor=1, least=1, told=None, priced=False):
+    """All that come into question."""
     stages = case.stages(divisor, least, target.max_ratio)
     tell = (told if told is not None else []).append
     stopwatch = (clock or Clock()).stopwatch
@@ -217,6 +223,17 @@ def test_no_group_loses_much_more_than_one_ratio_would_take(vgg, tmp_path):
         # A channel of 16 more, where the ratio takes no whole ones.
         assert most <= spread * high + 0.02 + 1 / 16
     assert found == sorted(found) and found[-1] > found[0] + 0.2
+
+
+def test_all_spreads_that_differ(vgg, tmp_path):
+    """Each is what that spread alone comes to; the usual one stands first, none twice."""
+    keys = dict(macs=0.3, max_ratio=0.95)
+    found = plans(vgg, tmp_path, Target(**keys, spread='auto'))
+    alone = {s: plan(vgg, tmp_path, Target(**keys, spread=s)).counts for s in SPREADS}
+    assert found[0].spread == SPREADS[0] == Target(macs=0.5).spread
+    assert [one.counts for one in found] == [alone[one.spread] for one in found]
+    distinct = {tuple(counts.values()) for counts in alone.values()}
+    assert len(found) == len(distinct) > 2
 
 
 def test_steps_that_one_ratio_does_not_reach(vgg, tmp_path):

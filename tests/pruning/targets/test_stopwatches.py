@@ -90,7 +90,7 @@ def test_a_target_in_onnx_runtime(net, tmp_path, short, monkeypatch):
     stages = net.stages(1, 1, target.max_ratio)
     planner = TargetPlanner(target, stages, net.detector, net.size, tmp_path, told.append)
     costs = [[0.1] * (stage.group.channels - stage.keep) for stage in stages]
-    allocation = planner.share_out(costs, priced=False)
+    (allocation,) = planner.share_out(costs, priced=False)
     assert (allocation.measured, allocation.dense) == (0.5, 2.0)
     table = LatencyTable.read(tmp_path / 'latency_table.json')
     assert table.device == on_device.device('onnxruntime', 1)

@@ -23,6 +23,7 @@ def test_one_cost(cost):
         (dict(macs=float('nan')), r'target\.macs=nan '),
         (dict(macs=0.5, max_ratio=1.0), r'target\.max_ratio=1\.0 is the largest part'),
         (dict(macs=0.5, spread=0.9), r'target\.spread=0\.9 .* 1 or more'),
+        (dict(macs=0.5, spread='auo'), r"target\.spread='auo' .* or 'auto'"),
         (dict(macs=0.5, spread=float('nan')), r'target\.spread=nan '),
         (dict(macs=0.5, spread=True), r'target\.spread=True '),
         (dict(macs=0.5, latency_table='t.json'), r"latency_table='t\.json' is read for"),
