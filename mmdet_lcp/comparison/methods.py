@@ -1,6 +1,6 @@
 """Methods: what a fragment of configs/_base_/pruning/ says of how channels are chosen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,7 @@ def list_methods() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     seen: list[dict[str, Any]] = []
-    for path in sorted(fragments_folder().glob('*.py'), key=lambda p: (len(p.stem), p.stem)):
-        try:
-            method = read_method(path, path.stem)
-        except CompressionError:  # what several fragments share is no method
-            continue
+    for path, method in _shipped_methods():
         parts = {**method.parts, 'positions': method.positions}
         if parts not in seen:
             seen.append(parts)
@@ -109,12 +105,20 @@ def list_methods() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _shipped_methods() -> Iterator[tuple[Path, Method]]:
+    """Every fragment of a method, the shortest name first; several may be one method."""
+    for path in sorted(fragments_folder().glob('*.py'), key=lambda p: (len(p.stem), p.stem)):
+        try:
+            yield path, read_method(path, path.stem)
+        except CompressionError:  # what several fragments share is no method
+            continue
+
+
 def is_listed(pruning: dict[str, Any]) -> bool:
     """Whether a `pruning` config's own method is that of a fragment, whatever its name."""
     positions = (pruning.get('selection') or {}).get('positions')
     own = _of_a_method(pruning, positions)
-    methods = (read_method(fragments_folder() / f'{name}.py', name) for name in list_methods())
-    return any(own == _of_a_method(method.parts, method.positions) for method in methods)
+    return any(own == _of_a_method(m.parts, m.positions) for _, m in _shipped_methods())
 
 
 def find_method(name: str, controls: Iterable[str] = ()) -> Method:
