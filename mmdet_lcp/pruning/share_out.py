@@ -9,7 +9,7 @@ from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.targets.planner import Allocation, TargetPlanner
 from mmdet_lcp.pruning.targets.removal_costs import group_removal_costs
 from mmdet_lcp.pruning.targets.stopwatches import stopwatch_for
-from mmdet_lcp.pruning.trials import nearest
+from mmdet_lcp.pruning.trials import best_of
 from mmdet_lcp.pruning.wider import wider
 
 
@@ -20,7 +20,7 @@ def share_out(
 
     Args:
         job: with its selection images; its detector stays as it is.
-        config: with a target; for ``spread='auto'`` see `nearest`.
+        config: with a target; for ``spread='auto'`` see `best_of`.
         work_dir: where a latency table is kept.
         tell: takes lines for the user.
 
@@ -57,4 +57,4 @@ def share_out(
     found = on_main(
         lambda: [one.to_dict() for one in planner.share_out(costs, config.criterion.priced)]
     )
-    return nearest(job, [Allocation(**one) for one in found], config, tell)
+    return best_of(job, [Allocation(**one) for one in found], config, tell)

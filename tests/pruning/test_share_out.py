@@ -37,7 +37,7 @@ def run(monkeypatch):
 
     monkeypatch.setattr(module, 'TargetPlanner', Planner)
     monkeypatch.setattr(module, 'group_removal_costs', costs)
-    monkeypatch.setattr(module, 'nearest', lambda job, found, config, tell: found[-1])
+    monkeypatch.setattr(module, 'best_of', lambda job, found, config, tell: found[-1])
     job = SimpleNamespace(
         stages=['stage'], dense='dense', detector='detector', image_size=(8, 8), images='images',
         seed=5, groups=[], reasons={},
@@ -61,7 +61,7 @@ def test_what_is_passed_on(run):
     assert told == ['planning']
 
 
-def test_of_several_the_nearest_is_taken(run):
+def test_of_several_the_best_is_taken(run):
     seen, _, work = run
     seen['several'] = True
     assert work() == OTHER

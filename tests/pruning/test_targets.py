@@ -143,7 +143,7 @@ def test_ranks_agree(write_config, tmp_path):
     shared = json.loads((tmp_path / 'out' / 'pruning_state' / 'target.json').read_text())
     assert report['settings']['target'] == f'macs 0.55, spread {shared["spread"]:g} of those tried'
     log = next((tmp_path / 'out').glob('2*/*.log')).read_text()
-    tried = re.findall(r'\d/\d: spread (\S+), distance .* outputs ([\d.e-]+)', log)
+    tried = re.findall(r'\d/\d: spread (\S+), loss ([\d.e-]+)', log)
     assert len(tried) > 1
     assert shared['spread'] == float(min(tried, key=lambda one: float(one[1]))[0])
     # One process comes to the same.

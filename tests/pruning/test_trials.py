@@ -1,4 +1,4 @@
-"""Of several allocations the one whose outputs are nearest, against outputs pruned by hand."""
+"""Of several allocations the best one, by outputs that are pruned by hand, and by the loss."""
 
 import copy
 import re
@@ -14,7 +14,7 @@ from mmdet_lcp.pruning.job import PruningJob
 from mmdet_lcp.pruning.problem.selection_set import SelectionSet
 from mmdet_lcp.pruning.targets.planner import Allocation
 from mmdet_lcp.pruning.targets.target import SPREADS, Target
-from mmdet_lcp.pruning.trials import nearest
+from mmdet_lcp.pruning.trials import best_of
 from mmdet_lcp.pruning.updates import NoUpdate
 from mmdet_lcp.selection.images import SelectionImages
 
@@ -61,13 +61,13 @@ def error_by_hand(net: nn.Sequential, images: torch.Tensor, counts: dict[str, in
         return float((masked(images) - net(images)).square().mean())
 
 
-def test_the_nearest(job, images):
+def test_the_nearest_outputs(job, images):
     ways = [allocation(2, 7, 1.25), allocation(7, 2, 1.0), allocation(5, 5, 1.5)]
     errors = [error_by_hand(job.dense, images, way.counts) for way in ways]
     state = copy.deepcopy(job.detector.state_dict())
     stages, skipped = list(job.stages), list(job.skipped)
     told = []
-    found = nearest(job, ways, CONFIG, told.append)
+    found = best_of(job, ways, CONFIG, told.append)
     assert found is ways[errors.index(min(errors))]
     variance = float(job.dense(images).var(correction=0))
     for line, way, error in zip(told[1:-1], ways, errors, strict=True):
@@ -80,22 +80,41 @@ def test_the_nearest(job, images):
     assert all(torch.equal(value, state[key]) for key, value in job.detector.state_dict().items())
 
 
+def test_with_annotations_the_loss_decides(job, monkeypatch):
+    """Of the detector that each allocation leaves."""
+    ways = [allocation(5, 5, 1.25), allocation(6, 4, 1.0), allocation(3, 7, 1.5)]
+    losses = {5: 2.0, 6: 1.5, 3: 3.0}
+    job.dense.parse_losses = None
+    monkeypatch.setattr('mmdet_lcp.pruning.trials.labelled', lambda batches: True)
+    monkeypatch.setattr(
+        'mmdet_lcp.pruning.trials.mean_loss', lambda net, batches: losses[net[0].out_channels]
+    )
+    told = []
+    assert best_of(job, ways, CONFIG, told.append) is ways[1]
+    assert [line.partition(', about')[0] for line in told[1:]] == [
+        '1/3: spread 1.25, loss 2',
+        '2/3: spread 1, loss 1.5',
+        '3/3: spread 1.5, loss 3',
+        'Taken: spread 1',
+    ]
+
+
 def test_of_equals_the_first(job):
     ways = [allocation(5, 5, 1.25), allocation(5, 5, 1.0)]
-    assert nearest(job, ways, CONFIG, lambda line: None) is ways[0]
+    assert best_of(job, ways, CONFIG, lambda line: None) is ways[0]
 
 
 def test_outputs_that_are_not_finite_are_never_taken(job, monkeypatch):
     ways = [allocation(5, 5, 1.25), allocation(6, 4, 1.0)]
     distances = iter([float('nan'), 3.0])
     monkeypatch.setattr('mmdet_lcp.pruning.trials.distance', lambda *_: next(distances))
-    assert nearest(job, ways, CONFIG, lambda line: None) is ways[1]
+    assert best_of(job, ways, CONFIG, lambda line: None) is ways[1]
 
 
 def test_one_is_not_tried(job):
     told = []
     only = allocation(5, 5, 1.25)
-    assert nearest(job, [only], CONFIG, told.append) is only
+    assert best_of(job, [only], CONFIG, told.append) is only
     assert told == []
 
 

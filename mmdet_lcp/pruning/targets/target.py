@@ -33,8 +33,9 @@ class Target:
             several layers in a row are cut deep, more is lost than they tell. 1 is one ratio for
             all but for what it would save too much, ``float('inf')`` leaves all to the costs.
             ``'auto'`` prunes a copy, without training, at each of 1, 1.1, 1.25, 1.5, 2 and 4 that
-            makes a difference, and takes the one whose outputs on the selection images are
-            nearest to the dense detector's.
+            makes a difference, and takes the one with the smallest loss of the detector on the
+            selection images; without annotations the one whose outputs there are nearest to the
+            dense detector's.
         latency_table: JSON file with the times of the layers, made on this device or another one:
             the ``latency_table.json`` of a run, or the ``times.json`` of a layer kit; ``None``:
             they are measured, and kept in the work_dir.
