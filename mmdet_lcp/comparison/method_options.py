@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_lcp.comparison.methods import OWN_KEYS, Method
+from mmdet_lcp.comparison.methods import OWN_KEYS, RUNNER, Method
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import KEY, PruningConfig
 
@@ -19,10 +19,20 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     A method of a comparison stands in a fragment, which goes before what the config says; so
     what a command line says of it has to be set in the fragment.
 
+    Raises:
+        CompressionError: a dict holds keys of both kinds.
+
     Example:
         >>> split_options({'pruning.criterion.metric': 'variance', 'pruning.ratio': 0.5})
         ({'pruning.criterion.metric': 'variance'}, {'pruning.ratio': 0.5})
     """
+    for key, value in options.items():
+        inner = value if isinstance(value, Mapping) else {}
+        if any(_is_of_a_method(f'{key}.{name}') for name in inner) and not _is_of_a_method(key):
+            raise CompressionError(
+                f'{key}: give what belongs to a method key by key, such as '
+                f'{KEY}.criterion.metric or {KEY}.{POSITIONS}.objects'
+            )
     own = {key: value for key, value in options.items() if _is_of_a_method(key)}
     return own, {key: value for key, value in options.items() if key not in own}
 
@@ -40,6 +50,18 @@ def with_options(method: Method, options: Mapping[str, Any], pruning: Mapping[st
     """
     if not options:
         return method
+    given = ' '.join(f'{key}={value}' for key, value in options.items())
+    for key in options:
+        if key.rpartition('.')[2] in ('type', '_delete_'):
+            raise CompressionError(
+                f'--cfg-options {key} makes another method of {method.name}: name a fragment '
+                'file of yours among --criteria, or NAME+UPDATE'
+            )
+        if method.runner != RUNNER and not _is_named(key, POSITIONS):
+            raise CompressionError(
+                f"--cfg-options {key}: {method.name} is another package's pruner, which has no "
+                'such key. Compare the others in a folder of their own'
+            )
     selection = {} if method.positions is None else dict(positions=method.positions)
     cfg = Config({KEY: {**method.parts, 'selection': selection}})
     try:
@@ -49,16 +71,17 @@ def with_options(method: Method, options: Mapping[str, Any], pruning: Mapping[st
         changed = replace(method, parts=parts, positions=positions)
         PruningConfig.from_cfg({KEY: changed.apply(dict(pruning))})
     except (CompressionError, TypeError, KeyError) as error:
-        given = ' '.join(f'{key}={value}' for key, value in options.items())
         raise CompressionError(
-            f'--cfg-options {given} changes every method that is compared, and {method.name} does '
-            f'not take it: {error}. Compare the methods that do in a folder of their own; '
-            'mmdet-lcp merge-comparisons makes one table of two'
+            f'--cfg-options {given} is set in every method of --criteria, and {method.name} does '
+            f'not take it: {error}'
         ) from error
     return changed
 
 
 def _is_of_a_method(key: str) -> bool:
-    name = key.removeprefix(f'{KEY}.')
-    own = (*OWN_KEYS, POSITIONS)
-    return name != key and any(name == part or name.startswith(f'{part}.') for part in own)
+    return any(_is_named(key, part) for part in (*OWN_KEYS, POSITIONS))
+
+
+def _is_named(key: str, part: str) -> bool:
+    """Whether a dotted key is a part of `pruning`, or lies in it."""
+    return f'{key}.'.startswith(f'{KEY}.{part}.')

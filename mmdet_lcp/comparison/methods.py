@@ -1,5 +1,6 @@
 """Methods: what a fragment of configs/_base_/pruning/ says of how channels are chosen."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmdet_lcp.shipped import shipped
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
 OWN_KEYS = ('criterion', 'update', 'attachment', 'objective', 'method')
+RUNNER = f'{SCOPE}.PruningRunner'
 UPDATES = {
     'exact': ('mmdet_lcp.ExactUpdate', 'exact update'),
     'none': ('mmdet_lcp.NoUpdate', 'no update'),
@@ -57,7 +59,7 @@ class Method:
     parts: dict[str, Any]
     positions: dict[str, Any] | None = None
     imports: Sequence[str] = ()
-    runner: str = 'mmdet_lcp.PruningRunner'
+    runner: str = RUNNER
 
     @property
     def update(self) -> str:
@@ -114,11 +116,17 @@ def _shipped_methods() -> Iterator[tuple[Path, Method]]:
             continue
 
 
-def is_listed(pruning: dict[str, Any]) -> bool:
-    """Whether a `pruning` config's own method is that of a fragment, whatever its name."""
+def is_listed(pruning: dict[str, Any], others: Iterable[Method] = ()) -> bool:
+    """Whether a `pruning` config's own method is that of a fragment, whatever its name.
+
+    Args:
+        pruning: the config.
+        others: methods that count beside the package's fragments.
+    """
     positions = (pruning.get('selection') or {}).get('positions')
     own = _of_a_method(pruning, positions)
-    return any(own == _of_a_method(m.parts, m.positions) for _, m in _shipped_methods())
+    known = itertools.chain(others, (method for _, method in _shipped_methods()))
+    return any(own == _of_a_method(method.parts, method.positions) for method in known)
 
 
 def find_method(name: str, controls: Iterable[str] = ()) -> Method:

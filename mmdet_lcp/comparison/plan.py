@@ -1,7 +1,7 @@
 """What a comparison will run, checked as a whole before anything runs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,9 @@ def plan_comparison(request: Request) -> ComparisonPlan:
         PruningConfig.from_cfg(cfg)
         for method in methods.values():
             if isinstance(method, Method):  # misspelt keys, before data sets are read
-                PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])})
+                _check(method, cfg)
     ground = prepare_ground(Config(base))
-    notes = _unheard(base)
+    notes = _unheard(base, methods.values())
     cells = [
         cell
         for amount, cfg in by_amount.items()
@@ -215,15 +215,22 @@ def _control_cells(
     return cells
 
 
-def _unheard(base: dict[str, Any]) -> list[str]:
+def _check(method: Method, cfg: dict[str, Any]) -> None:
+    try:
+        PruningConfig.from_cfg({**cfg, KEY: method.apply(cfg[KEY])}).check_trials()
+    except CompressionError as error:
+        raise CompressionError(f'{method.name}: {error}') from error
+
+
+def _unheard(base: dict[str, Any], methods: Iterable[Method | str]) -> list[str]:
     """What the user should know of a method that the config itself sets up."""
-    if is_listed(base[KEY]):
+    if is_listed(base[KEY], [method for method in methods if isinstance(method, Method)]):
         return []
+    keys = ', '.join(f'{KEY}.{key}' for key in (*OWN_KEYS, POSITIONS) if key != 'method')
     return [
-        'the config itself changes what a method says '
-        f'({", ".join(f"{KEY}.{key}" for key in OWN_KEYS)}, {KEY}.{POSITIONS}): its own is not '
-        'compared. Methods are those of the fragments that --criteria names; change them with '
-        '--cfg-options, or name a fragment file of yours'
+        f'what the config itself says of its method ({keys}) is not compared: the methods are '
+        'the fragments that --criteria names. Change them with --cfg-options, or name a fragment '
+        'file of yours'
     ]
 
 
@@ -314,5 +321,5 @@ def _shared(
         pruning['target'] = of_target
     rest = {k: v for k, v in base.items() if k != 'randomness'}
     if of_methods:  # a folder without any is as it was before they were taken
-        rest['--cfg-options'] = dict(of_methods)
+        rest['--cfg-options'] = {k: v for k, v in of_methods.items() if k != f'{KEY}.method'}
     return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})

@@ -277,13 +277,20 @@ class PruningConfig(RemovalConfig):
                 f"{KEY}.evaluate={self.evaluate!r} must be a list; only 'selected', 'finetuned' "
                 "and 'pruned' can be listed"
             )
+        self.finetune.check(f'{KEY}.finetune')
+        self.retrain.check(f'{KEY}.retrain')
+
+    def check_trials(self) -> None:
+        """Check that copies pruned without training tell what this method leaves.
+
+        Raises:
+            CompressionError: they are asked for, and something trains along.
+        """
         if self.attachment is not None and self.target and self.target.spread == TRIED:
             raise CompressionError(
                 f'{KEY}.target.spread={TRIED!r} prunes copies without training, which does not '
                 f'tell what a method with {KEY}.attachment leaves: give a number, 1.25 by default'
             )
-        self.finetune.check(f'{KEY}.finetune')
-        self.retrain.check(f'{KEY}.retrain')
 
     @classmethod
     def from_cfg(cls, cfg: Mapping[str, Any]) -> 'PruningConfig':

@@ -85,8 +85,9 @@ class PruningFinish(Finish):
         }
         if config.target is not None:
             found['target'] = f'{config.target.cost} {config.target.share:g}'
-            if config.target.spread == AUTO:
-                found['target'] += f', spread {self.job.allocation.spread:g} of those tried'
+            spread = self.job.allocation.spread
+            if config.target.spread == AUTO and spread is not None:  # a peer has none
+                found['target'] += f', spread {spread:g}'
         else:
             found['ratio'] = str(config.ratio)
         found['selection images'] = str(config.selection.num_images)

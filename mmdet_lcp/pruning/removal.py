@@ -104,8 +104,8 @@ def remove_channels(
 def remove_all(job: PruningJob, config: RemovalConfig) -> Iterator[Removal]:
     """Prune group after group, and settle the statistics of the batch norms; nothing is trained.
 
-    The job's detector is pruned in place, and its records are kept; what is given is each group's
-    removal, as soon as it is done.
+    The job's detector is pruned in place, and its records are added to; what is given is each
+    group's removal, as soon as it is done. The statistics follow behind the last one.
 
     Args:
         job: at its beginning, with its selection images.

@@ -65,6 +65,7 @@ class PruningRunner(StagedRunner):
     def __init__(self, **kwargs: Any) -> None:
         cfg = kwargs.get('cfg') or {}
         self.pruning = PruningConfig.from_cfg(cfg)
+        self.pruning.check_trials()
         if is_ratio_file(cfg[KEY].get('ratio')):  # a resumed run must not meet other ratios
             cfg[KEY]['ratio'] = self.pruning.ratio
         check_single_config(cfg.get('model'))

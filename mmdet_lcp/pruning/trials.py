@@ -35,7 +35,7 @@ def best_of(
     the first one is taken. A single allocation is not tried.
 
     Args:
-        job: at its beginning; it stays as it is.
+        job: at its beginning; its detector and its records stay as they are.
         allocations: at least one; of ``spread='auto'``.
         config: criterion and update.
         tell: takes lines for the user.
@@ -74,6 +74,7 @@ def _pruned(job: PruningJob, allocation: Allocation, config: RemovalConfig) -> n
     """A copy of the job's detector, pruned as an allocation says."""
     alone = replace(job.alone(), skipped=list(job.skipped))
     alone.share_out(allocation)
-    for _ in remove_all(alone, replace(config, objective=config.objective.alone())):
+    for _ in remove_all(alone, config):
         pass
+    job.images.forget()
     return alone.detector

@@ -105,7 +105,7 @@ def test_dry_run(out, options, capsys):
     options = [*options, '--dry-run', '--seeds', '0', '2']
     assert compare.main(options, not_started) == 0
     lines = capsys.readouterr().out.splitlines()
-    cells = [' '.join(line.split()) for line in lines if not line.startswith('the config')]
+    cells = [' '.join(line.split()) for line in lines if not line.startswith('what the config')]
     assert cells == [
         'lcp_exact_r0.5_s0 3 iterations (3) exists',
         'scratch_r0.5_s0 6 iterations (1 + 1 epochs) exists',

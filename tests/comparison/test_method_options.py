@@ -77,11 +77,15 @@ def test_nobody_to_change(config):
     [
         (
             METRIC,
-            ['--cfg-options pruning.criterion.metric=variance', 'lcp does not take it', 'own'],
+            ['--cfg-options pruning.criterion.metric=variance', 'lcp does not take it'],
         ),
         ({'pruning.criterion.metrik': 'variance'}, ['lcp_exact does not take it', "'metric'"]),
         ({'pruning.attachment.contextual': False}, ['lcp_exact does not take it']),
         ({'pruning.criterion': None}, ['lcp_exact does not take it']),
+        ({'pruning.criterion.type': 'L1Norm'}, ['another method of lcp_exact', 'NAME+UPDATE']),
+        ({'pruning.criterion._delete_': True}, ['another method of lcp_exact']),
+        ({'pruning.selection': dict(positions=dict(objects=0.0))}, ['key by key']),
+        ({'pruning': dict(criterion=dict(metric='variance'))}, ['key by key']),
     ],
 )
 def test_refused(config, options, words):
@@ -91,7 +95,39 @@ def test_refused(config, options, words):
         assert word in str(error.value)
 
 
-def test_a_configs_own_method_is_not_compared_and_the_plan_says_so(config):
+def test_another_packages_pruner_has_no_such_keys(config):
+    request = Request(config, ['lcp_exact', 'torch_pruning_taylor'], cfg_options=METRIC)
+    with pytest.raises(
+        CompressionError, match=r"torch_pruning_taylor is another package's pruner"
+    ):
+        plan_comparison(request)
+
+
+def test_copies_are_tried_for_methods_that_train_nothing_along(config):
+    """The ground's own method has an attachment, which does not count."""
+    tried = {'pruning.target.spread': 'auto'}
+    (cell,) = plan_comparison(Request(config, ['lcp_exact'], macs=[0.97], cfg_options=tried)).cells
+    assert cell.cfg['pruning']['target'] == dict(spread='auto', macs=0.97)
+    request = Request(
+        config, ['lcp_exact', 'lcp'], macs=[0.97], finetune_iters=2, cfg_options=tried
+    )
+    with pytest.raises(
+        CompressionError, match=r'lcp: pruning\.target\.spread=.auto. prunes copies'
+    ):
+        plan_comparison(request)
+
+
+NOTE = 'what the config itself says of its method'
+
+
+def test_a_configs_own_method_is_not_compared_and_the_plan_says_so(config, tmp_path):
     """The ground's positions are of no fragment; what --criteria names is."""
     notes = plan_comparison(Request(config, ['lcp_exact'])).notes
-    assert any('its own is not compared' in note for note in notes)
+    assert sum(note.startswith(NOTE) for note in notes) == 1
+    own = read_config(config).pruning.to_dict()
+    mine = tmp_path / 'mine.py'
+    parts = {key: own[key] for key in ('criterion', 'update', 'attachment', 'objective')}
+    parts['selection'] = dict(positions=own['selection']['positions'])
+    mine.write_text(f'pruning = {parts!r}\n')
+    notes = plan_comparison(Request(config, [str(mine)], finetune_iters=2)).notes
+    assert not any(note.startswith(NOTE) for note in notes)

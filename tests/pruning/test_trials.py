@@ -77,6 +77,7 @@ def test_the_nearest_outputs(job, images):
     assert told[-1] == f'Taken: spread {found.spread:g}'
     # The job is as it was.
     assert (job.stages, job.skipped, job.facts, job.allocation) == (stages, skipped, [], None)
+    assert job.images._resumed.size == 0
     assert all(torch.equal(value, state[key]) for key, value in job.detector.state_dict().items())
 
 

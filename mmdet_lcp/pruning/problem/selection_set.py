@@ -50,7 +50,11 @@ class SelectionSet:
         self._coming: list[str] = []
         self._sizes: dict[str, int] = {}
         self._runs: dict[str, int] = {}
-        self._resumed = Resumed(cache_bytes // 4)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what is kept of a present detector, which will not come again."""
+        self._resumed = Resumed(self.cache_bytes // 4)
 
     @torch.no_grad()
     def expect(self, paths: Sequence[str], dense: nn.Module) -> None:

@@ -152,7 +152,8 @@ class TargetPlanner:
             priced: whether they are divided by what a removal saves already.
 
         Returns:
-            One allocation; with ``spread='auto'`` all that differ, the usual one first.
+            One allocation; with ``spread='auto'`` all that differ, the usual one first. Where
+            they are measured, those that are near enough, or the nearest.
         """
         found: list[Allocation] = []
         for spread in self.target.spreads:
@@ -161,8 +162,16 @@ class TargetPlanner:
             if all(allocation.counts != other.counts for other in found):
                 found.append(allocation)
                 if self._compared:
-                    self._tell(self._compared)
-        return found
+                    several = len(self.target.spreads) > 1
+                    self._tell(self._compared + (f' (spread {spread:g})' if several else ''))
+        if self._latency is None or not self._latency.measurable:
+            return found
+        near = [one for one in found if self._is_near(one.measured)]
+        return near or [min(found, key=lambda one: abs(one.measured - self.target.share))]
+
+    def _is_near(self, measured: float) -> bool:
+        share = self.target.share
+        return abs(measured - share) <= NEAR * min(1, 2 * share)
 
     def _shared_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
         if self._latency is None or not self._latency.measurable:
@@ -224,7 +233,7 @@ class TargetPlanner:
             measured = self._latency.share(counts)
             predicted = modelled + share - budget
             tried.append((budget, self._allocation(counts, predicted, measured)))
-            if abs(measured - share) <= NEAR * min(1, 2 * share):
+            if self._is_near(measured):
                 break
             errors.append(measured - modelled)
             between = _between(tried, share)

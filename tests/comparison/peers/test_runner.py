@@ -45,7 +45,7 @@ def chosen(out, name):
 def test_in_the_same_table(config):
     """Taylor at a share of the MACs, by the default's steps; the norms at what a ratio leaves."""
     out, stepped = config.with_name('out'), config.with_name('stepped')
-    auto = f'{SHARE} --cfg-options pruning.channel_divisor=auto'
+    auto = f'{SHARE} --cfg-options pruning.channel_divisor=auto pruning.target.spread=auto'
     for words, folder in ((auto, stepped), (NORMS, out)):
         assert compare.main([str(config), *words.split(), '--out', str(folder)], Forked) == 0
     rows = {row['method']: row for row in (*table_rows(stepped), *table_rows(out))}

@@ -1,6 +1,7 @@
 """From a target to numbers of channels: what is reached, and what cannot be."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,31 @@ def test_latency_is_measured(vgg, tmp_path):
     assert allocation.predicted == pytest.approx(measured, rel=1e-6)
     assert 0.49 < measured <= 0.5
     assert clock.detectors == 3  # two for the model, one of the result
+
+
+def test_of_measured_spreads_those_that_came_near(vgg, tmp_path, monkeypatch):
+    """All are told, a detector that is too slow or too fast is no choice."""
+    target = Target(latency=0.3, max_ratio=0.95, spread='auto')
+    found = plans(vgg, tmp_path, target, Clock())
+    assert len(found) > 1
+    assert all(abs(one.measured - 0.3) <= 0.012 for one in found)
+    shared_out = TargetPlanner._shared_out
+
+    def off(self, costs, priced):
+        """Only the one of 1.1 comes near; the others differ."""
+        one = shared_out(self, costs, priced)
+        return one if one.spread == 1.1 else replace(one, measured=0.25 + one.spread / 1000)
+
+    monkeypatch.setattr(TargetPlanner, '_shared_out', off)
+    (one,) = plans(vgg, tmp_path, target, Clock())
+    assert one.spread == 1.1
+    monkeypatch.setattr(
+        TargetPlanner,
+        '_shared_out',
+        lambda *given: replace(o := shared_out(*given), measured=0.25 + o.spread / 1000),
+    )
+    (one,) = plans(vgg, tmp_path, target, Clock())
+    assert one.spread == max(s.spread for s in found)
 
 
 def test_latency_is_corrected_by_what_was_measured(vgg, tmp_path):
