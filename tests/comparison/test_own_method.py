@@ -44,10 +44,12 @@ def test_a_module_that_is_not_there(fragment, config):
         plan_comparison(Request(config, [fragment], [0.5]))
 
 
-def test_a_type_that_nobody_imports(config):
-    with pytest.raises(CompressionError, match=r'WeightSpread.*custom_imports'):
-        options = {'pruning.criterion.type': 'WeightSpread'}
-        plan_comparison(Request(config, ['l1_norm'], [0.5], cfg_options=options))
+def test_a_type_that_nobody_imports(config, tmp_path):
+    mine = tmp_path / 'mine.py'
+    types = "criterion=dict(type='WeightSpread'), update=dict(type='mmdet_lcp.NoUpdate')"
+    mine.write_text(f'pruning = dict({types})\n')
+    with pytest.raises(CompressionError, match=r'mine: .*WeightSpread.*custom_imports'):
+        plan_comparison(Request(config, [str(mine)], [0.5]))
 
 
 def test_the_tool_runs_it(fragment, config, tmp_path):
