@@ -9,6 +9,7 @@ _base_ = [
 load_from = 'work_dirs/faster_rcnn_r18_narrow_txlpbc/epoch_36.pth'
 
 pruning = dict(
+    ratio=0.5,
     channel_divisor=1,  # 16 channels in steps of 8 leave no choice
     selection=dict(num_images=64),
     finetune=dict(max_epochs=None, max_iters=0, lr=0.01, param_scheduler=None),
