@@ -9,8 +9,8 @@
 #           `import mmrazor` passes. Pruning is plain PyTorch and should work.
 # Seen:     `import mmrazor.models`, which every config of it needs, builds tables for
 #           quantization on import. They take names of PyTorch 1.13 (`reverse2` of
-#           torch.ao.quantization.fuser_method_mappings) that 2.0.1 has renamed or dropped. The ImportError is
-#           caught, placeholders are put in place of all names, and the first that is touched
+#           torch.ao.quantization.fuser_method_mappings) that 2.0.1 has renamed or
+#           dropped. The ImportError is caught, placeholders are put in place of all names, and the first that is touched
 #           raises "`torch>=1.13` is not installed properly, plz check."
 # Who:      anybody who follows its guide beside a PyTorch of today.
 # Do:       an environment of its own with torch 1.13.1, numpy below 2 and mmcv 2.0 or 2.1; to

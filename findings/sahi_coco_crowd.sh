@@ -6,12 +6,12 @@
 #           keep iscrowd=1. COCO's metric then leaves out what is detected in a crowd region.
 # Seen:     iscrowd is 0 everywhere behind reading, whether the region has a mask (COCO's crowds
 #           have one in run lengths) or a box only; slices likewise. The log tells of the mask that
-#           is skipped and not of the crowd. The same detections, perfect ones and some inside a crowd, have
-#           AP 1.00 with the file that was given and 0.22 with the one that sahi wrote. The area of
-#           an annotation without a polygon becomes that of its box, 2500 instead of 900 here, so
+#           is skipped and not of the crowd. The same detections, perfect ones and some inside a
+#           crowd, have AP 1.00 with the given file and 0.22 with the one that sahi wrote. The area
+#           of an annotation without a polygon becomes that of its box, 2500 instead of 900 here, so
 #           that it counts as medium and no longer as small.
 # Who:      anybody who cuts a data set into slices with sahi, or edits one through its Coco class,
-#           and measures with pycocotools or mmdet's CocoMetric: val2017 has 446 crowd regions.
+#           and measures with pycocotools or mmdet's CocoMetric, where COCO has crowd regions.
 #           mmdet ignores crowd regions in training; from sahi's file it learns each as one object.
 # Do:       take iscrowd and area over from the given file by the order of annotations where
 #           images are whole. For training on slices leave crowd regions out before slicing; measure

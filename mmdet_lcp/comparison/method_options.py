@@ -6,11 +6,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_lcp.comparison.methods import OWN_KEYS, RUNNER, Method
+from mmdet_lcp.comparison.methods import OWN_KEYS, POSITIONS, Method
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import KEY, PruningConfig
-
-POSITIONS = 'selection.positions'
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -50,14 +48,13 @@ def with_options(method: Method, options: Mapping[str, Any], pruning: Mapping[st
     """
     if not options:
         return method
-    given = ' '.join(f'{key}={value}' for key, value in options.items())
     for key in options:
         if key.rpartition('.')[2] in ('type', '_delete_'):
             raise CompressionError(
                 f'--cfg-options {key} makes another method of {method.name}: name a fragment '
                 'file of yours among --criteria, or NAME+UPDATE'
             )
-        if method.runner != RUNNER and not _is_named(key, POSITIONS):
+        if method.is_peer and not _is_named(key, POSITIONS):
             raise CompressionError(
                 f"--cfg-options {key}: {method.name} is another package's pruner, which has no "
                 'such key. Compare the others in a folder of their own'
@@ -71,6 +68,7 @@ def with_options(method: Method, options: Mapping[str, Any], pruning: Mapping[st
         changed = replace(method, parts=parts, positions=positions)
         PruningConfig.from_cfg({KEY: changed.apply(dict(pruning))})
     except (CompressionError, TypeError, KeyError) as error:
+        given = ' '.join(f'{key}={value}' for key, value in options.items())
         raise CompressionError(
             f'--cfg-options {given} is set in every method of --criteria, and {method.name} does '
             f'not take it: {error}'

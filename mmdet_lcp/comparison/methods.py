@@ -19,6 +19,8 @@ from mmdet_lcp.shipped import shipped
 
 # What makes a method; everything else (layers, ratio, training, ...) is the comparison's.
 OWN_KEYS = ('criterion', 'update', 'attachment', 'objective', 'method')
+# Of `selection`, what is a method's too.
+POSITIONS = 'selection.positions'
 RUNNER = f'{SCOPE}.PruningRunner'
 UPDATES = {
     'exact': ('mmdet_lcp.ExactUpdate', 'exact update'),
@@ -65,6 +67,11 @@ class Method:
     def update(self) -> str:
         """The update's type, without the package."""
         return self.parts['update']['type'].rpartition('.')[2]
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether another package's pruner chooses."""
+        return self.runner != RUNNER
 
     @property
     def trains_along(self) -> bool:
@@ -116,7 +123,7 @@ def _shipped_methods() -> Iterator[tuple[Path, Method]]:
             continue
 
 
-def is_listed(pruning: dict[str, Any], others: Iterable[Method] = ()) -> bool:
+def has_known_method(pruning: dict[str, Any], others: Iterable[Method] = ()) -> bool:
     """Whether a `pruning` config's own method is that of a fragment, whatever its name.
 
     Args:

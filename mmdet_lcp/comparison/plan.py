@@ -19,12 +19,13 @@ from mmdet_lcp.comparison.controls import (
     uniform_structure,
 )
 from mmdet_lcp.comparison.ground import Ground, prepare_ground
-from mmdet_lcp.comparison.method_options import POSITIONS, split_options, with_options
+from mmdet_lcp.comparison.method_options import split_options, with_options
 from mmdet_lcp.comparison.methods import (
     OWN_KEYS,
+    POSITIONS,
     Method,
     find_method,
-    is_listed,
+    has_known_method,
     without_method,
 )
 from mmdet_lcp.comparison.request import Request, check_one_architecture, check_request
@@ -91,7 +92,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
             if isinstance(method, Method):  # misspelt keys, before data sets are read
                 _check(method, cfg)
     ground = prepare_ground(Config(base))
-    notes = _unheard(base, methods.values())
+    notes = _note_on_own_method(base, methods.values())
     cells = [
         cell
         for amount, cfg in by_amount.items()
@@ -222,9 +223,9 @@ def _check(method: Method, cfg: dict[str, Any]) -> None:
         raise CompressionError(f'{method.name}: {error}') from error
 
 
-def _unheard(base: dict[str, Any], methods: Iterable[Method | str]) -> list[str]:
+def _note_on_own_method(base: dict[str, Any], methods: Iterable[Method | str]) -> list[str]:
     """What the user should know of a method that the config itself sets up."""
-    if is_listed(base[KEY], [method for method in methods if isinstance(method, Method)]):
+    if has_known_method(base[KEY], [method for method in methods if isinstance(method, Method)]):
         return []
     keys = ', '.join(f'{KEY}.{key}' for key in (*OWN_KEYS, POSITIONS) if key != 'method')
     return [

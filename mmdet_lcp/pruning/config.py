@@ -21,7 +21,6 @@ from mmdet_lcp.pruning.criteria.base import check_has_costs
 from mmdet_lcp.pruning.distill import DistillConfig
 from mmdet_lcp.pruning.problem.objective import Objective
 from mmdet_lcp.pruning.ratio_file import is_ratio_file, read_ratios
-from mmdet_lcp.pruning.targets.target import AUTO as TRIED
 from mmdet_lcp.pruning.targets.target import WORDS, Target
 from mmdet_lcp.pruning.updates import Update
 from mmdet_lcp.registry import ATTACHMENTS, CRITERIA, UPDATES
@@ -286,10 +285,11 @@ class PruningConfig(RemovalConfig):
         Raises:
             CompressionError: they are asked for, and something trains along.
         """
-        if self.attachment is not None and self.target and self.target.spread == TRIED:
+        if self.attachment is not None and self.target and self.target.tries_spreads:
             raise CompressionError(
-                f'{KEY}.target.spread={TRIED!r} prunes copies without training, which does not '
-                f'tell what a method with {KEY}.attachment leaves: give a number, 1.25 by default'
+                f'{KEY}.target.spread={self.target.spread!r} prunes copies without training, '
+                f'which does not tell what a method with {KEY}.attachment leaves: give a number, '
+                '1.25 by default'
             )
 
     @classmethod

@@ -16,7 +16,6 @@ from mmdet_lcp.measure.metrics import with_zeros
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.delivery import PRUNED_WEIGHTS, deliver, pruned_config
 from mmdet_lcp.pruning.job import PruningJob
-from mmdet_lcp.pruning.targets.target import AUTO
 from mmdet_lcp.report.facts import SHARE, DetectorFacts, GroupFacts, SkippedLayer, TargetFacts
 
 _MOVED = 1.15  # times as long: then the machine was not the same
@@ -86,7 +85,7 @@ class PruningFinish(Finish):
         if config.target is not None:
             found['target'] = f'{config.target.cost} {config.target.share:g}'
             spread = self.job.allocation.spread
-            if config.target.spread == AUTO and spread is not None:  # a peer has none
+            if config.target.tries_spreads and spread is not None:  # a peer has none
                 found['target'] += f', spread {spread:g}'
         else:
             found['ratio'] = str(config.ratio)

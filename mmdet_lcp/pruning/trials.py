@@ -1,4 +1,4 @@
-"""Try ways to share a target out: prune a copy of the detector by each, and look what is left.
+"""Try ways to share a target out: prune a copy of the detector by each, and see what is left.
 
 Costs are those of one group alone on the dense detector. What several groups lose together they
 do not tell, and which way is best differs from detector to detector; EagleEye (Li et al., ECCV

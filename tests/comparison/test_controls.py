@@ -43,6 +43,7 @@ def test_the_pruned_architecture(plan, config):
 
 def test_one_ratio_is_uniform_already(plan):
     assert cell_of(plan, 'uniform_r0.5_s1').same_as == 'scratch_r0.5_s1'
+    assert len(plan.notes) == 2  # the other one: the ground's own method
     (note,) = [note for note in plan.notes if note.startswith('uniform')]
     assert 'its architecture is that of scratch, whose result it shares' in note
 

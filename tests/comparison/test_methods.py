@@ -4,13 +4,13 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_lcp.comparison import find_method, list_methods
-from mmdet_lcp.comparison.methods import fragments_folder, is_listed
+from mmdet_lcp.comparison.methods import fragments_folder, has_known_method
 from mmdet_lcp.config.file import read_config
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.shipped import shipped
 
 
-def test_every_fragment_of_a_method_is_listed():
+def test_every_fragment_of_a_method_has_known_method():
     methods = list_methods()
     assert {'lcp', 'lcp_exact'} <= set(methods)
     assert methods['lcp'] == 'Localization-aware Channel Pruning.'
@@ -20,9 +20,9 @@ def test_every_fragment_of_a_method_is_listed():
 @pytest.mark.parametrize('path', sorted(shipped('configs').glob('*/compare_*.py')), ids=str)
 def test_the_grounds_of_comparisons_have_a_method_of_a_fragment(path):
     pruning = read_config(str(path)).pruning.to_dict()
-    assert is_listed(pruning)
+    assert has_known_method(pruning)
     pruning['selection']['positions']['objects'] = 0.6
-    assert not is_listed(pruning)
+    assert not has_known_method(pruning)
 
 
 def test_own_parts_replace_the_configs(config):

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,6 @@ class TargetPlanner:
     ) -> None:
         self._reasons = reasons or {}
         self._tell, self._compared = tell, ''
-        self._spread = target.spreads[0]
         self._dense_detector, self._image_size, self._wider = dense, image_size, wider
         self.target, self.stages, self._deeper = target, stages, deeper
         self._least = [stage.keep for stage in stages]
@@ -157,8 +156,7 @@ class TargetPlanner:
         """
         found: list[Allocation] = []
         for spread in self.target.spreads:
-            self._spread = spread
-            allocation = self._shared_out(costs, priced)
+            allocation = replace(self._shared_out(costs, priced, spread), spread=spread)
             if all(allocation.counts != other.counts for other in found):
                 found.append(allocation)
                 if self._compared:
@@ -173,16 +171,18 @@ class TargetPlanner:
         share = self.target.share
         return abs(measured - share) <= NEAR * min(1, 2 * share)
 
-    def _shared_out(self, costs: Sequence[Sequence[float]], priced: bool) -> Allocation:
+    def _shared_out(
+        self, costs: Sequence[Sequence[float]], priced: bool, spread: float
+    ) -> Allocation:
         if self._latency is None or not self._latency.measurable:
-            counts = self._allocated(costs, self.target.share * self._dense, priced)
+            counts = self._allocated(costs, self.target.share * self._dense, priced, spread)
             return self._allocation(counts, self._model.total(counts) / self._dense, None)
-        return self._by_measuring(costs, priced)
+        return self._by_measuring(costs, priced, spread)
 
-    def _allocated(self, costs, budget: float, priced: bool) -> list[int]:
+    def _allocated(self, costs, budget: float, priced: bool, spread: float) -> list[int]:
         choices = [
             steps(stage.group.channels, stage.divisor, least)
-            for stage, least in zip(self.stages, self._within_reach(budget), strict=True)
+            for stage, least in zip(self.stages, self._within_reach(budget, spread), strict=True)
         ]
         greedy = allocate(self._model, choices, costs, budget, priced)
         # What is divided by what it saves cannot be added up over the groups.
@@ -195,7 +195,7 @@ class TargetPlanner:
         )
         return found
 
-    def _within_reach(self, budget: float) -> list[int]:
+    def _within_reach(self, budget: float, spread: float) -> list[int]:
         """Of each group the smallest number of channels that `Target.spread` leaves.
 
         So many times the ratio that takes all groups to the budget; where steps and smallest
@@ -203,7 +203,7 @@ class TargetPlanner:
         """
         ratios = [number / FINE for number in range(FINE)]
         one = bisect_left(ratios, -budget, key=lambda ratio: -self._model.total(self._at(ratio)))
-        limit = one / FINE * self._spread
+        limit = one / FINE * spread
         while limit < self.target.max_ratio:
             floors = self._at(limit, rounded=True)
             if self._model.total(floors) <= budget:
@@ -221,14 +221,14 @@ class TargetPlanner:
             found.append(max(count, least))
         return found
 
-    def _by_measuring(self, costs, priced: bool) -> Allocation:
+    def _by_measuring(self, costs, priced: bool, spread: float) -> Allocation:
         """Share out, measure, and correct the model by what it was wrong."""
         share = self.target.share
         budget = share
         tried: list[tuple[float, Allocation]] = []  # the budget, and what has come of it
         errors: list[float] = []
         while len(tried) < ATTEMPTS:
-            counts = self._allocated(costs, budget * self._dense, priced)
+            counts = self._allocated(costs, budget * self._dense, priced, spread)
             modelled = self._model.total(counts) / self._dense
             measured = self._latency.share(counts)
             predicted = modelled + share - budget
@@ -254,7 +254,6 @@ class TargetPlanner:
             by_name,
             measured,
             self.target.runtime or '',
-            self._spread,
         )
 
     def _counted(self, groups: Sequence[ChannelGroup]) -> CostModel:

@@ -84,7 +84,7 @@ class Target:
                     f'{KEY}.{key}={value!r} is {what}: it must lie between 0 and 1, both excluded'
                 )
         number = isinstance(self.spread, Real) and not isinstance(self.spread, bool)
-        if self.spread != AUTO and not (number and self.spread >= 1):
+        if not self.tries_spreads and not (number and self.spread >= 1):
             raise CompressionError(
                 f'{KEY}.spread={self.spread!r} says how unequal the parts of the groups may be: '
                 f'it must be 1 or more, or {AUTO!r}'
@@ -117,9 +117,14 @@ class Target:
         return next(cost for cost in WORDS if getattr(self, cost) is not None)
 
     @property
+    def tries_spreads(self) -> bool:
+        """Whether copies are pruned to find `spread`."""
+        return self.spread == AUTO
+
+    @property
     def spreads(self) -> tuple[float, ...]:
         """The values of `spread` that come into question, the usual one first."""
-        return SPREADS if self.spread == AUTO else (self.spread,)
+        return SPREADS if self.tries_spreads else (self.spread,)
 
     @property
     def share(self) -> float:
