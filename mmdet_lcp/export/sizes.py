@@ -3,13 +3,12 @@
 A checkpoint also holds the optimiser's state and the training log; only its weights count here.
 """
 
-from typing import Any
+import copy
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_lcp.models.pruned_detector import OWN, TYPE
+from mmdet_lcp.models.pruned_detector import TYPE, build_detector
 
 
 def weight_bytes(detector: nn.Module) -> int:
@@ -20,10 +19,11 @@ def weight_bytes(detector: nn.Module) -> int:
 
 def dense_bytes(cfg: Config) -> int | None:
     """The same of the detector that a pruned one was made of; None where nothing was pruned."""
-    model: dict[str, Any] = cfg.model.to_dict()
+    # stays a ConfigDict: two-stage detectors read its keys as attributes
+    model = copy.deepcopy(cfg.model)
     if model.get('type') not in (TYPE, TYPE.rpartition('.')[2]):
         return None
     kind = model.pop('detector')
-    del model['plan']
-    own = model.pop(OWN, {})
-    return weight_bytes(MODELS.build({**model, **own, 'type': kind}))
+    for key in ('type', 'plan'):
+        del model[key]
+    return weight_bytes(build_detector(kind, model))
