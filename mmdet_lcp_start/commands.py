@@ -78,7 +78,7 @@ from a trained detector to a small one:
   DIR=work_dirs/my_detector_pruned                 # stay: data is looked for from here
   {PROGRAM} export $DIR/pruned_config.py $DIR/pruned.pth --out small.onnx --int8
   {PROGRAM} detect small.onnx photo.jpg --out seen.jpg
-  {PROGRAM} pack pack $DIR/pruned.pth $DIR/pruned_config.py small.lcp
+  {PROGRAM} pack pack $DIR/pruned_config.py $DIR/pruned.pth small.lcp
 
 where my_detector_pruned.py reads
   _base_ = ['my_detector.py', 'mmdet_lcp::_base_/pruning/lcp_exact.py']

@@ -1,6 +1,6 @@
 """Put a detector into one small file, take it out again, or say what is in it.
 
-mmdet-lcp pack pack work_dirs/shared/pruned.pth work_dirs/shared/pruned_config.py small.lcp
+mmdet-lcp pack pack work_dirs/shared/pruned_config.py work_dirs/shared/pruned.pth small.lcp
 mmdet-lcp pack info small.lcp
 mmdet-lcp pack unpack small.lcp --checkpoint small.pth --config small.py
 
@@ -28,7 +28,7 @@ from mmdet_lcp.codec import (
     tensor_facts,
     unpack_detector,
 )
-from mmdet_lcp.config.file import read_config
+from mmdet_lcp.config.file import CHECKPOINTS, read_config
 from mmdet_lcp.report.tables import format_bytes, text_table
 
 SHARE_OF_ZEROS = 0.001  # of all values, that are worth a note
@@ -42,8 +42,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
     pack = commands.add_parser('pack', help='checkpoint and config to one file')
+    pack.add_argument('config', metavar='CONFIG', help="the detector's config")
     pack.add_argument('checkpoint', metavar='CHECKPOINT', help='the weights (*.pth)')
-    pack.add_argument('config', metavar='CONFIG', help='the config that they were trained with')
     pack.add_argument('file', metavar='FILE', help='the file to write (*.lcp)')
     usual = PackSettings()
     for layers in ('conv', 'fc'):
@@ -78,6 +78,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def pack(args: argparse.Namespace) -> None:
     """Pack, and say what came of it."""
+    if Path(args.config).suffix in CHECKPOINTS:  # the order of earlier releases
+        args.config, args.checkpoint = args.checkpoint, args.config
     config = read_config(args.config)
     settings = PackSettings(
         args.conv_gap_bits, args.fc_gap_bits, plain_zeros=args.plain_zeros, half=args.half

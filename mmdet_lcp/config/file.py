@@ -12,6 +12,8 @@ from mmdet_lcp.config.fragments import mixed_fragments
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.errors import CompressionError
 
+CHECKPOINTS = ('.pth', '.pt')
+
 
 def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
     """Read a config, of either style of mmengine's; classes and functions in it become names.
@@ -21,9 +23,11 @@ def read_config(path: str, changes: Mapping[str, Any] | None = None) -> Config:
         changes: by dotted key.
 
     Raises:
-        CompressionError: there is no such file, or it cannot be read.
+        CompressionError: there is no such file, it cannot be read, or it is a checkpoint.
     """
     file = _located(path)
+    if Path(file).suffix in CHECKPOINTS:
+        raise CompressionError(f'{path} is a checkpoint: the config comes first, then its weights')
     try:
         cfg = named_config(Config.fromfile(file))
     except CompressionError as error:

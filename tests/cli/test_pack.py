@@ -43,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def packed(folder) -> Path:
-    tool.main(['pack', *map(str, (folder / 'plain.pth', folder / 'plain.py', folder / 'x.lcp'))])
+    tool.main(['pack', *map(str, (folder / 'plain.py', folder / 'plain.pth', folder / 'x.lcp'))])
     return folder / 'x.lcp'
 
 
@@ -61,7 +61,7 @@ def fails(capsys):
 
 def test_mmdet_tests_what_was_packed_and_unpacked(packed, folder, tmp_path):
     """The three commands as a user types them; mmdet's own tool measures the same mAP."""
-    args = [folder / 'plain.pth', folder / 'plain.py', tmp_path / 'y.lcp']
+    args = [folder / 'plain.py', folder / 'plain.pth', tmp_path / 'y.lcp']
     printed = Script(TOOL, ['pack', *args], tmp_path / 'a').check().out
     file = tmp_path / 'y.lcp'
     assert file.read_bytes() == packed.read_bytes()
@@ -106,8 +106,14 @@ def test_info_adds_up(packed, capsys):
     assert 'classes: 0, 1, 2' in printed
 
 
+def test_the_order_of_earlier_releases(packed, folder, tmp_path):
+    files = (folder / 'plain.pth', folder / 'plain.py', tmp_path / 'z.lcp')
+    assert tool.main(['pack', *map(str, files)]) != 1
+    assert files[-1].read_bytes() == packed.read_bytes()
+
+
 def test_options(folder, packed, tmp_path, capsys):
-    args = ['pack', str(folder / 'plain.pth'), str(folder / 'plain.py')]
+    args = ['pack', str(folder / 'plain.py'), str(folder / 'plain.pth')]
     tool.main([*args, str(tmp_path / 'h.lcp'), '--half', '--conv-gap-bits', '3'])
     reader = PackedReader(tmp_path / 'h.lcp')
     assert reader.records['backbone.stage4.1.bn.bias'].size > 0
@@ -124,7 +130,7 @@ def test_negative_zeros_are_noted(folder, tmp_path, capsys):
         if tensor.dim() > 1:
             weights[name] = torch.where(tensor == 0, -tensor, tensor)
     torch.save(content, tmp_path / 'minus.pth')
-    args = ['pack', str(tmp_path / 'minus.pth'), str(folder / 'plain.py')]
+    args = ['pack', str(folder / 'plain.py'), str(tmp_path / 'minus.pth')]
     tool.main([*args, str(tmp_path / 'a.lcp')])
     assert '--plain-zeros' in capsys.readouterr().out
     tool.main([*args, str(tmp_path / 'b.lcp'), '--plain-zeros'])
@@ -136,7 +142,7 @@ def test_negative_zeros_are_noted(folder, tmp_path, capsys):
 def test_no_classes_are_noted(folder, tmp_path, capsys):
     weights = torch.load(folder / 'plain.pth', weights_only=True)['state_dict']
     torch.save(weights, tmp_path / 'bare.pth')
-    files = [tmp_path / 'bare.pth', folder / 'plain.py', tmp_path / 'bare.lcp']
+    files = [folder / 'plain.py', tmp_path / 'bare.pth', tmp_path / 'bare.lcp']
     tool.main(['pack', *map(str, files)])
     assert 'bare.pth names no classes' in capsys.readouterr().out
 
@@ -144,8 +150,8 @@ def test_no_classes_are_noted(folder, tmp_path, capsys):
 class TestErrors:
     def test_files_that_do_not_exist(self, fails, folder, tmp_path):
         out = tmp_path / 'x.lcp'
-        assert 'no such file' in fails('pack', 'nowhere.pth', folder / 'plain.py', out)
-        assert 'no such config' in fails('pack', folder / 'plain.pth', 'nowhere.py', out)
+        assert 'no such file' in fails('pack', folder / 'plain.py', 'nowhere.pth', out)
+        assert 'no such config' in fails('pack', 'nowhere.py', folder / 'plain.pth', out)
         assert 'no such file' in fails('info', 'nowhere.lcp')
         assert 'no such file' in fails('unpack', 'nowhere.lcp')
         assert not out.exists()
@@ -165,7 +171,7 @@ class TestErrors:
         assert 'cut short or damaged' in fails('unpack', file)
 
     def test_bits(self, fails, folder, tmp_path):
-        files = [folder / 'plain.pth', folder / 'plain.py', tmp_path / 'x.lcp']
+        files = [folder / 'plain.py', folder / 'plain.pth', tmp_path / 'x.lcp']
         assert 'conv_gap_bits=9' in fails('pack', *files, '--conv-gap-bits', 9)
         assert 'ends in .lcp' in fails('pack', *files[:2], tmp_path / 'x.zip')
 

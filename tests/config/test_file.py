@@ -56,6 +56,13 @@ def test_no_such_file(path):
     assert ('as in `_base_`' in str(raised.value)) == ('::' in path)
 
 
+def test_a_checkpoint_in_the_place_of_the_config(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    path.touch()
+    with pytest.raises(CompressionError, match=f'^{path} is a checkpoint: the config comes first'):
+        read_config(str(path))
+
+
 def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
     path = tmp_path / 'config.py'
     path.write_text("custom_imports = dict(imports=['mmpretrain.models'])\n")
