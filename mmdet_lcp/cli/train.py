@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from mmdet_lcp import CompressionError, compat
 from mmdet_lcp.config.cfg_options import CfgOptions
 from mmdet_lcp.config.file import read_config
+from mmdet_lcp.config.handed_out import inherits_work_dir
 from mmdet_lcp.engine.endings import exit_status
 from mmdet_lcp.engine.resuming import begin_or_resume
 
@@ -63,7 +64,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
+    elif cfg.get('work_dir') is None or _inherited(args, cfg.work_dir):
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
@@ -77,6 +78,12 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     cfg.resume = args.resume
     return cfg
+
+
+def _inherited(args: argparse.Namespace, work_dir: str) -> bool:
+    """Whether the config's `work_dir` is that of a run whose config it inherits."""
+    told = 'work_dir' in (args.cfg_options or {})
+    return not told and inherits_work_dir(args.config, work_dir)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """The config that a run hands out beside its weights: its own, less what only a run needs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from mmdet_lcp.config.names import named_config, names_in
 from mmdet_lcp.config.pretrained import without_pretrained
 from mmdet_lcp.config.top_level import KEEP_DETECTIONS
 
+# Folders beside a handed-out config, for a training that begins with it.
+RETRAINED, FURTHER = 'retrained', 'further'
 _OF_A_RUN = ('runner_type', 'resume', KEEP_DETECTIONS)
 
 
@@ -40,3 +43,20 @@ def handed_out_config(
     plain['load_from'] = str(weights)
     plain['work_dir'] = str(work_dir)
     return Config(plain, format_python_code=pretty)
+
+
+def inherits_work_dir(file: str, work_dir: str) -> bool:
+    """Whether a config has its `work_dir` from a handed-out one among its bases.
+
+    That folder is for a training of the handed-out detector as it is; several configs that inherit
+    it would write over each other there.
+
+    Args:
+        file: of the config, ``'package::...'`` too.
+        work_dir: that it has, with what its bases say.
+    """
+    folder, path = Path(work_dir), Path(file)
+    if folder.name not in (RETRAINED, FURTHER) or not path.is_file():
+        return False
+    beside = folder.resolve().parent == path.resolve().parent
+    return not beside and not re.search(r'^work_dir\b', path.read_text('utf-8'), re.M)

@@ -21,7 +21,7 @@ from mmdet_lcp.compat.mmengine import (
     take_average,
     validates,
 )
-from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.handed_out import FURTHER, handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.config.top_level import check_top_level
 from mmdet_lcp.config.unknown_types import types_told
@@ -199,7 +199,7 @@ class MimicRunner(PlainCheckpoints, Runner):
     def _student_config(self, pretty: bool = True) -> Config:
         folder = Path(self.work_dir)
         return handed_out_config(
-            self.cfg, (KEY,), folder / STUDENT_WEIGHTS, folder / 'further', pretty=pretty
+            self.cfg, (KEY,), folder / STUDENT_WEIGHTS, folder / FURTHER, pretty=pretty
         )
 
     def _training_text(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.handed_out import RETRAINED, handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.files import write_json, write_text
 from mmdet_lcp.graph import Plan
@@ -35,7 +35,7 @@ def pruned_config(cfg: Config, plan: Plan, work_dir: Path, pretty: bool = True) 
     """
     model = pruned_model_cfg(named_config(cfg).to_dict()['model'], plan)
     return handed_out_config(
-        cfg, (KEY,), work_dir / PRUNED_WEIGHTS, work_dir / 'retrained', model, pretty
+        cfg, (KEY,), work_dir / PRUNED_WEIGHTS, work_dir / RETRAINED, model, pretty
     )
 
 

@@ -142,6 +142,7 @@ class PruningFinish(Finish):
             allocation.floor,
             allocation.measured,
             list(self.timing.shares) if latency else None,
+            allocation.runtime,
         )
 
     def notes(self) -> list[str]:
@@ -149,6 +150,8 @@ class PruningFinish(Finish):
         found = super().notes()
         allocation, now = self.job.allocation, self.dense.latency_ms
         if allocation is None or allocation.measured is None or now is None:
+            return found
+        if allocation.runtime:  # at the end both detectors are timed in PyTorch
             return found
         then = allocation.dense
         if max(then, now) > _MOVED * min(then, now):

@@ -123,11 +123,14 @@ class TargetFacts:
         cost: ``'macs'``, ``'params'`` or ``'latency'``.
         asked: Share of the dense detector's cost that may remain.
         predicted: Share that was predicted before anything was trained.
-        reached: Share that the compressed detector has, as it was counted or measured.
+        reached: Share that the compressed detector has, as it was counted or measured; of a
+            latency in PyTorch, whatever `runtime` is.
         floor: The smallest share that could have been asked for.
         measured: Share that was measured when the channels were chosen, before any training;
             None where nothing was, or it is no latency.
         reached_range: Smallest and largest share that single rounds of the measurement gave.
+        runtime: Of a latency, what `asked`, `predicted` and `measured` are milliseconds in; '' is
+            PyTorch.
     """
 
     cost: str
@@ -137,6 +140,7 @@ class TargetFacts:
     floor: float | None = None
     measured: float | None = None
     reached_range: list[float] | None = None
+    runtime: str = ''
 
 
 @dataclass

@@ -115,8 +115,10 @@ def target_table(report: Report) -> tuple[list[str], list[list[str]]]:
     shown = {name: format_metric(share) for name, share in named}
     if target.reached_range is not None:
         shown['reached'] += ' ({:.3f} to {:.3f})'.format(*target.reached_range)
-    row = [f'{target.cost}, share of {report.before}', *shown.values()]
-    return ['target', *shown], [row]
+    where = f' in {target.runtime}' if target.runtime else ''
+    heads = ['reached, in PyTorch' if where and name == 'reached' else name for name in shown]
+    row = [f'{target.cost}{where}, share of {report.before}', *shown.values()]
+    return ['target', *heads], [row]
 
 
 def _latency(facts: DetectorFacts) -> str:

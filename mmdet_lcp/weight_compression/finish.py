@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdet_lcp.codec import PackedReader, init_packed_detector, pack_detector, tensor_facts
 from mmdet_lcp.codec.storage import storage
-from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.handed_out import FURTHER, handed_out_config
 from mmdet_lcp.config.names import named_config
 from mmdet_lcp.copies import detached_copy
 from mmdet_lcp.engine.finish import Finish, FinishingRunner
@@ -40,7 +40,7 @@ def compressed_config(
     """
     inputs = {path: part.spec() for path, part in input_transforms(detector).items()}
     model = binary_input_model_cfg(named_config(cfg).to_dict()['model'], inputs)
-    return handed_out_config(cfg, (KEY,), work_dir / WEIGHTS, work_dir / 'further', model, pretty)
+    return handed_out_config(cfg, (KEY,), work_dir / WEIGHTS, work_dir / FURTHER, model, pretty)
 
 
 class WeightCompressionFinish(Finish):

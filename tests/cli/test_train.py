@@ -9,6 +9,8 @@ import tiny
 from mmengine.config import Config
 from processes import Script
 
+from mmdet_lcp.cli.train import load_config, parse_args
+
 ROOT = Path(__file__).parents[2]
 SHORT = r"""
 pruning.update(
@@ -76,6 +78,22 @@ def test_trains_a_plain_config(train, config, tmp_path):
     script = train(plain, '--work-dir', work_dir, '--resume', *options).check()
     assert (work_dir / 'epoch_2.pth').is_file()
     assert 'resumed epoch: 1' in script.out + script.err
+
+
+def test_configs_that_inherit_a_handed_out_one_work_in_folders_of_their_own(tmp_path):
+    handed_out, child = tmp_path / 'pruned_config.py', tmp_path / 'sub' / 'again.py'
+    handed_out.write_text(f'work_dir = {str(tmp_path / "retrained")!r}')
+    child.parent.mkdir()
+    child.write_text("_base_ = '../pruned_config.py'")
+
+    def folder(*args) -> str:
+        return load_config(parse_args([str(arg) for arg in args])).work_dir
+
+    assert folder(handed_out) == str(tmp_path / 'retrained')
+    assert folder(child) == 'work_dirs/again'
+    assert folder(child, '--work-dir', 'mine') == 'mine'
+    told = str(tmp_path / 'retrained')
+    assert folder(child, '--cfg-options', f'work_dir={told}') == told
 
 
 class TestErrors:

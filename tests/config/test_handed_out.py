@@ -1,8 +1,9 @@
 """The config that a run hands out, against the run's own and read again by mmengine."""
 
+import pytest
 from mmengine.config import Config
 
-from mmdet_lcp.config.handed_out import handed_out_config
+from mmdet_lcp.config.handed_out import FURTHER, RETRAINED, handed_out_config, inherits_work_dir
 
 RUN = dict(
     model=dict(
@@ -45,3 +46,18 @@ def test_another_model_in_its_place(tmp_path):
     model = dict(type='mmdet_lcp.PrunedDetector', detector='SSD')
     out = handed_out_config(Config(RUN), (), tmp_path / 'a.pth', tmp_path, model, pretty=False)
     assert out.model == model and out.pruning == RUN['pruning']
+
+
+@pytest.mark.parametrize('name', [RETRAINED, FURTHER])
+def test_the_folder_of_another_run_is_not_inherited(tmp_path, name):
+    (tmp_path / 'run').mkdir()
+    handed_out, work_dir = tmp_path / 'run' / 'pruned_config.py', str(tmp_path / 'run' / name)
+    handed_out.write_text(f'work_dir = {work_dir!r}')
+    child, own = tmp_path / 'child.py', tmp_path / 'own.py'
+    child.write_text("_base_ = 'run/pruned_config.py'")
+    own.write_text(f"_base_ = 'run/pruned_config.py'\nwork_dir = {work_dir!r}")
+    assert inherits_work_dir(str(child), Config.fromfile(child).work_dir)
+    assert not inherits_work_dir(str(own), Config.fromfile(own).work_dir)
+    assert not inherits_work_dir(str(handed_out), Config.fromfile(handed_out).work_dir)
+    # a base that users write for their own runs
+    assert not inherits_work_dir(str(child), str(tmp_path / 'runs'))

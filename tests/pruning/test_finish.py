@@ -61,6 +61,16 @@ def test_a_machine_that_has_changed_is_told(tmp_path):
     assert 'rounds of one detector differ by 100 %' in found.notes()[0]
 
 
+def test_a_latency_in_another_runtime_is_no_measure_of_the_machine(tmp_path):
+    """Both ends are timed in PyTorch, which takes another time on a quiet machine, too."""
+    allocation = Allocation(
+        'latency', 0.5, 0.45, 0.1, dense=2.0, counts={}, measured=0.52, runtime='onnxruntime'
+    )
+    found = finish(tmp_path, allocation)
+    assert found.notes() == []
+    assert found.told(DetectorFacts(latency_ms=6.0))['target'].runtime == 'onnxruntime'
+
+
 def test_measurements_of_an_earlier_process(tmp_path):
     before = finish(tmp_path)
     before.pruned_metrics = {'mAP': 0.4}

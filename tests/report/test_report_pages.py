@@ -111,6 +111,12 @@ def test_a_latency_has_its_spread_and_its_reason():
         assert 'The machine was busy.' in text
 
 
+def test_a_latency_in_a_runtime_is_told_apart_from_the_milliseconds_of_pytorch():
+    target = TargetFacts('latency', 0.8, 0.8, 0.779, 0.1, 0.755, runtime='onnxruntime')
+    text = report_markdown(report(target=target))
+    assert 'latency in onnxruntime, share of dense' in text and 'reached, in PyTorch' in text
+
+
 def test_gradient_shares_have_a_table_and_a_picture(tmp_path):
     shares = dict(share_reconstruction=0.25, share_classification=0.5, share_regression=0.25)
     groups = [
