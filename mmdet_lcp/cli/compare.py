@@ -92,6 +92,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='N',
         help='iterations before each group, for methods with an auxiliary network (default: 8)',
     )
+    add(
+        '--finetune-all',
+        action='store_true',
+        help="train --finetune-iters before each group for every method, as LCP's, DCP's and "
+        "ThiNet's papers do; they are taken off the training at the end",
+    )
     add_common_arguments(
         parser,
         'set keys of CONFIG for all runs, e.g. pruning.retrain.max_epochs=2; keys of a method, '
@@ -170,6 +176,7 @@ def main(argv: Sequence[str] | None = None, start: Start = start_process) -> int
             seeds=args.seeds,
             checkpoint=args.checkpoint,
             finetune_iters=args.finetune_iters,
+            finetune_all=args.finetune_all,
             cfg_options=args.cfg_options,
             scratch_options=args.scratch_options,
             against=args.against,

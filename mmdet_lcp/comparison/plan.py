@@ -100,7 +100,7 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     ]
     order = {seed: number for number, seed in enumerate(request.seeds)}
     cells.sort(key=lambda cell: order[cell.seed])
-    shared = _shared(base, of_target, request.finetune_iters, of_methods)
+    shared = _shared(base, of_target, request, of_methods)
     names = list(methods)
     return ComparisonPlan(request.config, cells, names, shared, notes, request.against)
 
@@ -122,8 +122,14 @@ def _cells_of(
     cells = []
     for name, method in methods.items():
         if isinstance(method, Method):
-            finetune = request.finetune_iters if method.trains_along else 0
+            trains = method.trains_along or (request.finetune_all and not method.is_peer)
+            finetune = request.finetune_iters if trains else 0
             budget: Budget = share_out(total, len(stages), finetune, name)
+            if request.finetune_all and method.is_peer:
+                notes.append(
+                    f'{name} prunes all groups at once: --finetune-all does not apply to it, all of '
+                    'its training is at the end'
+                )
             if finetune and pruning.target is not None:
                 notes.append(
                     f'{name} at {amount_name(ratio)}: trains {finetune} iterations less for each '
@@ -311,7 +317,7 @@ def _amounts(
 def _shared(
     base: dict[str, Any],
     of_target: dict[str, Any],
-    finetune_iters: int,
+    request: Request,
     of_methods: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Fingerprint of a comparison: its config without the method, the ratio and the seed."""
@@ -323,4 +329,6 @@ def _shared(
     rest = {k: v for k, v in base.items() if k != 'randomness'}
     if of_methods:  # a folder without any is as it was before they were taken
         rest['--cfg-options'] = {k: v for k, v in of_methods.items() if k != f'{KEY}.method'}
-    return fingerprint({**rest, KEY: pruning, '--finetune-iters': finetune_iters})
+    if request.finetune_all:
+        rest['--finetune-all'] = True
+    return fingerprint({**rest, KEY: pruning, '--finetune-iters': request.finetune_iters})

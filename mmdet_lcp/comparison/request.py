@@ -27,6 +27,8 @@ class Request:
         macs: shares of the multiply-accumulates that may remain, each in (0, 1); every method
             shares the removal out over the groups by its own scores. Without these and ratios:
             what the config itself asks for.
+        finetune_all: whether every method trains before each group, not only those that train
+            something along; the other packages' pruners prune at once and do not.
         against: the method that the others are compared with; '' for the first of the folder.
     """
 
@@ -36,6 +38,7 @@ class Request:
     seeds: Sequence[int] = (0,)
     checkpoint: str | None = None
     finetune_iters: int = 8
+    finetune_all: bool = False
     cfg_options: Mapping[str, Any] = field(default_factory=dict)
     scratch_options: Mapping[str, Any] = field(default_factory=dict)
     macs: Sequence[float] = ()

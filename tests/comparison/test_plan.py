@@ -1,5 +1,6 @@
 """Which cells there are, with which config and training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def test_the_schedule_keeps_its_shape(plan):
         assert retrain['lr'] == 0.002
     finetune = cell_of(plan, 'lcp_r0.5_s1').cfg['pruning']['finetune']
     assert (finetune['max_iters'], finetune['lr']) == (2, 0.003)
+
+
+def test_every_method_may_train_before_each_group(config):
+    """As many iterations as for what trains something along, and as many in all."""
+    request = Request(config, ['lcp', 'thinet', 'random+sgd'], [0.5], finetune_iters=2)
+    without = plan_comparison(request)
+    assert [cell.iterations for cell in without.cells] == ['2 x 2 + 10', '14', '14']
+    plan = plan_comparison(replace(request, finetune_all=True))
+    assert [cell.iterations for cell in plan.cells] == ['2 x 2 + 10'] * 3
+    assert all(cell.cfg['pruning']['finetune']['max_iters'] == 2 for cell in plan.cells)
+    assert plan.shared != without.shared  # another comparison: not in the same folder
+
+
+def test_peers_prune_at_once(config):
+    names = ['torch_pruning_taylor', 'lcp']
+    plan = plan_comparison(Request(config, names, [0.5], finetune_iters=2, finetune_all=True))
+    assert [cell.iterations for cell in plan.cells] == ['14', '2 x 2 + 10']
+    assert 'torch_pruning_taylor prunes all groups at once' in ' '.join(plan.notes)
 
 
 def test_a_cells_config_stands_alone(plan, tmp_path):
