@@ -127,8 +127,8 @@ def _cells_of(
             budget: Budget = share_out(total, len(stages), finetune, name)
             if request.finetune_all and method.is_peer:
                 notes.append(
-                    f'{name} prunes all groups at once: --finetune-all does not apply to it, all of '
-                    'its training is at the end'
+                    f'{name} prunes all groups at once: --finetune-all does not apply to it, '
+                    'all of its training is at the end'
                 )
             if finetune and pruning.target is not None:
                 notes.append(
