@@ -188,6 +188,11 @@ def export(args: argparse.Namespace) -> None:
     told.add(out, f'{about["form"]}, opset {about["versions"]["opset"]}; ONNX Runtime')
     told.compared.append(f'{out.name}: {checked(result.agreement, about["form"])}')
     tell(f'written: {out}')
+    for each in about.get('left_out', ()):
+        tell(
+            f'the detector also finds {each}: the decoded form leaves them out, the end-to-end '
+            'form (without --decoded) has them'
+        )
     if args.to:
         made = convert(out, args.to, module=result.module)
         told.add(made.path, args.to)

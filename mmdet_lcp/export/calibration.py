@@ -72,8 +72,9 @@ def file_images(
         CompressionError: `count` is no such number, the data cannot be read, or an image does not
             fit the file.
     """
+    # as bytes, which a file takes, also where mmdet's pipeline makes floats of them at once
     loading = [
-        step
+        dict(step, to_float32=False) if step.get('to_float32') else step
         for step in evaluation_pipeline(cfg)
         if str(step['type']).rpartition('.')[2].startswith('LoadImage')
     ]

@@ -111,6 +111,8 @@ def card(name: str, description: dict[str, Any], checked: str) -> str:
         ('images get that size by', f'{given["resize"]["mode"]}'),
         ('outputs', ', '.join(f'`{each}`' for each in description['outputs'])),
         *((key, value) for key, value in limits.items()),
+        *((f'proposals: {key}', value) for key, value in description.get('proposals', {}).items()),
+        *(('left out', f'`{each}`') for each in description.get('left_out', ())),
         ('pruned by plan', description['detector']['plan'] or 'not pruned'),
         *((key, value) for key, value in description['versions'].items()),
     ]

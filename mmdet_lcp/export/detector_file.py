@@ -30,7 +30,7 @@ from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.raw_facts import raw_facts
 from mmdet_lcp.export.scenes import scenes
-from mmdet_lcp.export.thresholds import change_thresholds
+from mmdet_lcp.export.thresholds import change_thresholds, check_read
 from mmdet_lcp.export.verification import check_end_to_end, check_outputs
 from mmdet_lcp.export.writer import opset_for, write_onnx
 from mmdet_lcp.files import atomic_path, write_json, write_text
@@ -103,6 +103,8 @@ def export_detector(
     change_thresholds(own, **thresholds)
     graph = ExportGraph(copy.deepcopy(own), geometry.size, form, pixels).eval()
     limits = getattr(graph.postprocess, 'thresholds', None)
+    if limits is not None:
+        check_read(limits, thresholds.get('iou_thr'), thresholds.get('nms_pre'))
     opset = opset_for(graph, opset)
     batch = _batch(batch, graph, type(detector).__name__)
     channels = _channels(own, geometry.size)
@@ -128,6 +130,17 @@ def export_detector(
         more = {'levels': [int(level.boxes.shape[1]) for level in levels]}
         if any(level.factors is not None for level in levels):
             limits = dataclasses.replace(limits, score=0.0)  # it is applied in the file
+    if graph.two_stage:
+        proposals = graph.postprocess.proposals.thresholds
+        more = {
+            'proposals': {
+                'nms_pre': proposals.nms_pre,
+                'iou': proposals.iou,
+                'max_per_img': proposals.max_per_img,
+            }
+        }
+        if form == 'decoded' and graph.postprocess.with_masks:
+            more['left_out'] = ['masks']
     total = _num_classes(own)
     labels = [str(number) for number in range(total)]
     if classes and len(classes) == total:

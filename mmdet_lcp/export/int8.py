@@ -64,6 +64,9 @@ class Quantizer:
     Attributes:
         network: of its graph.
         names: of all its nodes.
+        prepared: path of the file in full precision that is quantised, there until the end of the
+            `with`: ONNX Runtime may have fused nodes of `source` in it, so that tensors of
+            `network` need not be in `source`.
 
     Raises:
         CompressionError: onnxruntime is not installed, or an argument does not fit.
@@ -78,12 +81,12 @@ class Quantizer:
         _check(images, method)
         self._images, self._method = images, method
         self._folder = tempfile.TemporaryDirectory()
-        self._prepared = Path(self._folder.name, 'prepared.onnx')
-        preprocess(str(source), str(self._prepared), skip_symbolic_shape=True)
-        model = onnx.load(str(self._prepared))
+        self.prepared = Path(self._folder.name, 'prepared.onnx')
+        preprocess(str(source), str(self.prepared), skip_symbolic_shape=True)
+        model = onnx.load(str(self.prepared))
         for number, node in enumerate(model.graph.node):
             node.name = node.name or f'{node.op_type}_{number}'
-        onnx.save(model, str(self._prepared))
+        onnx.save(model, str(self.prepared))
         self._input = model.graph.input[0].name
         self.names = [node.name for node in model.graph.node]
         self.network: Network = network_of(model)
@@ -112,7 +115,7 @@ class Quantizer:
             keys['calibration_cache_path'] = Path(self._folder.name, 'ranges.json')
         with atomic_path(target) as temporary:
             quantize(
-                str(self._prepared),
+                str(self.prepared),
                 str(temporary),
                 _Reader(self._input, self._images),
                 quant_format=self._quantization.QuantFormat.QDQ,

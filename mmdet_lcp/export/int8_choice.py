@@ -142,7 +142,7 @@ def choose_int8(
             return {node for name in some for node in layers[name]}
 
         fixed = named_nodes(keep, quantizer.names, quantizer.network)
-        measured = Measured(source, quantizer.network, images[:MEASURED_IMAGES])
+        measured = Measured(quantizer.prepared, quantizer.network, images[:MEASURED_IMAGES])
 
         def tried(name: str, scheme: str, kept: set[str], whole: bool = True) -> tuple:
             path = Path(folder, f'{name}.onnx')

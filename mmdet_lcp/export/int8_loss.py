@@ -25,7 +25,7 @@ class Measured:
     """The float file on some images.
 
     Args:
-        source: the file.
+        source: the file, as it is quantised: with the tensors of `network`.
         network: of its graph.
         images: as the file takes them.
     """

@@ -46,7 +46,12 @@ class Thresholds:
 
 def final_test_cfg(detector: nn.Module) -> ConfigDict:
     """`test_cfg` of the head that writes the boxes."""
-    head = detector.roi_head if is_two_stage(detector) else detector.bbox_head
+    head = detector.roi_head if is_two_stage(detector) else getattr(detector, 'bbox_head', None)
+    if head is None:
+        raise CompressionError(
+            f'{type(detector).__name__} has no bbox_head: it reports no boxes that could be '
+            'exported'
+        )
     if getattr(head, 'test_cfg', None) is None:
         raise CompressionError(
             f'{type(head).__name__} has no test_cfg: without thresholds nothing can be reported. '
@@ -84,6 +89,25 @@ def change_thresholds(
         cfg.nms.iou_threshold = iou_thr
     if nms_pre is not None:
         (detector.rpn_head.test_cfg if is_two_stage(detector) else cfg).nms_pre = nms_pre
+
+
+def check_read(limits: Thresholds, iou_thr: float | None, nms_pre: int | None) -> None:
+    """Refuse thresholds of an NMS that the detector does not have.
+
+    Args:
+        limits: of the detector.
+        iou_thr: that was asked for, or None.
+        nms_pre: likewise.
+
+    Raises:
+        CompressionError: see above.
+    """
+    for name, value in (('iou_thr', iou_thr), ('nms_pre', nms_pre)):
+        if value is not None and limits.nms == 'none':
+            raise CompressionError(
+                f'{name}={value}: the detector has no NMS, so nothing reads it. Leave it out; '
+                'score_thr and max_per_img limit what is reported'
+            )
 
 
 def read_thresholds(cfg: ConfigDict, owner: str, with_nms: bool = True) -> Thresholds:

@@ -5,11 +5,13 @@ is run by ONNX Runtime and has to report the same up to ties.
 """
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from mmdet.structures.bbox import bbox2roi
 from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
@@ -47,7 +49,8 @@ def predicted(
         inputs = detector.data_preprocessor(data, False)['inputs']
     found = []
     for image in inputs:  # one at a time: mmdet's own batches may differ in the last digit
-        sample = detector.predict(image[None], samples(1, tuple(map(int, size))))[0]
+        with _recorded_masks(detector) as recorded:
+            sample = detector.predict(image[None], samples(1, tuple(map(int, size))))[0]
         instances = sample.pred_instances
         keep = torch.arange(len(instances.scores))
         if limits.nms == 'none':  # mmdet reports all of them; the file those above the threshold
@@ -56,22 +59,42 @@ def predicted(
         boxes = instances.bboxes[keep]
         masks = None
         if 'masks' in instances:
-            masks = _masks(detector, image[None], boxes, instances.labels[keep]).numpy()
+            masks = _of_labels(recorded, instances.labels)[keep].numpy()
         scores, labels = instances.scores[keep].numpy(), instances.labels[keep].numpy()
         found.append(Found(boxes.numpy(), scores, labels, masks))
     return found
 
 
-def _masks(detector: nn.Module, image: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """Masks of boxes before mmdet pastes them, (K, h, w)."""
-    head, features = detector.roi_head, detector.extract_feat(image)
-    rois = bbox2roi([boxes])
-    if isinstance(head.mask_head, nn.ModuleList):
-        stages = range(head.num_stages)
-        values = [head._mask_forward(s, features, rois)['mask_preds'].sigmoid() for s in stages]
-        values = sum(values) / len(values)
-    else:
-        values = head._mask_forward(features, rois)['mask_preds'].sigmoid()
+@contextmanager
+def _recorded_masks(detector: nn.Module) -> Iterator[list[Tensor]]:
+    """Of each image, what mmdet gives its mask head to paste, (K, C, h, w) in [0, 1]."""
+    found: list[Tensor] = []
+    head = getattr(getattr(detector, 'roi_head', None), 'mask_head', None)
+    head = head[-1] if isinstance(head, nn.ModuleList) else head
+    if head is None:
+        yield found
+        return
+    paste = head.predict_by_feat
+
+    def recorded(mask_preds: Sequence[Tensor], *args: Any, **keys: Any) -> Any:
+        values = (
+            mask_preds if keys.get('activate_map') else [each.sigmoid() for each in mask_preds]
+        )
+        found.extend(values)
+        return paste(mask_preds, *args, **keys)
+
+    head.predict_by_feat = recorded
+    try:
+        yield found
+    finally:
+        del head.predict_by_feat
+
+
+def _of_labels(recorded: list[Tensor], labels: Tensor) -> Tensor:
+    """Of one image, the mask of each detection's class, (K, h, w)."""
+    if not recorded:  # nothing was detected
+        return torch.zeros(0, 1, 1)
+    (values,) = recorded
     which = labels if values.shape[1] > 1 else torch.zeros_like(labels)
     return values[torch.arange(len(labels)), which]
 
@@ -122,10 +145,11 @@ def check_end_to_end(
         most = max(most, NOISE * _compared(rounded, expected, limits).others)
     if total.others > most or total.ties > TIES * total.pairs or total.mask > MASK:
         raise CompressionError(
-            f'the file reports other detections than mmdet: {total.others} of '
-            f'{sum(map(len, expected))} are in one alone, and {total.ties} for a '
-            f'tie; of the others boxes differ by up to {total.box:.3g} pixels, scores by '
-            f'{total.score:.2g}, masks by {total.mask:.2g}. It was not kept'
+            f'the file reports other detections than mmdet: of the {sum(map(len, found))} of the '
+            f'file and the {sum(map(len, expected))} of mmdet {total.others} are in one alone, '
+            f'and {total.ties} more for a tie; in those of both boxes differ by up to '
+            f'{total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
+            'It was not kept'
         )
     return total
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmdet_lcp_runtime.masks import run_lengths
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -42,8 +44,11 @@ class Detections:
         )
 
     def rows(self) -> list[dict]:
-        """Plain data, one dict each: ``label``, ``name``, ``score``, ``box``."""
-        return [
+        """Plain data, one dict each: ``label``, ``name``, ``score``, ``box``.
+
+        Where there are masks, ``segmentation`` too: COCO's uncompressed run lengths.
+        """
+        found = [
             {'label': label, 'name': name, 'score': round(score, 5), 'box': box}
             for label, name, score, box in zip(
                 self.labels.tolist(),
@@ -53,3 +58,6 @@ class Detections:
                 strict=True,
             )
         ]
+        for row, mask in zip(found, () if self.masks is None else self.masks, strict=False):
+            row['segmentation'] = run_lengths(mask)
+        return found

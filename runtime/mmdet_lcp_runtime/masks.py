@@ -29,6 +29,22 @@ def sampled(plane: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return upper * (1 - down) + lower * down
 
 
+def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
+    """A mask as COCO's uncompressed run lengths, which pycocotools and annotation tools read.
+
+    Args:
+        mask: (H, W), bool.
+
+    Returns:
+        ``size``: H and W; ``counts``: lengths of runs of pixels, column by column from the left,
+        the first of pixels outside the mask, which may be 0 long.
+    """
+    flat = np.concatenate([[False], mask.ravel(order='F'), [not mask[-1, -1]]])
+    starts = np.flatnonzero(flat[1:] != flat[:-1])
+    counts = np.diff(np.concatenate([[0], starts]))
+    return {'size': list(mask.shape), 'counts': counts.tolist()}
+
+
 def whole_masks(
     masks: np.ndarray, boxes: np.ndarray, placement: Placement, size: tuple[int, int]
 ) -> np.ndarray:

@@ -163,6 +163,21 @@ def test_as_a_file_takes_them_they_are_the_files_themselves(cfg):
     assert sorted(order) == list(range(TRAINING))
 
 
+def test_a_pipeline_that_reads_floats_gives_the_same(cfg):
+    """CenterNet's config has `to_float32`; the file takes bytes."""
+    floats = copy.deepcopy(cfg)
+    (loading,) = (
+        step
+        for step in floats.test_dataloader.dataset.pipeline
+        if step.type.endswith('LoadImageFromFile')
+    )
+    loading.to_float32 = True
+    for one, other in zip(
+        file_images(floats, description(), 3), file_images(cfg, description(), 3), strict=True
+    ):
+        assert one.dtype == np.uint8 and np.array_equal(one, other)
+
+
 def test_preprocessed_they_are_those_of_mmdet(cfg, detector):
     """The same seed draws the same images."""
     given = dict(layout='NCHW', dtype='float32', color='rgb', normalised_in_graph=False)

@@ -228,6 +228,7 @@ def test_what_the_file_says(exported):
     assert written == result.description
     assert written['outputs'] == [each.name for each in model.graph.output]
     assert ('masks' in written['outputs']) == (family == 'mask_rcnn')
+    assert ('proposals' in written) == ('rcnn' in family) and 'left_out' not in written
     given = written['input']
     assert (given['layout'], given['dtype'], given['color']) == ('NHWC', 'uint8', 'bgr')
     assert given['normalised_in_graph'] and given['height'] == given['width'] == SIZE
@@ -253,6 +254,21 @@ def test_masks(tmp_path):
     )  # fmt: skip
     assert expected.masks.sum() > 1000
     assert (pasted != expected.masks).sum() < 0.01 * expected.masks.sum()
+
+
+def test_a_decoded_file_says_that_masks_are_left_out(tmp_path):
+    """And of two stages how the proposals are chosen, which `thresholds` does not say."""
+    detector = tiny_detector('mask_rcnn')
+    result = export_detector(
+        detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', form='decoded', nms_pre=150
+    )
+    said = result.description
+    assert said['outputs'] == ['boxes', 'scores'] and said['left_out'] == ['masks']
+    rpn = detector.rpn_head.test_cfg
+    expected = {'nms_pre': 150, 'iou': rpn.nms.iou_threshold, 'max_per_img': 200}
+    assert said['proposals'] == expected and said['thresholds']['nms_pre'] == -1
+    page = (tmp_path / 'x.md').read_text()
+    assert '| left out | `masks` |' in page and '| proposals: nms_pre | 150 |' in page
 
 
 def test_decoded_with_nms_elsewhere(tmp_path):
@@ -423,6 +439,16 @@ def test_what_is_refused(change, keys, message, tmp_path):
         change(detector)
     with pytest.raises(CompressionError, match=message):
         export_detector(detector, Geometry(64, 64), tmp_path / 'x.onnx', **keys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_thresholds_of_an_nms_that_is_not_there(tmp_path):
+    detector = tiny_detector('detr')
+    for given in (dict(iou_thr=0.5), dict(nms_pre=7)):
+        with pytest.raises(CompressionError, match='the detector has no NMS, so nothing reads it'):
+            export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', **given)
+    with pytest.raises(CompressionError, match=r'max_per_img=21: .*take at most 20'):
+        export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', max_per_img=21)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import onnx
 import pytest
-from made_onnx_files import colour_file, facts, network_file
+from made_onnx_files import colour_file, facts, helper, network_file, numpy_helper, save
 
 from mmdet_lcp import CompressionError
+from mmdet_lcp.export.int8 import Quantizer
 from mmdet_lcp.export.int8_choice import Tried, best_scheme, choose_int8
 from mmdet_lcp_runtime import Detector
 
@@ -18,6 +19,46 @@ pytest.importorskip('onnxruntime')
 def source(tmp_path_factory):
     """Widths that are no multiples of anything, as after pruning."""
     return network_file(tmp_path_factory.mktemp('made') / 'x.onnx', width=13)
+
+
+@pytest.fixture(scope='module')
+def of_tokens(tmp_path_factory):
+    """Linear layers on rows of tokens, as transformers have; ONNX Runtime fuses them to others."""
+    about = facts(
+        'decoded', input=dict(layout='NCHW', dtype='float32', normalised_in_graph=False, batch=1)
+    )
+    generator, make = np.random.default_rng(0), helper.make_node
+
+    def values(name, *shape):
+        drawn = generator.normal(size=shape) / np.sqrt(shape[0])
+        return numpy_helper.from_array(drawn.astype(np.float32), name)
+
+    nodes = [
+        make('Conv', ['images', 'stem'], ['a'], strides=[8, 8]),
+        make('Reshape', ['a', 'shape'], ['b']),
+        make('Transpose', ['b'], ['c'], perm=[0, 2, 1]),
+    ]
+    constants = [
+        values('stem', 13, 3, 8, 8),
+        numpy_helper.from_array(np.array([1, 13, 64], np.int64), 'shape'),
+    ]
+    layers = [('body', 'c', 'd', 7), ('cls', 'd', 'e', 3), ('reg', 'd', 'boxes', 4)]
+    for name, source, target, width in layers:
+        wide = 13 if name == 'body' else 7
+        constants += [values(f'{name}.w', wide, width), values(f'{name}.b', width)]
+        nodes += [
+            make('MatMul', [source, f'{name}.w'], [f'{name}.product']),
+            make('Add', [f'{name}.product', f'{name}.b'], [target]),
+        ]
+    nodes.append(make('Sigmoid', ['e'], ['scores']))
+    info = helper.make_tensor_value_info
+    image = info('images', onnx.TensorProto.FLOAT, [1, 3, 64, 64])
+    outputs = [
+        info('boxes', onnx.TensorProto.FLOAT, [1, 64, 4]),
+        info('scores', onnx.TensorProto.FLOAT, [1, 64, 3]),
+    ]
+    path = tmp_path_factory.mktemp('tokens') / 'x.onnx'
+    return save(path, about, [image], nodes, outputs, constants)
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +88,15 @@ def test_the_least_loss_is_written(chosen, source, images):
     assert not quantised & {'g3', 'h3', 'h4', 'scores', 'boxes'}  # no box in eight bits
     found = Detector(target)(np.full((64, 64, 3), 99, np.uint8))
     assert len(found) == len(Detector(source)(np.full((64, 64, 3), 99, np.uint8)))
+
+
+def test_tensors_that_the_preparation_renames(of_tokens, images, tmp_path):
+    """Losses are of the graph that is quantised, in which the heads have other names."""
+    with Quantizer(of_tokens, images) as quantizer:
+        there = {name for node in onnx.load(str(of_tokens)).graph.node for name in node.output}
+        assert set(quantizer.network.heads) - there
+    choice = choose_int8(of_tokens, tmp_path / 'x.onnx', images)
+    assert 0 < choice.final.loss < 0.2
 
 
 def test_log_and_description_say_why(chosen, source):

@@ -2,6 +2,7 @@
 
 import copy
 
+import detectors
 import pytest
 from made_detectors import build, two_stage_config
 from mmengine.config import ConfigDict
@@ -10,6 +11,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.thresholds import (
     Thresholds,
     change_thresholds,
+    check_read,
     final_test_cfg,
     read_thresholds,
 )
@@ -61,6 +63,17 @@ def test_other_kinds(nms, message):
         read(nms=nms)
 
 
+@pytest.mark.parametrize('given', [dict(iou_thr=0.5, nms_pre=None), dict(iou_thr=None, nms_pre=7)])
+def test_an_nms_that_is_not_there_has_no_thresholds(given):
+    (name,) = (key for key, value in given.items() if value is not None)
+    with pytest.raises(
+        CompressionError, match=rf'^{name}=.*has no NMS.*score_thr and max_per_img'
+    ):
+        check_read(read_thresholds(CFG, 'bbox_head', with_nms=False), **given)
+    check_read(read_thresholds(CFG, 'bbox_head'), **given)
+    check_read(read_thresholds(CFG, 'bbox_head', with_nms=False), None, None)
+
+
 class TestChange:
     @pytest.fixture
     def detector(self):
@@ -78,6 +91,10 @@ class TestChange:
         before = copy.deepcopy(detector.roi_head.test_cfg)
         change_thresholds(detector)
         assert detector.roi_head.test_cfg == before
+
+    def test_of_one_without_a_box_head(self):
+        with pytest.raises(CompressionError, match=r'^SOLO has no bbox_head: it reports no boxes'):
+            change_thresholds(detectors.tiny_detector('solo'))
 
     @pytest.mark.parametrize('given', [dict(score_thr=1.5), dict(iou_thr=-1), dict(max_per_img=0)])
     def test_out_of_range(self, detector, given):

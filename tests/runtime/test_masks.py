@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmdet_lcp_runtime.masks import whole_masks
+from mmdet_lcp_runtime.detections import Detections
+from mmdet_lcp_runtime.masks import run_lengths, whole_masks
 from mmdet_lcp_runtime.preparing import Placement
 
 
@@ -36,3 +37,29 @@ def test_masks_of_the_whole_input():
 def test_a_box_without_area_has_no_mask():
     boxes = np.float32([[5, 5, 5, 9]])
     assert not whole_masks(np.ones((1, 28, 28)), boxes, Placement(20, 20), (99, 99)).any()
+
+
+@pytest.mark.parametrize('first', [False, True])
+def test_run_lengths_are_read_by_pycocotools(first):
+    """Column by column; what begins inside the mask has a run of 0 before it."""
+    coder = pytest.importorskip('pycocotools.mask')
+    mask = np.random.default_rng(0).random((9, 14)) > 0.6
+    mask[0, 0] = first
+    found = run_lengths(mask)
+    assert (found['counts'][0] == 0) == first and sum(found['counts']) == mask.size
+    packed = coder.frPyObjects(found, *mask.shape)
+    assert np.array_equal(coder.decode(packed).astype(bool), mask)
+
+
+@pytest.mark.parametrize(('value', 'counts'), [(False, [6]), (True, [0, 6])])
+def test_run_lengths_of_one_run(value, counts):
+    assert run_lengths(np.full((2, 3), value)) == {'size': [2, 3], 'counts': counts}
+
+
+def test_plain_data_has_the_masks():
+    masks = np.zeros((2, 4, 5), bool)
+    masks[1, 2, 3] = True
+    found = Detections(np.zeros((2, 4), np.float32), np.ones(2), np.zeros(2, int), masks)
+    assert [row['segmentation']['counts'] for row in found.rows()] == [[20], [14, 1, 5]]
+    bare = Detections(found.boxes, found.scores, found.labels)
+    assert all('segmentation' not in row for row in bare.rows())

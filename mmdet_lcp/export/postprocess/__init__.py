@@ -5,6 +5,8 @@ changes nothing in them is exported like its parent; one that does is refused by
 it computes there would be missing in the file.
 """
 
+from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+from mmdet.models.detectors.base_detr import DetectionTransformer
 from torch import nn
 
 from mmdet_lcp.errors import CompressionError
@@ -35,6 +37,9 @@ FAMILIES: tuple[type[DensePostprocess], ...] = (
     DETRPostprocess,
 )
 
+# Whose `predict` is followed; one with another reports more, or something else.
+DETECTORS = (SingleStageDetector, TwoStageDetector, DetectionTransformer)
+
 
 def family_of(head: nn.Module) -> type[DensePostprocess]:
     """The family of a dense head.
@@ -61,8 +66,17 @@ def postprocess_of(
         image_size: (height, width) in pixels of the input.
 
     Raises:
-        CompressionError: a head is not known, or there is none.
+        CompressionError: a head is not known, or there is none, or the detector predicts in a way
+            of its own.
     """
+    own = type(detector)
+    if all(own.predict is not known.predict for known in DETECTORS):
+        raw = '' if is_two_stage(detector) else '. --raw writes its outputs as they are'
+        raise CompressionError(
+            f'{own.__name__} cannot be exported with its post-processing: it predicts in a way of '
+            'its own, and what it adds would be missing in the file. Detectors that predict as '
+            f'SingleStageDetector, TwoStageDetector or DetectionTransformer do can{raw}'
+        )
     if is_two_stage(detector):
         return TwoStagePostprocess(detector, image_size)
     head = getattr(detector, 'bbox_head', None)

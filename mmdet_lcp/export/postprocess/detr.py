@@ -39,3 +39,7 @@ class DETRPostprocess(DensePostprocess):
         first = scores.argmax(-1, keepdim=True)
         own = torch.arange(int(scores.shape[-1])) == first
         return [Level(boxes, torch.where(own, scores, torch.zeros_like(scores)))]
+
+    def choices(self, level: Level) -> int:
+        """See `DensePostprocess`: with softmax a query is one detection."""
+        return super().choices(level) if self.head.loss_cls.use_sigmoid else level.boxes.shape[1]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.nms import Boxes, best, suppress
 from mmdet_lcp.export.thresholds import Thresholds, read_thresholds
 
@@ -55,6 +56,10 @@ class DensePostprocess:
     def levels(self, outputs: tuple) -> list[Level]:
         """All candidates, from what the head's forward gives."""
         raise NotImplementedError
+
+    def choices(self, level: Level) -> int:
+        """Of a head without NMS: how many detections it can choose from a level at most."""
+        return int(level.scores.shape[1] * level.scores.shape[2])
 
     # ------------------------------------------------------------------ shared
 
@@ -110,6 +115,12 @@ class DensePostprocess:
         classes = int(level.scores.shape[2])
         flat = self._passing(level.scores).flatten(1)
         count, most = int(flat.shape[1]), self.thresholds.nms_pre
+        if not self.with_nms and most > self.choices(level):
+            raise CompressionError(
+                f'max_per_img={most}: bbox_head ({type(self.head).__name__}) chooses among '
+                f'{self.choices(level)} candidates, and mmdet itself fails where more are asked '
+                f'for: take at most {self.choices(level)}'
+            )
         scores, index = flat.topk(min(most, count) if most > 0 else count, dim=1)
         which = torch.div(index, classes, rounding_mode='trunc')
         boxes = level.boxes.gather(1, which[..., None].expand(-1, -1, 4))

@@ -85,10 +85,13 @@ class TwoStagePostprocess:
         own = type(head)
         self.cascade = isinstance(head, CascadeRoIHead)
         base = CascadeRoIHead if self.cascade else StandardRoIHead
-        if not isinstance(head, base) or own.predict_bbox is not base.predict_bbox:
+        parts = ['predict', 'predict_bbox'] + ['predict_mask'] * bool(head.with_mask)
+        if not isinstance(head, base) or any(
+            getattr(own, part) is not getattr(base, part) for part in parts
+        ):
             raise CompressionError(
-                f'roi_head ({own.__name__}) cannot be exported: heads that predict as '
-                'StandardRoIHead or CascadeRoIHead do can'
+                f'roi_head ({own.__name__}) cannot be exported: heads that predict boxes and '
+                'masks as StandardRoIHead or CascadeRoIHead do can'
             )
         self.stages = list(head.bbox_head) if self.cascade else [head.bbox_head]
         for number, each in enumerate(self.stages):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.postprocess.detr import DETRPostprocess
 
 from .candidates import META, SIZE, build_head
@@ -27,3 +28,21 @@ def test_the_best_queries_of_the_last_layer(kind):
     torch.testing.assert_close(found.scores[0], expected.scores)
     torch.testing.assert_close(found.labels[0], expected.labels)
     torch.testing.assert_close(found.boxes[0], expected.bboxes, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(('kind', 'most'), [('softmax', 10), ('sigmoid', 30)])
+def test_more_than_there_are(kind, most):
+    """10 queries; with a sigmoid each may be of all 3 classes. mmdet fails above that, too."""
+    head = build_head(
+        'DETRHead', num_classes=3, embed_dims=8, loss_cls=LOSSES[kind],
+        test_cfg=dict(max_per_img=most + 1),
+    )  # fmt: skip
+    outputs = torch.randn(2, 1, 10, 3 + (kind == 'softmax')), torch.rand(2, 1, 10, 4)
+    with pytest.raises(RuntimeError, match='out of range'):
+        head.predict_by_feat(*outputs, batch_img_metas=[META], rescale=False)
+    postprocess = DETRPostprocess(head, (SIZE, SIZE))
+    words = rf'max_per_img={most + 1}: bbox_head \(DETRHead\).* take at most {most}$'
+    with pytest.raises(CompressionError, match=words):
+        postprocess.detections(outputs)
+    head.test_cfg.max_per_img = most
+    assert DETRPostprocess(head, (SIZE, SIZE)).detections(outputs).scores.shape == (1, most)
