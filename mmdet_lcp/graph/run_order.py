@@ -66,11 +66,16 @@ def run_order(detector: nn.Module, image_size: tuple[int, int] = IMAGE_SIZE) -> 
         elif isinstance(module, _BatchNorm) and id(args[0]) in writers:
             norms.setdefault(writers[id(args[0])], path)
 
-    def after(module: nn.Module, args: tuple, output: Tensor, path: str) -> None:
-        if isinstance(output, Tensor) and is_layer(module):
-            made[output.grad_fn] = path
-            writers[id(output)] = path
-            kept.append(output)
+    def after(module: nn.Module, args: tuple, output: Tensor, path: str) -> Tensor | None:
+        if not isinstance(output, Tensor) or not is_layer(module):
+            return None
+        # Of rows of tokens a linear layer gives a view, and what changes a view in place, such as
+        # ReLU(inplace=True), takes the node that is noted here out of the graph.
+        output = output.clone()
+        made[output.grad_fn] = path
+        writers[id(output)] = path
+        kept.append(output)
+        return output
 
     def returned(module: nn.Module, args: tuple, output: tuple) -> None:
         # The next head of a cascade reads the boxes of this one, but they are predictions.

@@ -27,8 +27,12 @@ class Block:
     layers: tuple[str, ...]
 
 
-def default_blocks(detector: nn.Module, layers: Sequence[str]) -> list[Block]:
+def default_blocks(
+    detector: nn.Module, layers: Sequence[str], order: Sequence[str]
+) -> list[Block]:
     """The backbone's stages, then each other part of the detector (neck, heads) as a whole.
+
+    They come in the order in which they run: mmdet makes the heads of DETR before its encoder.
 
     Stages are what the backbone declares. Of one that declares none, each child is a block; where
     a single one of them is a list or a sequence, that holds the stages, and each of its own
@@ -37,10 +41,13 @@ def default_blocks(detector: nn.Module, layers: Sequence[str]) -> list[Block]:
     Args:
         detector: a plain mmdet detector.
         layers: module paths, each in one block; in the order of the modules.
+        order: paths of all modules that run, in the order of their first run.
     """
+    ran = {path: number for number, path in enumerate(order)}
     found: dict[str, list[str]] = {}
     for path in layers:
         found.setdefault(_part(detector, path), []).append(path)
+    found = dict(sorted(found.items(), key=lambda part: min(ran[path] for path in part[1])))
     return [Block(name, tuple(paths)) for name, paths in found.items()]
 
 

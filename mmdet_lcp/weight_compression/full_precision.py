@@ -4,6 +4,7 @@ BDNN (Pattern Recognition Letters, 2019) never quantises the layers that classif
 keeps its first layer too, Faster R-CNN the RPN's own.
 """
 
+import re
 from collections.abc import Sequence
 
 from torch import nn
@@ -12,6 +13,10 @@ from mmdet_lcp.graph.run_order import RunOrder
 from mmdet_lcp.weight_compression.layers import weight_layers
 
 PARTS = ('first', 'predictions', 'rpn')
+NEVER_RUNS = "it does not run in the detector's forward pass"
+READ_BY_ATTENTION = 'its nn.MultiheadAttention reads its weights itself and never calls it'
+# mmdet's names, in Deformable and Conditional DETR; others of these give features.
+REFERENCE = re.compile(r'\b(reference_points_fc|ref_point_head)\b')
 
 
 def full_precision(
@@ -23,19 +28,21 @@ def full_precision(
         detector: a plain mmdet detector.
         order: how it runs.
         parts: which of them: ``'first'``, the layer that reads the image; ``'predictions'``, the
-            layers whose outputs no other layer reads: classes, boxes and what comes with them;
+            layers whose outputs no other layer reads: classes, boxes and what comes with them,
+            and of DETR's descendants the reference points;
             ``'rpn'``, every layer of the RPN's head.
 
     Returns:
-        Reason by module path. Layers that do not run, and such as share their weights with
-        another layer, are always among them.
+        Reason by module path. Layers that do not run or whose weights an attention reads itself,
+        and such as share their weights with another layer, are always among them.
     """
     layers = weight_layers(detector)
     reasons: dict[str, str] = {}
     owners: dict[int, str] = {}
     for path, layer in layers.items():
         if path not in order.modules:
-            reasons[path] = "it does not run in the detector's forward pass"
+            attention = isinstance(_parent(detector, path), nn.MultiheadAttention)
+            reasons[path] = READ_BY_ATTENTION if attention else NEVER_RUNS
         owner = owners.setdefault(id(layer.weight), path)
         if owner != path:
             shared = 'it shares its weights with'
@@ -44,6 +51,9 @@ def full_precision(
     if 'predictions' in parts:
         for path in order.last:
             reasons.setdefault(path, 'it makes predictions: classes, boxes or the like')
+        for path, layer in layers.items():
+            if REFERENCE.search(path) and layer.weight.shape[0] == 2:
+                reasons.setdefault(path, 'it gives points of the image, which boxes start from')
     if 'rpn' in parts:
         for path in layers:
             if path.startswith('rpn_head.'):
@@ -52,3 +62,7 @@ def full_precision(
     if 'first' in parts and first is not None:
         reasons.setdefault(first, 'it is the first layer')
     return reasons
+
+
+def _parent(detector: nn.Module, path: str) -> nn.Module:
+    return detector.get_submodule(path.rpartition('.')[0])

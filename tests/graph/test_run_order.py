@@ -76,6 +76,21 @@ def test_a_net_by_hand():
     assert all(value.grad is None for value in net.parameters())
 
 
+class Tokens(nn.Module):
+    """Rows of tokens through two linear layers with an activation between, changed in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x, mode='tensor'):
+        return self.out(self.first(x.flatten(2).mT.contiguous()).relu_())
+
+
+def test_a_layer_whose_output_is_changed_in_place_makes_no_prediction():
+    assert run_order(Tokens(), (8, 8)).last == {'out'}
+
+
 def test_an_image_that_is_too_small():
     net = nn.Sequential(nn.Conv2d(3, 4, 7))
     net.forward = lambda x, mode: nn.Conv2d(3, 4, 7)(x)

@@ -1,9 +1,10 @@
 """Patterns for blocks that do not fit the layers."""
 
 import pytest
+from torch import nn
 
 from mmdet_lcp import CompressionError
-from mmdet_lcp.weight_compression.blocks import blocks_of
+from mmdet_lcp.weight_compression.blocks import blocks_of, default_blocks
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,14 @@ from mmdet_lcp.weight_compression.blocks import blocks_of
 def test_blocks_that_do_not_fit(patterns, words):
     with pytest.raises(CompressionError, match=words):
         blocks_of(patterns, ['a.1', 'a.2', 'b.1'], ['a.1', 'a.2', 'b.1', 'c.1'], 'where')
+
+
+def test_blocks_come_in_the_order_in_which_they_run():
+    """Not in that of the modules; within a block the order of the modules stays."""
+    detector = nn.Module()
+    layers = ['bbox_head.cls', 'bbox_head.reg', 'encoder.0', 'encoder.1']
+    blocks = default_blocks(
+        detector, layers, ['encoder.0', 'encoder.1', 'bbox_head.reg', layers[0]]
+    )
+    assert [block.name for block in blocks] == ['encoder', 'bbox_head']
+    assert blocks[1].layers == ('bbox_head.cls', 'bbox_head.reg')

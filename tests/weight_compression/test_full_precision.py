@@ -5,7 +5,7 @@ from detectors import tiny_detector
 from torch import nn
 
 from mmdet_lcp.graph.run_order import RunOrder, run_order
-from mmdet_lcp.weight_compression.full_precision import PARTS, full_precision
+from mmdet_lcp.weight_compression.full_precision import PARTS, READ_BY_ATTENTION, full_precision
 
 
 @pytest.fixture(scope='module')
@@ -52,6 +52,25 @@ def test_layers_that_do_not_run_or_share_their_weights():
         'two': 'it shares its weights with one',
         'idle': "it does not run in the detector's forward pass",
     }
+
+
+def test_what_an_attention_reads_itself():
+    model = nn.Sequential()
+    model.attention, model.out = nn.MultiheadAttention(4, 2), nn.Linear(4, 4)
+    order = RunOrder(('attention', 'out'), frozenset(), {})
+    (reason,) = full_precision(model, order, ()).items()
+    assert reason == ('attention.out_proj', READ_BY_ATTENTION)
+
+
+def test_reference_points_are_kept_with_the_predictions():
+    """Two outputs each; layers of that name that give features are none."""
+    model, decoder = nn.Sequential(), nn.Sequential()
+    model.reference_points_fc, decoder.ref_point_head = nn.Linear(8, 2), nn.Linear(8, 2)
+    model.decoder, model.ref_point_head = decoder, nn.Linear(8, 8)
+    order = RunOrder(tuple(dict(model.named_modules())), frozenset(), {})
+    reasons = full_precision(model, order, ('predictions',))
+    assert set(reasons) == {'reference_points_fc', 'decoder.ref_point_head'}
+    assert full_precision(model, order, ()) == {}
 
 
 class Shared(nn.Module):
