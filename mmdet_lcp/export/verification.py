@@ -147,7 +147,7 @@ def check_end_to_end(
         raise CompressionError(
             f'the file reports other detections than mmdet: of the {sum(map(len, found))} of the '
             f'file and the {sum(map(len, expected))} of mmdet {total.others} are in one alone, '
-            f'and {total.ties} more for a tie; in those of both boxes differ by up to '
+            f'and {total.ties} more for a tie; of the pairs boxes differ by up to '
             f'{total.box:.3g} pixels, scores by {total.score:.2g}, masks by {total.mask:.2g}. '
             'It was not kept'
         )

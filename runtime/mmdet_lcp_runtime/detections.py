@@ -58,6 +58,7 @@ class Detections:
                 strict=True,
             )
         ]
-        for row, mask in zip(found, () if self.masks is None else self.masks, strict=False):
-            row['segmentation'] = run_lengths(mask)
+        if self.masks is not None:
+            for row, mask in zip(found, self.masks, strict=True):
+                row['segmentation'] = run_lengths(mask)
         return found
