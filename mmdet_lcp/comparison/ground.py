@@ -4,7 +4,7 @@ import contextlib
 import copy
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from mmdet_lcp.graph.stage import Stage
 from mmdet_lcp.modes import evaluated
 from mmdet_lcp.pruning.config import PruningConfig
 from mmdet_lcp.pruning.stages import choose_stages
+from mmdet_lcp.pruning.targets.cost_model import CostModel, macs_model
 from mmdet_lcp.pruning.targets.planner import TargetPlanner
 from mmdet_lcp.pruning.targets.target import Target
 
@@ -37,12 +38,14 @@ class Ground:
         groups: all its groups of channels.
         image_size: (height, width) in pixels of the images it is measured on.
         epoch_length: training iterations an epoch, >= 1.
+        models: of the multiply-accumulates, by the names of the groups; each is counted once.
     """
 
     detector: nn.Module
     groups: list[ChannelGroup]
     image_size: tuple[int, int]
     epoch_length: int
+    models: dict[tuple[str, ...], CostModel] = field(default_factory=dict, repr=False)
 
     def stages(self, pruning: PruningConfig) -> list[Stage]:
         """The groups that a config prunes, and how many channels of each stay."""
@@ -50,7 +53,19 @@ class Ground:
 
     def check_target(self, target: Target, stages: Sequence[Stage]) -> None:
         """Raise a `CompressionError` if the multiply-accumulates cannot be reached."""
-        TargetPlanner(target, stages, self.detector, self.image_size, Path(), lambda _: None)
+        groups = [stage.group for stage in stages]
+        names = tuple(group.name for group in groups)
+        if names not in self.models:
+            self.models[names] = macs_model(self.detector, groups, self.image_size)
+        TargetPlanner(
+            target,
+            stages,
+            self.detector,
+            self.image_size,
+            Path(),
+            lambda _: None,
+            model=self.models[names],
+        )
 
 
 def prepare_ground(cfg: Config) -> Ground:

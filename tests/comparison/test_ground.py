@@ -1,11 +1,14 @@
 """What is found out once by building a detector and its data sets."""
 
+from dataclasses import replace
+
 import pytest
 from mmengine.config import Config
 
 from mmdet_lcp.comparison.ground import prepare_ground
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.pruning.config import PruningConfig
+from mmdet_lcp.pruning.targets.cost_model import macs_model
 from mmdet_lcp.pruning.targets.target import Target
 
 
@@ -41,6 +44,24 @@ def test_a_share_of_the_multiply_accumulates(ground, cfg):
     ground.check_target(Target(macs=0.97), stages)
     with pytest.raises(CompressionError, match=r'target\.macs=0\.01 cannot be reached'):
         ground.check_target(Target(macs=0.01), stages)
+
+
+def test_groups_are_counted_once_for_all_shares(ground, cfg, monkeypatch):
+    counted = []
+
+    def count(detector, groups, size):
+        counted.append([group.name for group in groups])
+        return macs_model(detector, groups, size)
+
+    monkeypatch.setattr('mmdet_lcp.comparison.ground.macs_model', count)
+    stages = ground.stages(PruningConfig.from_cfg(cfg))
+    fresh = replace(ground, models={})
+    for groups in (stages, stages, stages[:1], stages):
+        fresh.check_target(Target(macs=0.99), groups)
+    names = [stage.group.name for stage in stages]
+    assert counted == [names, names[:1]]
+    with pytest.raises(CompressionError, match=r'target\.macs=0\.01 cannot be reached'):
+        fresh.check_target(Target(macs=0.01), stages)
 
 
 def test_an_epoch_without_a_batch(cfg):

@@ -95,6 +95,7 @@ class TargetPlanner:
         wider: gives lines of `pruning` that let more go, each with its stages at their smallest;
             for the message that a target cannot be reached.
         reasons: why layers keep all that they write, by path; for the same message.
+        model: of the groups' multiply-accumulates or parameters, where it is known already.
 
     Raises:
         CompressionError: the target cannot be reached; the floor is named.
@@ -112,6 +113,7 @@ class TargetPlanner:
         stopwatch: Stopwatch | None = None,
         wider: Wider | None = None,
         reasons: Mapping[str, str] | None = None,
+        model: CostModel | None = None,
     ) -> None:
         self._reasons = reasons or {}
         self._tell, self._compared = tell, ''
@@ -137,7 +139,7 @@ class TargetPlanner:
             )
             self._model, self._dense = self._latency.model, self._latency.dense_ms
         else:
-            self._model = self._counted(groups)
+            self._model = self._counted(groups) if model is None else model
             self._dense = self._model.total([group.channels for group in groups])
         self.floor = self._model.total(self._least) / self._dense
         if self.floor > target.share:
