@@ -54,7 +54,7 @@ class Detections:
                 self.labels.tolist(),
                 self.names,
                 self.scores.tolist(),
-                self.boxes.round(2).tolist(),
+                self.boxes.astype(np.float64).round(2).tolist(),
                 strict=True,
             )
         ]

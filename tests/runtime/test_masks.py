@@ -61,5 +61,7 @@ def test_plain_data_has_the_masks():
     masks[1, 2, 3] = True
     found = Detections(np.zeros((2, 4), np.float32), np.ones(2), np.zeros(2, int), masks)
     assert [row['segmentation']['counts'] for row in found.rows()] == [[20], [14, 1, 5]]
+    boxes = np.full((2, 4), 84.34, np.float32)  # 84.33999633789062 as float64
+    assert Detections(boxes, found.scores, found.labels).rows()[0]['box'] == [84.34] * 4
     bare = Detections(found.boxes, found.scores, found.labels)
     assert all('segmentation' not in row for row in bare.rows())
