@@ -47,6 +47,9 @@ RUN_BY = {
     ('measure-steps', ('--out', '--runtime')): 'cli/test_measure_steps.py::test_here_at_once',
     ('latency-kit', ('--out',)): 'cli/test_latency_kit.py::test_a_kit',
     ('sensitivity', ('--out', '--target')): 'cli/test_sensitivity.py::test_all_cells_are_there',
+    ('sensitivity', ('--measure', '--out', '--ratios', '--target')): (
+        'cli/test_sensitivity.py::test_by_map_on_the_validation_images'
+    ),
     ('python measure.py', ('--threads',)): (
         'export/layer_kit/test_run.py::test_runs_without_the_package'
     ),

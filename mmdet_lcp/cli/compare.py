@@ -96,7 +96,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--finetune-all',
         action='store_true',
         help="train --finetune-iters before each group for every method, as LCP's, DCP's and "
-        "ThiNet's papers do; they are taken off the training at the end",
+        "ThiNet's papers do; these iterations are taken off the training at the end",
     )
     add_common_arguments(
         parser,

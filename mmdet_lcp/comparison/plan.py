@@ -93,6 +93,13 @@ def plan_comparison(request: Request) -> ComparisonPlan:
                 _check(method, cfg)
     ground = prepare_ground(Config(base))
     notes = _note_on_own_method(base, methods.values())
+    if request.finetune_all:
+        notes += [
+            f'{name} prunes all groups at once: --finetune-all does not apply to it, all of its '
+            'training is at the end'
+            for name, method in methods.items()
+            if isinstance(method, Method) and method.is_peer
+        ]
     cells = [
         cell
         for amount, cfg in by_amount.items()
@@ -125,11 +132,6 @@ def _cells_of(
             trains = method.trains_along or (request.finetune_all and not method.is_peer)
             finetune = request.finetune_iters if trains else 0
             budget: Budget = share_out(total, len(stages), finetune, name)
-            if request.finetune_all and method.is_peer:
-                notes.append(
-                    f'{name} prunes all groups at once: --finetune-all does not apply to it, '
-                    'all of its training is at the end'
-                )
             if finetune and pruning.target is not None:
                 notes.append(
                     f'{name} at {amount_name(ratio)}: trains {finetune} iterations less for each '

@@ -45,8 +45,8 @@ class BlockwiseMethod(TransformMethod):
         layers: regular expression, or several: only layers that match one are changed.
         keep: more layers that stay at full precision: regular expression, or several.
         keep_parts: what stays at full precision without being named: ``'first'``, the layer that
-            reads the image; ``'predictions'``, the layers whose outputs no other layer reads;
-            ``'rpn'``, all of the RPN's head.
+            reads the image; ``'predictions'``, the layers whose outputs no other layer reads, and
+            DETR's reference points; ``'rpn'``, all of the RPN's head.
         freeze_norms: whether the batch norms below a block's end are frozen with it. They then
             give the next block what it will get in the end, up to their running statistics, which
             go on following; without it, their scales go on fitting the layers above.

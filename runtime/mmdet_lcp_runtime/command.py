@@ -35,7 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='FILE',
         help='the picture to write, or a folder for pictures',
     )
-    add('--json', metavar='FILE', help='write what is found to this file')
+    add('--json', metavar='FILE', help='write what is found to this file, masks as run lengths')
     add('--score', type=share, default=0.3, help='leave out lower scores; default: %(default)s')
     add('--threads', type=int, help="of the CPU; default: the engine's")
     add('--engine', choices=ENGINES, help="default: by the file's suffix")
@@ -76,7 +76,16 @@ def detect(args: argparse.Namespace) -> None:
         tell('\n'.join([f'{path}: {len(found)} found{hint}', *map(line, told[path])]))
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(json.dumps(told, indent=1) + '\n', encoding='utf-8')
+        Path(args.json).write_text(as_json(told), encoding='utf-8')
+
+
+def as_json(told: dict[str, list[dict[str, Any]]]) -> str:
+    """The detections of each photo, a line each: masks have thousands of numbers."""
+    photos = []
+    for path, rows in told.items():
+        lines = ',\n'.join(f'  {json.dumps(row)}' for row in rows)
+        photos.append(f' {json.dumps(path)}: ' + (f'[\n{lines}\n ]' if rows else '[]'))
+    return '{\n' + ',\n'.join(photos) + '\n}\n'
 
 
 def line(row: dict[str, Any]) -> str:

@@ -67,6 +67,20 @@ def test_what_is_printed(out):
     assert f'pruning.ratio={out / "ratios.json"}' in text
 
 
+def test_by_map_on_the_validation_images(config):
+    """Instead of the loss; ratios of the target follow from it."""
+    folder, out = config.parent, config.with_name('by_map')
+    own = tiny.make_config(
+        folder, folder / 'digits', 'by_map_config', EXTRA.rpartition('test_d')[0]
+    )
+    words = f'{own} {config.with_name("dense.pth")} --ratios 0.75 --measure mAP'
+    given = [*words.split(), '--target', 'macs=0.75', '--out', str(out)]
+    Script(TOOL, given, config.with_name('4')).check()
+    rows = list(csv.DictReader((out / 'sensitivity.csv').read_text().splitlines()))
+    assert len(rows) == 6 and all(0 <= float(row['coco/bbox_mAP']) <= 1 for row in rows)
+    assert 'loss' not in rows[0] and (out / 'ratios.json').exists()
+
+
 def test_killed_or_not_is_the_same(config, out):
     whole = config.with_name('whole')
     Script(TOOL, args(config, whole), config.with_name('3')).check()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_onnx_files import colour_file
 
-from mmdet_lcp_runtime.command import main
+from mmdet_lcp_runtime.command import as_json, main
 
 pytest.importorskip('onnxruntime')
 cv2 = pytest.importorskip('cv2')
@@ -33,6 +33,13 @@ def test_one_photo(folder, capsys):
     assert cv2.imread(out).shape == (64, 64, 3)
     (row,) = json.loads((folder / 'x.json').read_text())[photo]
     assert row == {'label': 0, 'name': 'red', 'score': 1.0, 'box': [16.0, 8.0, 24.0, 16.0]}
+
+
+def test_the_file_has_a_line_for_each_detection():
+    told = {'a.jpg': [{'label': 0, 'segmentation': {'counts': [1, 2]}}, {'label': 1}], 'b"': []}
+    text = as_json(told)
+    assert json.loads(text) == told and len(text.splitlines()) == 7
+    assert json.loads(as_json({'a.jpg': []})) == {'a.jpg': []}
 
 
 def test_several_photos(folder):

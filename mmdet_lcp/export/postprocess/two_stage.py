@@ -99,6 +99,7 @@ class TwoStagePostprocess:
             own = type(each)
             if (
                 not isinstance(each, BBoxHead)
+                or own.predict_by_feat is not BBoxHead.predict_by_feat
                 or own._predict_by_feat_single is not BBoxHead._predict_by_feat_single
                 or not each.with_reg
             ):
@@ -110,7 +111,10 @@ class TwoStagePostprocess:
         if self.with_masks:
             masks = list(head.mask_head) if self.cascade else [head.mask_head]
             own = type(masks[-1])
-            if own._predict_by_feat_single is not FCNMaskHead._predict_by_feat_single:
+            if any(
+                getattr(own, part, None) is not getattr(FCNMaskHead, part)
+                for part in ('predict_by_feat', '_predict_by_feat_single')
+            ):
                 raise CompressionError(
                     f'roi_head.mask_head ({own.__name__}) cannot be exported: masks of '
                     'FCNMaskHead can'
