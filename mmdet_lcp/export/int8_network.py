@@ -62,18 +62,22 @@ def network_of(model: Any) -> Network:
                 layers.setdefault(node.input[1], []).append(node)
     found = [node for nodes in layers.values() for node in nodes]
     names = {node.name for node in found}
-    between, inner = set(), set()
+    between, inner, passed = set(), set(), set()
     for layer in found:
-        stack = [layer.input[0]]
+        stack = [(layer.input[0], between)]
         while stack:
-            node = makers.get(stack.pop())
-            if node is None or node.name in between:
+            tensor, seen = stack.pop()
+            node = makers.get(tensor)
+            if node is None or node.name in seen:
                 continue
             if node.name in names:
                 inner.add(node.name)
             elif node.op_type in FEATURES:
-                between.add(node.name)
-                stack += node.input
+                seen.add(node.name)
+                stack += [(name, seen) for name in node.input]
+            elif node.op_type == 'MatMul':  # of attention: it stays, and so does what it reads
+                passed.add(node.name)
+                stack += [(name, passed) for name in node.input]
     behind, chosen = _downstream(graph, names), _downstream(graph, set(), CHOOSING)
     heads = [
         node.output[0] for node in graph.node if node.name in names and node.name not in inner

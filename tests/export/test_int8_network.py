@@ -65,3 +65,29 @@ def test_a_detector_with_regions(graph):
     assert found.nodes == {'conv', 'rpn', 'fc', 'relu', 'fc_again', 'flatten'}
     assert found.heads == ['rpn', 'scores'] and found.regions == {'scores'}
     assert found.last == ['rpn', 'fc']  # the second product is a last one
+
+
+def test_what_an_attention_reads_is_no_head():
+    """Queries, keys and values are projections; the products of them stay in float."""
+    make, generator = helper.make_node, np.random.default_rng(0)
+    layers = {'q': 'x', 'k': 'x', 'v': 'x', 'out': 'mixed'}
+    weights = [
+        numpy_helper.from_array(generator.normal(size=(4, 4)).astype(np.float32), f'{name}.w')
+        for name in layers
+    ]
+    nodes = [
+        make('MatMul', [layers[name], f'{name}.w'], [name], name=name) for name in ('q', 'k', 'v')
+    ] + [
+        make('Transpose', ['k'], ['kt'], perm=[0, 2, 1], name='turn'),
+        make('MatMul', ['q', 'kt'], ['scores'], name='product'),
+        make('Softmax', ['scores'], ['shares'], name='softmax'),
+        make('MatMul', ['shares', 'v'], ['mixed'], name='mix'),
+        make('MatMul', ['mixed', 'out.w'], ['out'], name='out'),
+    ]
+    info = [
+        helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 5, 4]) for n in ('x', 'out')
+    ]
+    graph = helper.make_graph(nodes, 'attention', info[:1], info[1:], weights)
+    network = network_of(helper.make_model(graph))
+    assert network.last == network.heads == ['out']
+    assert network.nodes == {'q', 'k', 'v', 'out'}
