@@ -89,6 +89,7 @@ RATIO_FILES = (
     'work_dirs/compare_txlpbc_trained/cells/lcp_exact_rmacs0.1_s0/run/report.json',
 )
 EPOCH = 37  # iterations of an epoch of the real blood cells; the digits have more
+TXLPBC_EPOCH = 104  # of the real ones
 WITH_TARGET = """
 _base_ = 'configs/lcp/ssd_narrow_vgg_prune_bccd.py'
 target = dict(latency=0.5, runtime='onnxruntime', threads=1)
@@ -288,7 +289,8 @@ def _once(prepare: Callable[[Config], Ground]) -> Callable[[Config], Ground]:
         loaders = [cfg[f'{name}_dataloader'] for name in ('train', 'val', 'test')]
         key = repr((cfg.model, loaders))
         if key not in known:
-            known[key] = replace(prepare(cfg), epoch_length=EPOCH)
+            length = TXLPBC_EPOCH if 'txlpbc' in key else EPOCH
+            known[key] = replace(prepare(cfg), epoch_length=length)
         return known[key]
 
     return prepared
