@@ -90,7 +90,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         default=8,
         metavar='N',
-        help='iterations before each group, for methods with an auxiliary network (default: 8)',
+        help='iterations before each group, for methods with an auxiliary network, or with '
+        '--finetune-all for every method (default: 8)',
     )
     add(
         '--finetune-all',

@@ -190,8 +190,8 @@ def export(args: argparse.Namespace) -> None:
     tell(f'written: {out}')
     for each in about.get('left_out', ()):
         tell(
-            f'the detector also finds {each}: the decoded form leaves them out, the end-to-end '
-            'form (without --decoded) has them'
+            f'the detector also finds {each}: a {about["form"]} file leaves them out; of two '
+            'stages one for ONNX Runtime or OpenVINO without --decoded has them'
         )
     if args.to:
         made = convert(out, args.to, module=result.module)

@@ -94,6 +94,10 @@ def plan_comparison(request: Request) -> ComparisonPlan:
     ground = prepare_ground(Config(base))
     notes = _note_on_own_method(base, methods.values())
     if request.finetune_all:
+        if not any(isinstance(each, Method) and not each.is_peer for each in methods.values()):
+            raise CompressionError(
+                '--finetune-all: --criteria names no method that prunes group by group'
+            )
         notes += [
             f'{name} prunes all groups at once: --finetune-all does not apply to it, all of its '
             'training is at the end'

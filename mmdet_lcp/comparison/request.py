@@ -19,7 +19,8 @@ class Request:
         ratios: fractions of the channels that go, each in (0, 1).
         seeds: one run for each.
         checkpoint: the dense detector; ``None`` takes the config's `load_from`.
-        finetune_iters: iterations before each group, for methods that train something along.
+        finetune_iters: iterations before each group, for methods that train something along, or
+            with `finetune_all` for every method.
         cfg_options: changes to the config, by dotted key.
         scratch_options: further changes for the controls that are trained from scratch, by dotted
             key; none of `pruning` or `model`. A small network may want another learning rate than

@@ -30,7 +30,7 @@ from mmdet_lcp.export.needs import needed
 from mmdet_lcp.export.onnx_file import INPUT
 from mmdet_lcp.export.raw_facts import raw_facts
 from mmdet_lcp.export.scenes import scenes
-from mmdet_lcp.export.thresholds import change_thresholds, check_read
+from mmdet_lcp.export.thresholds import change_thresholds
 from mmdet_lcp.export.verification import check_end_to_end, check_outputs
 from mmdet_lcp.export.writer import opset_for, write_onnx
 from mmdet_lcp.files import atomic_path, write_json, write_text
@@ -103,8 +103,7 @@ def export_detector(
     change_thresholds(own, **thresholds)
     graph = ExportGraph(copy.deepcopy(own), geometry.size, form, pixels).eval()
     limits = getattr(graph.postprocess, 'thresholds', None)
-    if limits is not None:
-        check_read(limits, thresholds.get('iou_thr'), thresholds.get('nms_pre'))
+    _check_read(graph, thresholds)
     opset = opset_for(graph, opset)
     batch = _batch(batch, graph, type(detector).__name__)
     channels = _channels(own, geometry.size)
@@ -139,8 +138,8 @@ def export_detector(
                 'max_per_img': proposals.max_per_img,
             }
         }
-        if form == 'decoded' and graph.postprocess.with_masks:
-            more['left_out'] = ['masks']
+    if form != 'end-to-end' and finds_masks(own):
+        more['left_out'] = ['masks']
     total = _num_classes(own)
     labels = [str(number) for number in range(total)]
     if classes and len(classes) == total:
@@ -181,6 +180,23 @@ def checked(found: Agreement, form: str) -> str:
         f'{found.score:.2g}{masks}; {found.ties} in one alone by a tie, {found.others} for '
         'another reason.'
     )
+
+
+def _check_read(graph: ExportGraph, thresholds: dict[str, Any]) -> None:
+    """Refuse thresholds that would have no effect, since mmdet does not read them either."""
+    post = graph.postprocess
+    if post is None:
+        return
+    without = [] if post.with_nms else ['iou_thr', 'nms_pre']
+    if not getattr(post, 'reads_nms_pre', True):
+        without = ['nms_pre']
+    for name in without:
+        if thresholds.get(name) is not None:
+            raise CompressionError(
+                f'{name}={thresholds[name]} would have no effect: mmdet does not read it for '
+                f'{type(post.head).__name__}. Leave it out; score_thr and max_per_img limit what '
+                'is reported'
+            )
 
 
 def _batch(batch: int | str | None, graph: ExportGraph, what: str) -> int | None:
@@ -231,7 +247,7 @@ def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple,
     try:
         inside = graph.head_outputs(graph.prepared(example))
         outputs = graph(example)
-    except (RuntimeError, IndexError, AssertionError) as error:
+    except (RuntimeError, IndexError, AssertionError, TypeError, AttributeError) as error:
         raise CompressionError(
             f'{type(graph.detector).__name__} does not run on images of '
             f'{graph.image_size[0]} x {graph.image_size[1]}: {error!s:.300}'
@@ -243,6 +259,11 @@ def _tried(graph: ExportGraph, example: torch.Tensor) -> tuple[list[str], tuple,
                 'ordinary picture: these are not the weights of a trained detector'
             )
     return graph.output_names(inside, outputs), inside, outputs
+
+
+def finds_masks(detector: nn.Module) -> bool:
+    """Whether a detector has a head for masks of instances."""
+    return getattr(getattr(detector, 'roi_head', detector), 'mask_head', None) is not None
 
 
 def _num_classes(detector: nn.Module) -> int:

@@ -65,6 +65,7 @@ class ExportGraph(nn.Module):
             raise CompressionError(f'form {form!r}: take one of {", ".join(FORMS)}')
         self.two_stage = is_two_stage(detector)
         if form == 'raw' and self.two_stage:
+            postprocess_of(detector, image_size)  # says so where --decoded would not do either
             raise CompressionError(
                 f'{type(detector).__name__} has two stages: its heads have no outputs without '
                 'proposals. Leave --raw out, or take --decoded'

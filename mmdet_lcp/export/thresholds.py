@@ -91,25 +91,6 @@ def change_thresholds(
         (detector.rpn_head.test_cfg if is_two_stage(detector) else cfg).nms_pre = nms_pre
 
 
-def check_read(limits: Thresholds, iou_thr: float | None, nms_pre: int | None) -> None:
-    """Refuse thresholds of an NMS that the detector does not have.
-
-    Args:
-        limits: of the detector.
-        iou_thr: that was asked for, or None.
-        nms_pre: likewise.
-
-    Raises:
-        CompressionError: see above.
-    """
-    for name, value in (('iou_thr', iou_thr), ('nms_pre', nms_pre)):
-        if value is not None and limits.nms == 'none':
-            raise CompressionError(
-                f'{name}={value}: the detector has no NMS, so nothing reads it. Leave it out; '
-                'score_thr and max_per_img limit what is reported'
-            )
-
-
 def read_thresholds(cfg: ConfigDict, owner: str, with_nms: bool = True) -> Thresholds:
     """The thresholds of a `test_cfg`.
 

@@ -5,15 +5,14 @@ is run by ONNX Runtime and has to report the same up to ties.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmdet_lcp.detectors.recorded_calls import Call, recorded_calls
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.agreement import BOX, SCORE, Agreement, Found, agreement
 from mmdet_lcp.export.graph import END_TO_END, ExportGraph, samples
@@ -49,7 +48,7 @@ def predicted(
         inputs = detector.data_preprocessor(data, False)['inputs']
     found = []
     for image in inputs:  # one at a time: mmdet's own batches may differ in the last digit
-        with _recorded_masks(detector) as recorded:
+        with _mask_calls(detector) as calls:
             sample = detector.predict(image[None], samples(1, tuple(map(int, size))))[0]
         instances = sample.pred_instances
         keep = torch.arange(len(instances.scores))
@@ -59,42 +58,26 @@ def predicted(
         boxes = instances.bboxes[keep]
         masks = None
         if 'masks' in instances:
-            masks = _of_labels(recorded, instances.labels)[keep].numpy()
+            masks = _of_labels(calls, instances.labels)[keep].numpy()
         scores, labels = instances.scores[keep].numpy(), instances.labels[keep].numpy()
         found.append(Found(boxes.numpy(), scores, labels, masks))
     return found
 
 
-@contextmanager
-def _recorded_masks(detector: nn.Module) -> Iterator[list[Tensor]]:
-    """Of each image, what mmdet gives its mask head to paste, (K, C, h, w) in [0, 1]."""
-    found: list[Tensor] = []
+def _mask_calls(detector: nn.Module) -> AbstractContextManager[list[Call]]:
+    """What mmdet gives its mask head to paste, a call an image that something is detected in."""
     head = getattr(getattr(detector, 'roi_head', None), 'mask_head', None)
     head = head[-1] if isinstance(head, nn.ModuleList) else head
-    if head is None:
-        yield found
-        return
-    paste = head.predict_by_feat
-
-    def recorded(mask_preds: Sequence[Tensor], *args: Any, **keys: Any) -> Any:
-        values = (
-            mask_preds if keys.get('activate_map') else [each.sigmoid() for each in mask_preds]
-        )
-        found.extend(values)
-        return paste(mask_preds, *args, **keys)
-
-    head.predict_by_feat = recorded
-    try:
-        yield found
-    finally:
-        del head.predict_by_feat
+    return nullcontext([]) if head is None else recorded_calls(head, 'predict_by_feat')
 
 
-def _of_labels(recorded: list[Tensor], labels: Tensor) -> Tensor:
-    """Of one image, the mask of each detection's class, (K, h, w)."""
-    if not recorded:  # nothing was detected
+def _of_labels(calls: list[Call], labels: Tensor) -> Tensor:
+    """Of one image, the mask of each detection's class, (K, h, w) in [0, 1]."""
+    if not calls:  # nothing was detected
         return torch.zeros(0, 1, 1)
-    (values,) = recorded
+    (call,) = calls
+    (values,) = call.given(0, 'mask_preds')
+    values = values if call.kwargs.get('activate_map') else values.sigmoid()
     which = labels if values.shape[1] > 1 else torch.zeros_like(labels)
     return values[torch.arange(len(labels)), which]
 

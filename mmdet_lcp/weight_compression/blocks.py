@@ -9,6 +9,7 @@ from torch import nn
 from mmdet_lcp.config.keys import check_pattern
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.graph.blocks import BACKBONE, stage_of
+from mmdet_lcp.graph.run_order import RunOrder
 from mmdet_lcp.nearest import nearest_hint, without_escapes
 
 _LISTS = (nn.ModuleList, nn.Sequential)
@@ -27,12 +28,12 @@ class Block:
     layers: tuple[str, ...]
 
 
-def default_blocks(
-    detector: nn.Module, layers: Sequence[str], order: Sequence[str]
-) -> list[Block]:
+def default_blocks(detector: nn.Module, layers: Sequence[str], order: RunOrder) -> list[Block]:
     """The backbone's stages, then each other part of the detector (neck, heads) as a whole.
 
-    They come in the order in which they run: mmdet makes the heads of DETR before its encoder.
+    They come in the order in which they run, not in that of the modules: mmdet makes the heads of
+    DETR before its encoder. Parts that make predictions come last, since the heads of DINO run on
+    the encoder's proposals first.
 
     Stages are what the backbone declares. Of one that declares none, each child is a block; where
     a single one of them is a list or a sequence, that holds the stages, and each of its own
@@ -41,14 +42,15 @@ def default_blocks(
     Args:
         detector: a plain mmdet detector.
         layers: module paths, each in one block; in the order of the modules.
-        order: paths of all modules that run, in the order of their first run.
+        order: how the detector runs.
     """
-    ran = {path: number for number, path in enumerate(order)}
+    ran = {path: number for number, path in enumerate(order.modules)}
+    predicts = {_part(detector, path) for path in order.last}
     found: dict[str, list[str]] = {}
     for path in layers:
         found.setdefault(_part(detector, path), []).append(path)
-    found = dict(sorted(found.items(), key=lambda part: min(ran[path] for path in part[1])))
-    return [Block(name, tuple(paths)) for name, paths in found.items()]
+    names = sorted(found, key=lambda name: (name in predicts, min(map(ran.get, found[name]))))
+    return [Block(name, tuple(found[name])) for name in names]
 
 
 def blocks_of(

@@ -127,7 +127,7 @@ class BlockwiseMethod(TransformMethod):
                 reasons.setdefault(path, reason)
         chosen, skipped = choose_layers(detector, self.layers, reasons, where)
         if self.blocks is None:
-            blocks = default_blocks(detector, chosen, order.modules)
+            blocks = default_blocks(detector, chosen, order)
         else:
             blocks = blocks_of(self.blocks, chosen, list(found), f'{where}.blocks')
         phase = self._phase(where)

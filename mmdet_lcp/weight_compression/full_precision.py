@@ -14,7 +14,7 @@ from mmdet_lcp.weight_compression.layers import weight_layers
 
 PARTS = ('first', 'predictions', 'rpn')
 NEVER_RUNS = "it does not run in the detector's forward pass"
-READ_BY_ATTENTION = 'its nn.MultiheadAttention reads its weights itself and never calls it'
+READ_BY_ATTENTION = 'nn.MultiheadAttention uses its weights without calling it'
 # mmdet's names, in Deformable and Conditional DETR; others of these give features.
 REFERENCE = re.compile(r'\b(reference_points_fc|ref_point_head)\b')
 
@@ -33,8 +33,8 @@ def full_precision(
             ``'rpn'``, every layer of the RPN's head.
 
     Returns:
-        Reason by module path. Layers that do not run or whose weights an attention reads itself,
-        and such as share their weights with another layer, are always among them.
+        Reason by module path. Always among them: layers that do not run, layers whose weights
+        nn.MultiheadAttention uses without calling them, layers that share their weights.
     """
     layers = weight_layers(detector)
     reasons: dict[str, str] = {}

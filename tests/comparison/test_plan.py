@@ -56,7 +56,10 @@ def test_peers_prune_at_once(config):
     names = ['torch_pruning_taylor', 'lcp']
     plan = plan_comparison(Request(config, names, [0.5], finetune_iters=2, finetune_all=True))
     assert [cell.iterations for cell in plan.cells] == ['14', '2 x 2 + 10']
-    assert 'torch_pruning_taylor prunes all groups at once' in ' '.join(plan.notes)
+    assert sum('prunes all groups at once' in note for note in plan.notes) == 1
+    for alone in (['torch_pruning_taylor'], ['dense_retrained']):
+        with pytest.raises(CompressionError, match='--finetune-all: --criteria names no method'):
+            plan_comparison(Request(config, alone, [0.5], finetune_all=True))
 
 
 def test_a_cells_config_stands_alone(plan, tmp_path):

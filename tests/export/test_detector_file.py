@@ -445,10 +445,18 @@ def test_what_is_refused(change, keys, message, tmp_path):
 def test_thresholds_of_an_nms_that_is_not_there(tmp_path):
     detector = tiny_detector('detr')
     for given in (dict(iou_thr=0.5), dict(nms_pre=7)):
-        with pytest.raises(CompressionError, match='the detector has no NMS, so nothing reads it'):
+        with pytest.raises(
+            CompressionError, match=r'would have no effect: mmdet does not.*DETRHead'
+        ):
             export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', **given)
-    with pytest.raises(CompressionError, match=r'max_per_img=21: .*take at most 20'):
-        export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', max_per_img=21)
+    for form in ('end-to-end', 'decoded'):
+        with pytest.raises(CompressionError, match=r'max_per_img=21: .*take at most 20'):
+            export_detector(
+                detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', form, max_per_img=21
+            )
+    yolox = tiny_detector('yolox')
+    with pytest.raises(CompressionError, match=r'nms_pre=3 would have no effect.*YOLOXHead'):
+        export_detector(yolox, Geometry(SIZE, SIZE), tmp_path / 'x.onnx', nms_pre=3)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,6 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.thresholds import (
     Thresholds,
     change_thresholds,
-    check_read,
     final_test_cfg,
     read_thresholds,
 )
@@ -61,17 +60,6 @@ def test_no_nms():
 def test_other_kinds(nms, message):
     with pytest.raises(CompressionError, match=message):
         read(nms=nms)
-
-
-@pytest.mark.parametrize('given', [dict(iou_thr=0.5, nms_pre=None), dict(iou_thr=None, nms_pre=7)])
-def test_an_nms_that_is_not_there_has_no_thresholds(given):
-    (name,) = (key for key, value in given.items() if value is not None)
-    with pytest.raises(
-        CompressionError, match=rf'^{name}=.*has no NMS.*score_thr and max_per_img'
-    ):
-        check_read(read_thresholds(CFG, 'bbox_head', with_nms=False), **given)
-    check_read(read_thresholds(CFG, 'bbox_head'), **given)
-    check_read(read_thresholds(CFG, 'bbox_head', with_nms=False), None, None)
 
 
 class TestChange:

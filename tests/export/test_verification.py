@@ -36,6 +36,29 @@ def test_masks_are_those_that_the_detector_makes_itself():
     assert abs(before.masks - after.masks).max() > 0.01
 
 
+def test_masks_of_a_cascade_are_what_it_pastes_last():
+    """The mean over its stages: pasted by mmdet, they are mmdet's masks."""
+    detector = detectors.tiny_detector('htc')
+    head = detector.roi_head.mask_head[-1]
+    inputs = scenes(1, SIZE, SIZE, seed=7)
+    limits = read_thresholds(detector.roi_head.test_cfg, 'roi_head')
+    (found,) = predicted(detector, inputs, limits, True)
+    assert len(found) > 3 and found.masks.min() >= 0 and found.masks.max() <= 1
+    logits = torch.zeros(len(found), 3, *found.masks.shape[1:])
+    labels = torch.from_numpy(found.labels)
+    logits[torch.arange(len(found)), labels] = torch.from_numpy(found.masks)
+    pasted = head._predict_by_feat_single(
+        logits, torch.from_numpy(found.boxes), labels,
+        dict(ori_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0)), detector.roi_head.test_cfg,
+        rescale=True, activate_map=True,
+    )  # fmt: skip
+    data = {'inputs': [torch.from_numpy(inputs[0]).permute(2, 0, 1)], 'data_samples': None}
+    images = detector.data_preprocessor(data, False)['inputs']
+    with torch.no_grad():
+        (sample,) = detector.predict(images, samples(1, (SIZE, SIZE)))
+    assert torch.equal(pasted, sample.pred_instances.masks)
+
+
 def test_the_detector_is_left_as_it_is():
     detector = detectors.tiny_detector('mask_rcnn')
     limits = read_thresholds(detector.roi_head.test_cfg, 'roi_head')

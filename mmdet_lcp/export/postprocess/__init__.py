@@ -13,6 +13,7 @@ from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.postprocess.base_dense import BaseDensePostprocess
 from mmdet_lcp.export.postprocess.centernet import CenterNetPostprocess
 from mmdet_lcp.export.postprocess.detr import DETRPostprocess
+from mmdet_lcp.export.postprocess.foreign import foreign_function
 from mmdet_lcp.export.postprocess.fovea import FoveaPostprocess
 from mmdet_lcp.export.postprocess.gfl import GFLPostprocess
 from mmdet_lcp.export.postprocess.levels import DensePostprocess
@@ -48,7 +49,7 @@ def family_of(head: nn.Module) -> type[DensePostprocess]:
         CompressionError: none knows it.
     """
     for family in FAMILIES:
-        if family.fits(head):
+        if foreign_function(head) is None and family.fits(head):
             return family
     raise CompressionError(
         f'bbox_head ({type(head).__module__}.{type(head).__name__}) cannot be exported with its '
@@ -71,11 +72,12 @@ def postprocess_of(
     """
     own = type(detector)
     if all(own.predict is not known.predict for known in DETECTORS):
-        raw = '' if is_two_stage(detector) else '. --raw writes its outputs as they are'
+        one = not is_two_stage(detector)
+        raw = ". --raw writes the bbox_head's outputs as they are" if one else ''
         raise CompressionError(
             f'{own.__name__} cannot be exported with its post-processing: it predicts in a way of '
-            'its own, and what it adds would be missing in the file. Detectors that predict as '
-            f'SingleStageDetector, TwoStageDetector or DetectionTransformer do can{raw}'
+            'its own, and what it adds would be missing in the file. Only detectors with the '
+            f'`predict` of SingleStageDetector, TwoStageDetector or DetectionTransformer can{raw}'
         )
     if is_two_stage(detector):
         return TwoStagePostprocess(detector, image_size)

@@ -4,6 +4,7 @@ A family of heads says how its outputs become boxes and scores of all candidates
 follows is shared. The coders, priors and activations are the head's own.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -41,6 +42,7 @@ class DensePostprocess:
     names: tuple[str, ...] = ('cls_score', 'bbox_pred', OTHERS)
     any_batch = True  # whether the network itself runs on batches of any size
     with_nms = True
+    reads_nms_pre = True  # whether mmdet leaves candidates out before NMS
 
     def __init__(self, head: nn.Module, image_size: tuple[int, int]) -> None:
         self.head = head
@@ -49,6 +51,8 @@ class DensePostprocess:
         self.thresholds: Thresholds = read_thresholds(
             self.cfg, f'bbox_head ({type(head).__name__})', self.with_nms
         )
+        if not self.reads_nms_pre:
+            self.thresholds = replace(self.thresholds, nms_pre=-1)
         self._priors: dict[Any, list[Tensor]] = {}
 
     # ------------------------------------------------------------------ the family's part
@@ -70,6 +74,8 @@ class DensePostprocess:
         before the multiplication, so that who only sees the product could not.
         """
         levels = self.levels(outputs)
+        for level in levels:
+            self._check_number(level)
         scores = [
             level.scores
             if level.factors is None
@@ -108,6 +114,16 @@ class DensePostprocess:
         sides = [self.width - less, self.height - less] * 2
         return torch.minimum(boxes.clamp(min=0.0), boxes.new_tensor(sides))
 
+    def _check_number(self, level: Level) -> None:
+        most, there = self.thresholds.max_per_img, self.choices(level)
+        if not self.with_nms and most > there:
+            key = 'topk' if 'topk' in self.cfg else 'max_per_img'
+            raise CompressionError(
+                f'test_cfg.{key}={most}: bbox_head ({type(self.head).__name__}) chooses among '
+                f'{there} candidates, and mmdet itself fails where more are asked for: take at '
+                f'most {there} (--max-per-img)'
+            )
+
     def _passing(self, scores: Tensor) -> Tensor:
         return torch.where(scores > self.thresholds.score, scores, torch.zeros_like(scores))
 
@@ -115,12 +131,7 @@ class DensePostprocess:
         classes = int(level.scores.shape[2])
         flat = self._passing(level.scores).flatten(1)
         count, most = int(flat.shape[1]), self.thresholds.nms_pre
-        if not self.with_nms and most > self.choices(level):
-            raise CompressionError(
-                f'max_per_img={most}: bbox_head ({type(self.head).__name__}) chooses among '
-                f'{self.choices(level)} candidates, and mmdet itself fails where more are asked '
-                f'for: take at most {self.choices(level)}'
-            )
+        self._check_number(level)
         scores, index = flat.topk(min(most, count) if most > 0 else count, dim=1)
         which = torch.div(index, classes, rounding_mode='trunc')
         boxes = level.boxes.gather(1, which[..., None].expand(-1, -1, 4))

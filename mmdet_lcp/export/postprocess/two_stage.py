@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmdet_lcp.errors import CompressionError
 from mmdet_lcp.export.nms import Boxes, suppress
+from mmdet_lcp.export.postprocess.foreign import check_own
 from mmdet_lcp.export.postprocess.levels import DensePostprocess, large_enough, rows
 from mmdet_lcp.export.thresholds import check_nms, read_thresholds
 
@@ -22,6 +23,7 @@ class Proposals(DensePostprocess):
 
     def __init__(self, head: nn.Module, image_size: tuple[int, int]) -> None:
         own = type(head)
+        check_own(head, 'rpn_head')
         if not isinstance(head, RPNHead) or (
             own._predict_by_feat_single is not RPNHead._predict_by_feat_single
         ):
@@ -97,6 +99,7 @@ class TwoStagePostprocess:
         for number, each in enumerate(self.stages):
             name = f'roi_head.bbox_head{f".{number}" if self.cascade else ""}'
             own = type(each)
+            check_own(each, name)
             if (
                 not isinstance(each, BBoxHead)
                 or own.predict_by_feat is not BBoxHead.predict_by_feat
@@ -111,6 +114,7 @@ class TwoStagePostprocess:
         if self.with_masks:
             masks = list(head.mask_head) if self.cascade else [head.mask_head]
             own = type(masks[-1])
+            check_own(masks[-1], 'roi_head.mask_head')
             if any(
                 getattr(own, part, None) is not getattr(FCNMaskHead, part)
                 for part in ('predict_by_feat', '_predict_by_feat_single')

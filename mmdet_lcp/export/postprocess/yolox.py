@@ -12,6 +12,7 @@ class YOLOXPostprocess(DensePostprocess):
     """Score: class times objectness; boxes are not clipped."""
 
     names = ('cls_score', 'bbox_pred', 'objectness')
+    reads_nms_pre = False
 
     @staticmethod
     def fits(head: nn.Module) -> bool:

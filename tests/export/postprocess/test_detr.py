@@ -41,8 +41,9 @@ def test_more_than_there_are(kind, most):
     with pytest.raises(RuntimeError, match='out of range'):
         head.predict_by_feat(*outputs, batch_img_metas=[META], rescale=False)
     postprocess = DETRPostprocess(head, (SIZE, SIZE))
-    words = rf'max_per_img={most + 1}: bbox_head \(DETRHead\).* take at most {most}$'
-    with pytest.raises(CompressionError, match=words):
-        postprocess.detections(outputs)
+    words = rf'test_cfg.max_per_img={most + 1}: bbox_head \(DETRHead\).* take at most {most} '
+    for form in (postprocess.detections, postprocess.decoded):
+        with pytest.raises(CompressionError, match=words):
+            form(outputs)
     head.test_cfg.max_per_img = most
     assert DETRPostprocess(head, (SIZE, SIZE)).detections(outputs).scores.shape == (1, most)
