@@ -140,6 +140,8 @@ def export_detector(
         }
     if form != 'end-to-end' and finds_masks(own):
         more['left_out'] = ['masks']
+    elif graph.two_stage and graph.postprocess.with_masks:
+        more['mask_threshold'] = graph.postprocess.mask_threshold
     total = _num_classes(own)
     labels = [str(number) for number in range(total)]
     if classes and len(classes) == total:

@@ -135,6 +135,6 @@ class Detector:
             masks = outputs['masks'][real] if 'masks' in outputs else None
         boxes = place.back(boxes.astype(np.float32))
         if masks is not None:
-            masks = whole_masks(masks, boxes, place, size)
+            masks = whole_masks(masks, boxes, place, size, self.metadata.mask_threshold)
         labels = labels.astype(np.int64)
         return Detections(boxes, scores.astype(np.float32), labels, masks, self.classes)

@@ -2,9 +2,8 @@
 
 import numpy as np
 
+from mmdet_lcp_runtime.metadata import MASK_THRESHOLD
 from mmdet_lcp_runtime.preparing import Placement
-
-THRESHOLD = 0.5
 
 
 def sampled(plane: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -46,7 +45,11 @@ def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
 
 
 def whole_masks(
-    masks: np.ndarray, boxes: np.ndarray, placement: Placement, size: tuple[int, int]
+    masks: np.ndarray,
+    boxes: np.ndarray,
+    placement: Placement,
+    size: tuple[int, int],
+    threshold: float = MASK_THRESHOLD,
 ) -> np.ndarray:
     """Masks of the image.
 
@@ -55,6 +58,7 @@ def whole_masks(
         boxes: (K, 4) in pixels of the image.
         placement: of the image in the input.
         size: (height, width) of the input in pixels: masks of that size are of the whole of it.
+        threshold: from which probability on a pixel belongs to the mask, 0 to 1.
 
     Returns:
         (K, height, width) of the image, bool.
@@ -69,7 +73,7 @@ def whole_masks(
                     x * placement.scale[0] + placement.offset[0] - 0.5,
                     y * placement.scale[1] + placement.offset[1] - 0.5,
                 )
-                >= THRESHOLD
+                >= threshold
             )
             continue
         sides = box[2:] - box[:2]
@@ -81,6 +85,6 @@ def whole_masks(
                 (x - box[0]) / sides[0] * mask.shape[1] - 0.5,
                 (y - box[1]) / sides[1] * mask.shape[0] - 0.5,
             )
-            >= THRESHOLD
+            >= threshold
         )
     return made

@@ -13,6 +13,8 @@ from typing import Any
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.version import FORMAT
 
+MASK_THRESHOLD = 0.5  # of files that name none
+
 KEY = 'mmdet_lcp'
 FORMS = ('end-to-end', 'decoded')
 CHANNELS = {'bgr': 3, 'rgb': 3, 'gray': 1, 'bgra': 4, 'rgba': 4}  # by order of colours
@@ -88,6 +90,7 @@ class Metadata:
         classes: name of each label.
         thresholds: what is applied; by the file itself where it is end-to-end.
         levels: number of candidates of each level, where the file says it, else empty.
+        mask_threshold: from which probability on a pixel belongs to a mask.
         facts: all of it, as written.
     """
 
@@ -97,6 +100,7 @@ class Metadata:
     classes: tuple[str, ...]
     thresholds: Thresholds
     levels: tuple[int, ...] = ()
+    mask_threshold: float = MASK_THRESHOLD
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -176,6 +180,7 @@ def _metadata(facts: dict[str, Any]) -> Metadata:
         classes=tuple(str(name) for name in facts['classes']),
         thresholds=thresholds(facts),
         levels=tuple(int(size) for size in facts.get('levels', ())),
+        mask_threshold=float(facts.get('mask_threshold', MASK_THRESHOLD)),
         facts=facts,
     )
 

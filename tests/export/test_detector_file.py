@@ -22,6 +22,7 @@ from mmdet_lcp.export import export_detector
 from mmdet_lcp.export.geometry import Geometry
 from mmdet_lcp.export.graph import samples
 from mmdet_lcp.export.scenes import scenes
+from mmdet_lcp_runtime import Detector
 
 REASON = 'the extra `export` is not installed'
 onnx = pytest.importorskip('onnx', reason=REASON)
@@ -254,6 +255,22 @@ def test_masks(tmp_path):
     )  # fmt: skip
     assert expected.masks.sum() > 1000
     assert (pasted != expected.masks).sum() < 0.01 * expected.masks.sum()
+
+
+def test_masks_at_another_threshold(tmp_path):
+    """The runtime cuts them where mmdet does."""
+    detector = tiny_detector('mask_rcnn')
+    detector.roi_head.test_cfg.mask_thr_binary = 0.3
+    result = export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'x.onnx')
+    assert result.description['mask_threshold'] == 0.3
+    (image,) = scenes(1, SIZE, SIZE, seed=7)
+    (expected,) = predictions(detector, image[None])
+    found = Detector(result.path)(image)
+    theirs, ours = int(expected.masks.sum()), int(found.masks.sum())
+    assert theirs > 1000 and abs(theirs - ours) < 0.01 * theirs
+    detector.roi_head.test_cfg.mask_thr_binary = -1
+    with pytest.raises(CompressionError, match=r'mask_thr_binary=-1: .*masks of 0 to 255'):
+        export_detector(detector, Geometry(SIZE, SIZE), tmp_path / 'y.onnx')
 
 
 def test_a_decoded_file_says_that_masks_are_left_out(tmp_path):

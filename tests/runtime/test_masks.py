@@ -65,3 +65,13 @@ def test_plain_data_has_the_masks():
     assert Detections(boxes, found.scores, found.labels).rows()[0]['box'] == [84.34] * 4
     bare = Detections(found.boxes, found.scores, found.labels)
     assert all('segmentation' not in row for row in bare.rows())
+
+
+def test_another_threshold():
+    """Of a map that grows from left to right, less of it passes a higher one."""
+    mask = np.tile(np.linspace(0, 1, 11, dtype=np.float32), (5, 1))[None]
+    found = [
+        whole_masks(mask, np.zeros((1, 4)), Placement(5, 11), (5, 11), threshold).sum()
+        for threshold in (0.25, 0.5, 0.75)
+    ]
+    assert found == [5 * 8, 5 * 6, 5 * 3]

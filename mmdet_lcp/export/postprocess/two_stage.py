@@ -123,6 +123,13 @@ class TwoStagePostprocess:
                     f'roi_head.mask_head ({own.__name__}) cannot be exported: masks of '
                     'FCNMaskHead can'
                 )
+            self.mask_threshold = float(head.test_cfg.get('mask_thr_binary', 0.5))
+            if self.mask_threshold < 0:
+                raise CompressionError(
+                    f'roi_head.test_cfg.mask_thr_binary={self.mask_threshold:g}: mmdet then gives '
+                    'masks of 0 to 255, which the runtime does not: set it to 0.5 '
+                    '(--cfg-options model.test_cfg.rcnn.mask_thr_binary=0.5)'
+                )
         self.thresholds = read_thresholds(head.test_cfg, f'roi_head ({type(head).__name__})')
 
     def candidates(self, features: tuple) -> tuple[Tensor, Tensor]:
