@@ -28,7 +28,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add('model', metavar='MODEL', help='*.onnx, *.xml, *.ncnn.param, *.mnn or *.tflite')
+    add('model', metavar='MODEL', help='*.onnx, *.xml, *.ncnn.param, *.mnn, *.tflite or *.rknn')
     add('images', metavar='IMAGE', nargs='+', help='photos')
     add(
         '--out',

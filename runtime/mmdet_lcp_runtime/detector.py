@@ -8,7 +8,7 @@ import numpy as np
 from mmdet_lcp_runtime import metadata, nms
 from mmdet_lcp_runtime.detections import Detections
 from mmdet_lcp_runtime.draw import draw
-from mmdet_lcp_runtime.engines import open_engine
+from mmdet_lcp_runtime.engines import Engine, open_engine
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.images import Image, as_pixels
 from mmdet_lcp_runtime.masks import whole_masks
@@ -19,10 +19,11 @@ class Detector:
     """A file of `mmdet-lcp export`, end-to-end or decoded, opened by its engine.
 
     Args:
-        path: ``*.onnx``, ``*.xml`` (OpenVINO), ``*.ncnn.param`` (ncnn), ``*.mnn`` (MNN) or
-            ``*.tflite`` (LiteRT).
+        path: ``*.onnx``, ``*.xml`` (OpenVINO), ``*.ncnn.param`` (ncnn), ``*.mnn`` (MNN),
+            ``*.tflite`` (LiteRT) or ``*.rknn`` (Rockchip's NPUs).
         threads: of the CPU; None leaves it to the engine.
-        engine: by name, if not the one of the file's suffix (`engines.ENGINES`).
+        engine: by name, if not the one of the file's suffix (`engines.ENGINES`); or an `Engine`
+            that has the file open.
         arrays: order of the colours of images that are given as arrays: ``'bgr'``, as OpenCV
             and mmdet have them, or ``'rgb'``.
 
@@ -40,7 +41,7 @@ class Detector:
         path: str | os.PathLike,
         *,
         threads: int | None = None,
-        engine: str | None = None,
+        engine: str | Engine | None = None,
         arrays: str = 'bgr',
     ) -> None:
         if arrays not in ('bgr', 'rgb'):
@@ -48,7 +49,8 @@ class Detector:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise DetectionError(f'threads={threads!r}: use a whole number from 1, or None')
         self.path, self._arrays = path, arrays
-        self.engine = open_engine(path, engine, threads)
+        opened = isinstance(engine, Engine)
+        self.engine = engine if opened else open_engine(path, engine, threads)
         self.metadata = metadata.read(path, self.engine.description)
         missing = set(self.metadata.outputs) - set(self.engine.outputs(self.metadata.outputs))
         if missing:

@@ -12,6 +12,9 @@ EXTRAS = {
     'ncnn': 'ncnn',
     'MNN': 'mnn',
     'ai_edge_litert.interpreter': 'litert',
+    'rknnlite.api': 'rknn',
+    'rknn.api': 'to-rknn',
+    'onnx': 'to-rknn',
     'PIL': 'images',
 }
 

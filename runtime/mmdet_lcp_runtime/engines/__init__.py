@@ -14,6 +14,7 @@ ENGINES = {
     'ncnn': '.param',
     'mnn': '.mnn',
     'litert': '.tflite',
+    'rknn': '.rknn',
 }
 
 

@@ -1,0 +1,184 @@
+"""ONNX file in, ``*.rknn`` out, run in the toolkit's simulator beside the ONNX file."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdet_lcp_runtime import metadata
+from mmdet_lcp_runtime.detector import Detector
+from mmdet_lcp_runtime.engines.rknn import DECODE, Loaded
+from mmdet_lcp_runtime.errors import DetectionError
+from mmdet_lcp_runtime.needs import needed
+from mmdet_lcp_runtime.preparing import prepare
+from mmdet_lcp_runtime.rknn import words
+from mmdet_lcp_runtime.rknn.comparison import Agreement, compare
+from mmdet_lcp_runtime.rknn.halves import halve
+
+CHECKED = 8  # photos that both files run on, and that eight bits are not calibrated on
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written.
+
+    Attributes:
+        path: the file; beside it lie its decoding (.decode.onnx), its description (.json) and
+            the toolkit's words (.log).
+        calibrated: number of photos that eight bits were calibrated on; 0: float16.
+        agreement: with the ONNX file, in the toolkit's simulator.
+    """
+
+    path: Path
+    calibrated: int
+    agreement: Agreement
+
+
+def convert(
+    model: str | os.PathLike,
+    out: str | os.PathLike,
+    platform: str,
+    photos: Sequence[str | os.PathLike],
+    *,
+    int8: bool = False,
+    score: float = 0.3,
+) -> Converted:
+    """Write a detector for an NPU.
+
+    Args:
+        model: by ``mmdet-lcp export --decoded --preprocessed --batch 1``.
+        out: ``*.rknn``.
+        platform: the chip, as the toolkit calls it: ``'rk3588'``, ``'rk3566'``.
+        photos: up to eight, at most half of them, are detected on with both files; `int8` is
+            calibrated on the others.
+        int8: weights and features of eight bits; else float16.
+        score: detections with less are left out of the comparison.
+
+    Raises:
+        DetectionError: the file is of another form, photos are too few, the toolkit is not
+            installed, refuses the file or lacks an operator. Nothing is written then but the
+            toolkit's words.
+    """
+    given, out = Detector(model), Path(out)
+    _check(given, out)
+    checked, others = _shared_out(photos, int8)
+    facts = _description(given.metadata.facts, platform, int8)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    log = out.with_suffix('.log')
+    log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix='.rknn.') as folder:
+        part, network = Path(folder, out.name), Path(folder, 'network.onnx')
+        decode = part.with_suffix(DECODE)
+        halve(model, network, decode)
+        metadata.beside(part).write_text(json.dumps(facts, indent=2), encoding='utf-8')
+        images = _calibration(given, others, Path(folder)) if int8 else None
+        with words.kept_in(log):
+            net = _built(network, given, platform, images, part, log)
+            try:
+                made = Detector(part, engine=Loaded(net, decode))
+                agreement = _agreement(given, made, checked, score)
+            finally:
+                net.release()
+        unknown = words.lacking(log)
+        if unknown:
+            raise DetectionError(
+                f'{model}: the NPU of {platform} has no {", ".join(unknown)} and would refuse '
+                f'the file ({log})'
+            )
+        for own in (decode, metadata.beside(part), part):
+            os.replace(own, out.with_name(own.name))
+    return Converted(out, len(others) if int8 else 0, agreement)
+
+
+def _check(given: Detector, out: Path) -> None:
+    if out.suffix != '.rknn':
+        raise DetectionError(f'{out}: name it *.rknn')
+    image = given.metadata.input
+    if (
+        given.metadata.form != 'decoded'
+        or image.layout != 'NCHW'
+        or image.normalised_in_graph
+        or image.batch != 1
+    ):
+        raise DetectionError(
+            f'{given.path}: an NPU takes one image and has no NMS, and the toolkit normalises '
+            'images by itself: write the file with `mmdet-lcp export --decoded --preprocessed '
+            '--batch 1`'
+        )
+
+
+def _shared_out(photos: Sequence, int8: bool) -> tuple[list, list]:
+    """Photos to detect on, every second first, and the others."""
+    if not photos:
+        raise DetectionError('no photos: give some that the detector finds something in')
+    if int8 and len(photos) < 16:
+        raise DetectionError(
+            f'{len(photos)} photos are too few to calibrate eight bits on: give 16 or more, '
+            '64 are better'
+        )
+    checked = list(photos)[::2][:CHECKED] if int8 else list(photos)[:CHECKED]
+    return checked, [photo for photo in photos if photo not in checked]
+
+
+def _description(facts: dict[str, Any], platform: str, int8: bool) -> dict[str, Any]:
+    """Of the new file: it takes images as they are read, and normalises them."""
+    made = json.loads(json.dumps(facts))
+    made['input'] |= {'layout': 'NHWC', 'dtype': 'uint8', 'normalised_in_graph': True}
+    made['rknn'] = {'platform': platform, 'type': 'int8' if int8 else 'float16'}
+    return made
+
+
+def _calibration(given: Detector, photos: Sequence, folder: Path) -> Path:
+    """A list of arrays for the toolkit: (1, C, H, W), uint8, resized as the file says."""
+    image = replace(given.metadata.input, dtype='uint8', normalised_in_graph=True)
+    rows = []
+    for number, photo in enumerate(photos):
+        planes, _ = prepare(given.pixels(photo), image)
+        rows.append(folder / f'{number}.npy')
+        np.save(rows[-1], planes[None])
+    listed = folder / 'images.txt'
+    listed.write_text(''.join(f'{row}\n' for row in rows), encoding='utf-8')
+    return listed
+
+
+def _built(
+    network: Path,
+    given: Detector,
+    platform: str,
+    images: Path | None,
+    part: Path,
+    log: Path,
+) -> Any:
+    """The toolkit's net, written and in the simulator."""
+    image = given.metadata.input
+    net = needed('rknn.api').RKNN(verbose=False)
+    steps = (
+        lambda: net.config(
+            mean_values=[list(image.mean)], std_values=[list(image.std)], target_platform=platform
+        ),
+        lambda: net.load_onnx(model=str(network)),
+        lambda: net.build(do_quantization=images is not None, dataset=images and str(images)),
+        lambda: net.export_rknn(str(part)),
+        lambda: net.init_runtime(),
+    )
+    for step in steps:
+        try:
+            failed = step()
+        except Exception as error:  # the toolkit raises ValueError with its whole story
+            failed = error
+        if failed:
+            net.release()
+            why = words.last(log)
+            raise DetectionError(
+                f"{given.path}: Rockchip's toolkit refuses it for {platform}: {why} ({log})"
+            )
+    return net
+
+
+def _agreement(given: Detector, made: Detector, photos: Sequence, score: float) -> Agreement:
+    return compare((given(photo).above(score), made(photo).above(score)) for photo in photos)

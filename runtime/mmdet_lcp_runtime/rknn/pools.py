@@ -1,0 +1,77 @@
+"""Max pools with a window larger than their map, in steps that are none.
+
+Rockchip's toolkit takes the maximum of the whole map for such a one, without a word
+(rknn-toolkit2 2.5.0): spatial pyramid pooling at small inputs.
+"""
+
+from typing import Any
+
+from mmdet_lcp_runtime.errors import DetectionError
+
+
+def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
+    """Put chains of smaller pools in the place of each, in the model itself.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        sizes: height and width of maps, by name.
+
+    Returns:
+        Number of pools that were replaced.
+
+    Raises:
+        DetectionError: one has a stride, or a padding that is not half of its window.
+    """
+    from onnx import helper
+
+    made, replaced = [], 0
+    for node in model.graph.node:
+        keys = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+        window = keys.get('kernel_shape', [0])
+        side = min(sizes.get(node.input[0], (0, 0))) if node.op_type == 'MaxPool' else 0
+        if not 0 < side < max(window):
+            made.append(node)
+            continue
+        steps = _steps(window, keys, side)
+        if steps is None:
+            raise DetectionError(
+                f'{node.name}: a max pool of window {list(window)} on a map of side {side}, which '
+                "Rockchip's toolkit computes wrongly: export the detector at a larger --size"
+            )
+        replaced += 1
+        names = [node.input[0], *(f'{node.output[0]}_{n}' for n in range(1, len(steps)))]
+        for before, after, step in zip(names, [*names[1:], node.output[0]], steps, strict=True):
+            made.append(
+                helper.make_node(
+                    'MaxPool',
+                    [before],
+                    [after],
+                    name=f'{node.name}_{after}',
+                    kernel_shape=[step] * 2,
+                    pads=[step // 2] * 4,
+                    strides=[1, 1],
+                )
+            )
+    del model.graph.node[:]
+    model.graph.node.extend(made)
+    return replaced
+
+
+def _steps(window: list[int], keys: dict[str, Any], side: int) -> list[int] | None:
+    """Windows of 5 and 3 that see as far one after the other; None if there are none."""
+    size = window[0]
+    plain = (
+        window == [size, size]
+        and size % 2 == 1
+        and keys.get('strides', [1, 1]) == [1, 1]
+        and keys.get('dilations', [1, 1]) == [1, 1]
+        and keys.get('pads') == [size // 2] * 4
+        and not keys.get('ceil_mode', 0)
+    )
+    if not plain:
+        return None
+    largest = 5 if side >= 5 else 3 if side >= 3 else 1
+    if largest == 1:
+        return None
+    far = size // 2  # pixels to one side
+    return [largest] * (far // (largest // 2)) + ([3] if far % (largest // 2) else [])

@@ -1,0 +1,39 @@
+"""What a process prints, its compiled parts included."""
+
+import os
+
+import pytest
+
+from mmdet_lcp_runtime.rknn import words
+
+
+def test_prints_go_to_the_file_and_come_back_after_an_error(tmp_path, capfd):
+    file = tmp_path / 'x.log'
+    file.write_text('before\n')
+    with pytest.raises(KeyError), words.kept_in(file):
+        print('python')
+        os.write(2, b'compiled\n')
+        raise KeyError
+    print('after')
+    assert sorted(file.read_text().split()) == ['before', 'compiled', 'python']
+    assert capfd.readouterr() == ('after\n', '')
+
+
+def test_last_lines_without_colours_and_progress(tmp_path):
+    file = tmp_path / 'x.log'
+    file.write_text(
+        'a\nI Fusing:   0%|   | 0/9\rI Fusing: 100%|###| 9/9\n\n\x1b[1;31mE\x1b[0m wrong\nlast\n'
+        'I ===== WARN(0) =====\nE rknn-toolkit2 version: 2.5.0\n'
+    )
+    assert words.last(file) == 'a / E wrong / last'
+    assert words.last(file, 1) == 'last'
+
+
+def test_operators_that_it_lacks(tmp_path):
+    """Lines of rknn-toolkit2 2.5.0."""
+    file = tmp_path / 'x.log'
+    row = 'No lowering found for: {}, node type = {}, use CustomOperatorLower instead.\n'
+    file.write_text(row.format('/Min_1', 'Min') + row.format('/Min', 'Min') + 'E other\n')
+    assert words.lacking(file) == ['Min']
+    file.write_text('I all is well\n')
+    assert words.lacking(file) == []
