@@ -21,7 +21,8 @@ PAGES = [
 # Where mmdet lies, as far as the pages' `python -c` says.
 MMDET = 'MMDET'
 PROGRAMS = (
-    *('mmdet-lcp', 'mmdet-lcp-detect', 'python', 'pip', 'make', 'torchrun', 'sudo'),
+    *('mmdet-lcp', 'mmdet-lcp-detect', 'mmdet-lcp-rknn'),
+    *('python', 'pip', 'make', 'torchrun', 'sudo'),
     *('tools/dist_train.sh', 'tools/slurm_train.sh'),
 )
 _STAND_IN = """#!/bin/sh
@@ -50,8 +51,8 @@ class PageCommand:
             return rest[0]
         if program == 'python' and rest[0].startswith('tools/') and rest[0].count('/') == 1:
             return Path(rest[0]).stem.replace('_', '-')
-        if program == 'mmdet-lcp-detect':
-            return 'detect'
+        if program in ('mmdet-lcp-detect', 'mmdet-lcp-rknn'):
+            return program.removeprefix('mmdet-lcp-')
         return ' '.join([program, *rest[:1]]) if program in ('python', 'make') else program
 
     @property

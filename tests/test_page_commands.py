@@ -39,6 +39,12 @@ RUN_BY = {
     ('export', ('--evaluate', '--int8', '--keep', '--out')): (
         'cli/test_export.py::test_another_engine'
     ),
+    ('export', ('--batch', '--decoded', '--out', '--preprocessed')): (
+        'cli/test_export.py::test_for_an_npu'
+    ),
+    ('rknn', ('--int8', '--out', '--platform')): (
+        'runtime/rknn/test_command.py::test_it_says_what_was_written_and_what_comes_next'
+    ),
     ('support', ('--detectors',)): 'cli/test_support_table.py::test_everything_works',
     ('report', ()): 'cli/test_report.py::test_runs',
     ('tabulate-runs', ()): 'cli/test_tabulate_runs.py::test_prints_and_writes',

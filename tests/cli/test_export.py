@@ -190,3 +190,25 @@ def test_nothing_is_left(config, arguments, words, capsys, tmp_path):
     assert tool.main(all_arguments) == 1
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_for_an_npu(config, tmp_path, monkeypatch):
+    """The form that `mmdet-lcp-rknn` takes; the toolkit is a stand-in, see `fake_rknn`."""
+    needs_onnx()
+    cv2 = pytest.importorskip('cv2')
+    import fake_rknn  # it imports onnxruntime
+
+    from mmdet_lcp_runtime.rknn.command import main as convert
+
+    fake_rknn.install(monkeypatch)
+    out, photo = tmp_path / 'small.onnx', str(tmp_path / 'photo.png')
+    arguments = [str(config), str(config.parent / 'dense.pth'), '--out', str(out)]
+    assert tool.main([*arguments, '--decoded', '--preprocessed', '--batch', '1']) == 0
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    cv2.imwrite(photo, image)
+    made = str(tmp_path / 'small.rknn')
+    assert convert([str(out), photo, '--platform', 'rk3588', '--out', made]) == 0
+    one, other = (Detector(path)(photo) for path in (out, made))
+    assert len(one) == len(other) > 0
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+    np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)

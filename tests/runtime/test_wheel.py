@@ -12,7 +12,7 @@ from mmdet_lcp.version import __version__
 ROOT = Path(__file__).parents[2]
 
 
-def test_it_asks_for_numpy_alone_and_brings_a_command(tmp_path):
+def test_it_asks_for_numpy_alone_and_brings_its_commands(tmp_path):
     shutil.copytree(
         ROOT / 'runtime',
         tmp_path / 'source',
@@ -37,6 +37,7 @@ def test_it_asks_for_numpy_alone_and_brings_a_command(tmp_path):
     assert needs == ['numpy']
     entry = archive.read(f'{info}/entry_points.txt').decode()
     assert 'mmdet-lcp-detect = mmdet_lcp_runtime.command:run' in entry
+    assert 'mmdet-lcp-rknn = mmdet_lcp_runtime.rknn.command:run' in entry
 
 
 def test_both_packages_have_one_version():

@@ -54,9 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     kind = f'int8, calibrated on {made.calibrated} photos' if args.int8 else 'float16'
-    size = made.path.stat().st_size / 2**20
+    size = f'{made.path.stat().st_size / 2**20:.2f} MiB'
+    if made.cycles is not None:
+        size += f", {made.cycles / 1e6:.2f} million cycles of the NPU by the compiler's count"
     tell(
-        f'{made.path}: {args.platform}, {kind}, {size:.2f} MiB\n'
+        f'{made.path}: {args.platform}, {kind}, {size}\n'
         f"  beside {args.model} in the toolkit's simulator, on {made.agreement.photos} photos: "
         f'{made.agreement}\n'
         f'  copy {made.path.name}, {made.path.stem}.decode.onnx and {made.path.stem}.json to the '

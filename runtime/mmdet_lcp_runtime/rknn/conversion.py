@@ -32,11 +32,13 @@ class Converted:
             the toolkit's words (.log).
         calibrated: number of photos that eight bits were calibrated on; 0: float16.
         agreement: with the ONNX file, in the toolkit's simulator.
+        cycles: of the NPU for an image, as the toolkit's compiler counts them; None: not told.
     """
 
     path: Path
     calibrated: int
     agreement: Agreement
+    cycles: int | None
 
 
 def convert(
@@ -92,7 +94,7 @@ def convert(
             )
         for own in (decode, metadata.beside(part), part):
             os.replace(own, out.with_name(own.name))
-    return Converted(out, len(others) if int8 else 0, agreement)
+    return Converted(out, len(others) if int8 else 0, agreement, words.cycles(log))
 
 
 def _check(given: Detector, out: Path) -> None:
@@ -156,7 +158,7 @@ def _built(
 ) -> Any:
     """The toolkit's net, written and in the simulator."""
     image = given.metadata.input
-    net = needed('rknn.api').RKNN(verbose=False)
+    net = needed('rknn.api').RKNN(verbose=True)
     steps = (
         lambda: net.config(
             mean_values=[list(image.mean)], std_values=[list(image.std)], target_platform=platform

@@ -43,6 +43,17 @@ def lacking(path: Path) -> list[str]:
     return sorted(set(found))
 
 
+def cycles(path: Path) -> int | None:
+    """Cycles of the NPU for an image, as the toolkit's compiler counts them; None: not told.
+
+    Of each layer the larger of computing and of moving data (its table's ``Total``).
+    """
+    row = r'\] \d+ +\S+ +\S+ +NPU .* \d+/\d+/(\d+) '
+    found = [re.search(row, line) for line in _lines(path)]
+    counts = [int(each[1]) for each in found if each]
+    return sum(counts) if counts else None
+
+
 def _lines(path: Path) -> list[str]:
     text = path.read_text(encoding='utf-8', errors='replace')
     return [re.sub(r'\x1b\[[\d;]*m', '', line).strip() for line in re.split('[\r\n]', text)]

@@ -37,3 +37,22 @@ def test_operators_that_it_lacks(tmp_path):
     assert words.lacking(file) == ['Min']
     file.write_text('I all is well\n')
     assert words.lacking(file) == []
+
+
+def test_cycles_of_the_layers_on_the_npu(tmp_path):
+    """Rows of rknn-toolkit2 2.5.0; a layer on the CPU has none."""
+    file = tmp_path / 'x.log'
+    rows = (
+        'ID   OpType             DataType Target InputShape       OutputShape    '
+        'Cycles(DDR/NPU/Total)    RW(KB)       FullName        ',
+        '0    InputOperator      FLOAT16  CPU    \\                (1,3,192,192)  '
+        '0/0/0                    0            InputOperator:images',
+        '1    ConvRelu           FLOAT16  NPU    (1,3,192,192),(16,3,3,3),(16)  (1,16,192,192) '
+        '59322/331776/331776      218          Conv:/stage1/Conv',
+        '2    Conv               FLOAT16  NPU    (1,64,3,3)       (1,16,3,3)     '
+        '843/288/843              19           Conv:/head/Conv',
+    )
+    file.write_text(''.join(f'D RKNN: [04:29:44.054] {row}\n' for row in rows))
+    assert words.cycles(file) == 331776 + 843
+    file.write_text('I all is well\n')
+    assert words.cycles(file) is None
