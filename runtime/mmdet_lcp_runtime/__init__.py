@@ -1,7 +1,7 @@
 """Runs exported detectors: image in, boxes out, with NumPy and one inference engine.
 
-Neither PyTorch nor mmdet is imported. The engine (ONNX Runtime, OpenVINO, ncnn, MNN, LiteRT) and
-what reads images (Pillow or OpenCV) are imported when they are first needed.
+Neither PyTorch nor mmdet is imported. The engine (ONNX Runtime, OpenVINO, ncnn, MNN, LiteRT,
+RKNN) and what reads images (Pillow or OpenCV) are imported when they are first needed.
 """
 
 from mmdet_lcp_runtime.detections import Detections

@@ -65,6 +65,7 @@ CONTENTS = {
     'To the device': {
         'export': 'Export',
         'device': 'On the device',
+        'npu': '',
         'packed_file': 'The packed file',
     },
     'Run it': {'several_gpus': '', 'trouble': '', 'faults': '', 'platforms': ''},

@@ -1,5 +1,6 @@
 """ONNX file in, ``*.rknn`` out, run in the toolkit's simulator beside the ONNX file."""
 
+import copy
 import json
 import os
 import tempfile
@@ -129,7 +130,7 @@ def _shared_out(photos: Sequence, int8: bool) -> tuple[list, list]:
 
 def _description(facts: dict[str, Any], platform: str, int8: bool) -> dict[str, Any]:
     """Of the new file: it takes images as they are read, and normalises them."""
-    made = json.loads(json.dumps(facts))
+    made = copy.deepcopy(facts)
     made['input'] |= {'layout': 'NHWC', 'dtype': 'uint8', 'normalised_in_graph': True}
     made['rknn'] = {'platform': platform, 'type': 'int8' if int8 else 'float16'}
     return made
