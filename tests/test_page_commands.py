@@ -84,6 +84,7 @@ NOT_RUN = {
 }
 # Files that commands of the same page write, or that the reader brings; empty ones do.
 FILES = (
+    'photos/one.jpg',
     'work_dirs/compact/bccd_lcp_0.182_s0/pruned_config.py',
     'work_dirs/compact_digits_pruned/lcp_0.2086_s0/pruned_config.py',
     'work_dirs/bccd_more/lcp_0.5',

@@ -1,7 +1,8 @@
 """What an exported file says of itself: one JSON object, checked before anything is run.
 
 An ONNX file carries it in its metadata, under `KEY`; files of other formats have it beside them,
-``detector.xml`` as ``detector.json``.
+``detector.xml`` as ``detector.json``. That of ``detector.rknn``, which is another than that of the
+ONNX file it was made of, is ``detector.rknn.json``.
 """
 
 import json
@@ -107,6 +108,8 @@ class Metadata:
 def beside(path: str | os.PathLike) -> Path:
     """Where the description of a file lies that cannot carry it."""
     path = Path(path)
+    if path.suffix == '.rknn':
+        return path.with_name(f'{path.name}.json')
     name = path.name.removesuffix('.param').removesuffix('.ncnn')
     return path.with_name(f'{name}.json' if name != path.name else f'{path.stem}.json')
 

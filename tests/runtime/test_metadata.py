@@ -40,6 +40,7 @@ def test_what_is_not_normalised_has_neither_mean_nor_std():
         ('a.xml', 'a.json'),
         ('a.ncnn.param', 'a.json'),
         ('a.b.mnn', 'a.b.json'),
+        ('a.rknn', 'a.rknn.json'),
     ],
 )
 def test_where_it_lies(name, description, tmp_path):

@@ -1,8 +1,8 @@
 """Rockchip's NPUs, on the board: ``detector.rknn``.
 
 ``mmdet-lcp-rknn`` writes it on a PC, together with ``detector.decode.onnx``, which makes boxes of
-the network's maps on the CPU, and ``detector.json``. The network subtracts mean and divides by
-std itself.
+the network's maps on the CPU, and ``detector.rknn.json``. The network subtracts mean and divides
+by std itself.
 """
 
 import os

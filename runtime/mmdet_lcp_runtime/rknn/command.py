@@ -20,8 +20,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '  mmdet-lcp-rknn my_ssd.onnx photos/*.jpg --platform rk3588 --int8 --out my_ssd.rknn\n\n'
         "Runs on a PC with Rockchip's toolkit. The file detects on some of the photos, in the\n"
         "toolkit's simulator, and is compared with the ONNX file. It holds the network; what\n"
-        'makes boxes of its maps is my_ssd.decode.onnx, for the CPU. Copy both and my_ssd.json\n'
-        'to the board: `mmdet-lcp-detect my_ssd.rknn photo.jpg` runs them there.',
+        'makes boxes of its maps is my_ssd.decode.onnx, for the CPU. Copy both to the board with\n'
+        'my_ssd.rknn.json: `mmdet-lcp-detect my_ssd.rknn photo.jpg` runs them there.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f'{made.path}: {args.platform}, {kind}, {size}\n'
         f"  beside {args.model} in the toolkit's simulator, on {made.agreement.photos} photos: "
         f'{made.agreement}\n'
-        f'  copy {made.path.name}, {made.path.stem}.decode.onnx and {made.path.stem}.json to the '
+        f'  copy {made.path.name}, {made.path.stem}.decode.onnx and {made.path.name}.json to the '
         f'board, then: mmdet-lcp-detect {made.path.name} photo.jpg --out seen.jpg'
     )
     return 0

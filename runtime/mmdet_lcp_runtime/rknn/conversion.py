@@ -29,8 +29,8 @@ class Converted:
     """What was written.
 
     Attributes:
-        path: the file; beside it lie its decoding (.decode.onnx), its description (.json) and
-            the toolkit's words (.log).
+        path: the file; beside it lie its decoding (.decode.onnx), its description (.rknn.json)
+            and the toolkit's words (.rknn.log).
         calibrated: number of photos that eight bits were calibrated on; 0: float16.
         agreement: with the ONNX file, in the toolkit's simulator.
         cycles: of the NPU for an image, as the toolkit's compiler counts them; None: not told.
@@ -72,7 +72,7 @@ def convert(
     checked, others = _shared_out(photos, int8)
     facts = _description(given.metadata.facts, platform, int8)
     out.parent.mkdir(parents=True, exist_ok=True)
-    log = out.with_suffix('.log')
+    log = out.with_name(f'{out.name}.log')
     log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix='.rknn.') as folder:
         part, network = Path(folder, out.name), Path(folder, 'network.onnx')
