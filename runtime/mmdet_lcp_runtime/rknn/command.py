@@ -53,17 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DetectionError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    found, name = made.agreement, made.path.name
     kind = f'int8, calibrated on {made.calibrated} photos' if args.int8 else 'float16'
-    size = f'{made.path.stat().st_size / 2**20:.2f} MiB'
+    lines = [
+        f'{made.path}: {args.platform}, {kind}, {made.path.stat().st_size / 2**20:.2f} MiB',
+        f"beside {args.model} in the toolkit's simulator, on {found.photos} photos: {found}",
+        f'copy {name}, {made.path.stem}.decode.onnx and {name}.json to the board, then: '
+        f'mmdet-lcp-detect {name} photo.jpg --out seen.jpg',
+    ]
     if made.cycles is not None:
-        size += f", {made.cycles / 1e6:.2f} million cycles of the NPU by the compiler's count"
-    tell(
-        f'{made.path}: {args.platform}, {kind}, {size}\n'
-        f"  beside {args.model} in the toolkit's simulator, on {made.agreement.photos} photos: "
-        f'{made.agreement}\n'
-        f'  copy {made.path.name}, {made.path.stem}.decode.onnx and {made.path.name}.json to the '
-        f'board, then: mmdet-lcp-detect {made.path.name} photo.jpg --out seen.jpg'
-    )
+        millions = f'{made.cycles / 1e6:.2f} million'
+        lines.insert(1, f"{millions} cycles of the NPU for an image, by the compiler's count")
+    if found.warning:
+        lines.append(f'warning: {found.warning}')
+    tell('\n  '.join(lines))
     return 0
 
 

@@ -29,6 +29,19 @@ class Agreement:
     box: float
     score: float
 
+    @property
+    def warning(self) -> str:
+        """What is to be said beside it, or nothing."""
+        if not self.given:
+            return (
+                'nothing was compared: no photo has a detection; give others, or a lower --score'
+            )
+        if self.both < 0.9 * max(self.given, self.made):
+            return (
+                'less than nine of ten detections are in both: do not use it before you know why'
+            )
+        return ''
+
     def __str__(self) -> str:
         return (
             f'{self.both} of {self.given} detections again, {self.made - self.both} others; boxes '

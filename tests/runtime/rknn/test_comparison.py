@@ -46,3 +46,13 @@ def test_a_box_without_area_is_itself():
 def test_nothing_agrees_with_nothing():
     agreement = compare([])
     assert (agreement.photos, agreement.both, agreement.box) == (0, 0, 0)
+    assert 'nothing was compared' in agreement.warning
+
+
+def test_less_than_nine_of_ten_are_worth_a_warning():
+    assert compare([(ONE, ONE)]).warning == ''
+    two = found((0, 0, 10, 10, 0.9, 0), (20, 0, 30, 10, 0.8, 0))
+    assert 'less than nine of ten' in compare([(ONE, two)]).warning
+    assert 'less than nine of ten' in compare([(two, ONE)]).warning
+    twenty = found(*((20 * n, 0, 20 * n + 10, 10, 0.9, 0) for n in range(20)))
+    assert compare([(twenty, twenty.above(0)), (ONE, ONE), (ONE, two)]).warning == ''
