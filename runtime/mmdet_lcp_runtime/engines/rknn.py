@@ -45,8 +45,7 @@ class Loaded(Engine):
             maps = self._net.inference(inputs=[image[None]], data_format='nhwc')
             if maps is None or len(maps) != len(self._maps):
                 raise DetectionError(
-                    f'the NPU gave no result for an input {image.shape}; the lines above, which '
-                    'are its own, say why'
+                    f'the NPU gave no result for an input {image.shape}; its own lines say why'
                 )
             maps = [np.asarray(each, np.float32) for each in maps]
             rows.append(self._decode.run(None, dict(zip(self._maps, maps, strict=True))))

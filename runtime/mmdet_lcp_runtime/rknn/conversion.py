@@ -1,10 +1,11 @@
 """ONNX file in, ``*.rknn`` out, run in the toolkit's simulator beside the ONNX file."""
 
+import contextlib
 import copy
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,35 +68,62 @@ def convert(
             installed, refuses the file or lacks an operator. Nothing is written then but the
             toolkit's words.
     """
-    given, out = Detector(model), Path(out)
+    if Path(model).suffix != '.onnx':
+        raise DetectionError(f'{model}: give the *.onnx that `mmdet-lcp export` wrote')
+    given, out = Detector(model), Path(out).resolve()
     _check(given, out)
     checked, others = _shared_out(photos, int8)
-    facts = _description(given.metadata.facts, platform, int8)
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.with_name(f'{out.name}.log')
     log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix='.rknn.') as folder:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.rknn.') as folder:
         part, network = Path(folder, out.name), Path(folder, 'network.onnx')
         decode = part.with_suffix(DECODE)
         halve(model, network, decode)
+        facts = _description(given.metadata.facts, platform, int8)
         metadata.beside(part).write_text(json.dumps(facts, indent=2), encoding='utf-8')
+        expected = [given(photo).above(score) for photo in checked]
         images = _calibration(given, others, Path(folder)) if int8 else None
-        with words.kept_in(log):
-            net = _built(network, given, platform, images, part, log)
-            try:
-                made = Detector(part, engine=Loaded(net, decode))
-                agreement = _agreement(given, made, checked, score)
-            finally:
-                net.release()
-        unknown = words.lacking(log)
-        if unknown:
-            raise DetectionError(
-                f'{model}: the NPU of {platform} has no {", ".join(unknown)} and would refuse '
-                f'the file ({log})'
-            )
+        try:
+            with words.kept_in(log), _inside(folder):
+                net = _built(network, given, platform, images, part, log)
+                try:
+                    made = Detector(part, engine=Loaded(net, decode))
+                    agreement = compare(
+                        (found, made(photo).above(score))
+                        for found, photo in zip(expected, checked, strict=True)
+                    )
+                finally:
+                    net.release()
+        except DetectionError as error:
+            _check_operators(model, platform, log)
+            if str(log) in str(error):
+                raise
+            raise DetectionError(f'{error} ({log})') from error
+        _check_operators(model, platform, log)
         for own in (decode, metadata.beside(part), part):
             os.replace(own, out.with_name(own.name))
     return Converted(out, len(others) if int8 else 0, agreement, words.cycles(log))
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """The toolkit leaves files in the current folder where it fails."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _check_operators(model: str | os.PathLike, platform: str, log: Path) -> None:
+    unknown = words.lacking(log)
+    if unknown:
+        raise DetectionError(
+            f'{model}: the NPU of {platform} has no {", ".join(unknown)} and would refuse the '
+            f'file ({log})'
+        )
 
 
 def _check(given: Detector, out: Path) -> None:
@@ -117,6 +145,7 @@ def _check(given: Detector, out: Path) -> None:
 
 def _shared_out(photos: Sequence, int8: bool) -> tuple[list, list]:
     """Photos to detect on, every second first, and the others."""
+    photos = list(dict.fromkeys(Path(photo).resolve() for photo in photos))
     if not photos:
         raise DetectionError('no photos: give some that the detector finds something in')
     if int8 and len(photos) < 16:
@@ -124,7 +153,7 @@ def _shared_out(photos: Sequence, int8: bool) -> tuple[list, list]:
             f'{len(photos)} photos are too few to calibrate eight bits on: give 16 or more, '
             '64 are better'
         )
-    checked = list(photos)[::2][:CHECKED] if int8 else list(photos)[:CHECKED]
+    checked = (photos[::2] if int8 else photos)[:CHECKED]
     return checked, [photo for photo in photos if photo not in checked]
 
 
@@ -142,8 +171,8 @@ def _calibration(given: Detector, photos: Sequence, folder: Path) -> Path:
     rows = []
     for number, photo in enumerate(photos):
         planes, _ = prepare(given.pixels(photo), image)
-        rows.append(folder / f'{number}.npy')
-        np.save(rows[-1], planes[None])
+        rows.append(f'{number}.npy')  # beside the list; the toolkit splits its lines at spaces
+        np.save(folder / rows[-1], planes[None])
     listed = folder / 'images.txt'
     listed.write_text(''.join(f'{row}\n' for row in rows), encoding='utf-8')
     return listed
@@ -181,7 +210,3 @@ def _built(
                 f"{given.path}: Rockchip's toolkit refuses it for {platform}: {why} ({log})"
             )
     return net
-
-
-def _agreement(given: Detector, made: Detector, photos: Sequence, score: float) -> Agreement:
-    return compare((given(photo).above(score), made(photo).above(score)) for photo in photos)

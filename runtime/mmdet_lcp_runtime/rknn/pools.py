@@ -1,7 +1,8 @@
 """Max pools with a window larger than their map, in steps that are none.
 
 Rockchip's toolkit takes the maximum of the whole map for such a one, without a word
-(rknn-toolkit2 2.5.0): spatial pyramid pooling at small inputs.
+(rknn-toolkit2 2.5.0): spatial pyramid pooling at small inputs. Where the window sees the whole map
+from each pixel, that is right.
 """
 
 from typing import Any
@@ -28,10 +29,10 @@ def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
     for node in model.graph.node:
         keys = {each.name: helper.get_attribute_value(each) for each in node.attribute}
         window = keys.get('kernel_shape', [0])
-        side = min(sizes.get(node.input[0], (0, 0))) if node.op_type == 'MaxPool' else 0
-        if not 0 < side < max(window):
+        if node.op_type != 'MaxPool' or not _wrong(window, sizes.get(node.input[0])):
             made.append(node)
             continue
+        side = min(sizes[node.input[0]])
         steps = _steps(window, keys, side)
         if steps is None:
             raise DetectionError(
@@ -57,6 +58,16 @@ def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
     return replaced
 
 
+def _wrong(window: list[int], size: tuple[int, int] | None) -> bool:
+    """Whether a window is larger than its map and does not see all of it."""
+    if size is None or 0 in size or len(window) != len(size):
+        return False
+    pairs = list(zip(window, size, strict=True))
+    return any(own > side for own, side in pairs) and any(
+        own // 2 < side - 1 for own, side in pairs
+    )
+
+
 def _steps(window: list[int], keys: dict[str, Any], side: int) -> list[int] | None:
     """Windows of 5 and 3 that see as far one after the other; None if there are none."""
     size = window[0]
@@ -67,6 +78,7 @@ def _steps(window: list[int], keys: dict[str, Any], side: int) -> list[int] | No
         and keys.get('dilations', [1, 1]) == [1, 1]
         and keys.get('pads') == [size // 2] * 4
         and not keys.get('ceil_mode', 0)
+        and keys.get('auto_pad', b'NOTSET') == b'NOTSET'
     )
     if not plain:
         return None

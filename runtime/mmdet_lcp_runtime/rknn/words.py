@@ -28,10 +28,11 @@ def kept_in(path: Path) -> Iterator[None]:
 
 
 def last(path: Path, number: int = 3) -> str:
-    """The last lines, without colours, progress bars and the summary that ends an error."""
-    noise = ('%|', 'WARN(', 'toolkit2 version')
+    """The last error, else the last lines, without colours, progress bars and versions."""
+    noise = ('%|', 'WARN(', 'toolkit2 version', 'Warning', 'RKNNBase(')
     lines = [line for line in _lines(path) if line and not any(word in line for word in noise)]
-    return ' / '.join(lines[-number:])
+    errors = [line for line in lines if re.match(r'\w*Error: |E (?!.*Traceback)', line)]
+    return errors[-1] if errors else ' / '.join(lines[-number:])
 
 
 def lacking(path: Path) -> list[str]:

@@ -29,7 +29,10 @@ def test_it_says_what_was_written_and_what_comes_next(folder, capfd):
     assert main([*given, '--score', '0.4']) == 0
     told = capfd.readouterr().out.splitlines()
     assert told[0].startswith(f'{out}: rk3588, int8, calibrated on 8 photos, 0.')
-    assert "in the toolkit's simulator, on 8 photos: " in told[1] and '0 others' in told[1]
+    assert (
+        "in the toolkit's simulator, on 8 photos: " in told[1]
+        and '64 of 64 detections again, 0 others' in told[1]
+    )
     assert told[2].endswith('mmdet-lcp-detect x.rknn photo.jpg --out seen.jpg')
     assert len(told) == 3  # the stand-in counts no cycles
     assert detect.main([out, photos[0], '--score', '0.4']) == 0

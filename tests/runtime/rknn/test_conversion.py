@@ -95,6 +95,19 @@ def test_what_the_simulator_computes_is_compared(model, photos, toolkit, tmp_pat
     assert 0 < made.agreement.score <= 0.05 / 4
 
 
+def test_a_folder_with_a_space_and_what_the_toolkit_leaves(
+    model, photos, toolkit, tmp_path, monkeypatch
+):
+    here = tmp_path / 'here'
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert convert(model, '../a b/x.rknn', 'rk3588', photos, int8=True).calibrated == 12
+    toolkit.refused = 'build'
+    with pytest.raises(DetectionError):
+        convert(model, 'x.rknn', 'rk3588', photos)
+    assert [path.name for path in here.iterdir()] == ['x.rknn.log']
+
+
 def left(folder) -> set[str]:
     names = {
         path.name for path in folder.iterdir() if 'rknn' in path.name or 'decode' in path.name
@@ -116,6 +129,16 @@ def test_an_operator_that_the_board_would_refuse(model, photos, toolkit, tmp_pat
     toolkit.said = 'No lowering found for: /Min, node type = Min, use CustomOperatorLower instead.'
     with pytest.raises(DetectionError, match=r'the NPU of rk3588 has no Min and would refuse'):
         convert(model, tmp_path / 'x.rknn', 'rk3588', photos)
+    toolkit.refused = 'inference'  # what breaks the run is named, too
+    with pytest.raises(DetectionError, match=r'has no Min and would refuse'):
+        convert(model, tmp_path / 'x.rknn', 'rk3588', photos)
+    assert not left(tmp_path)
+
+
+def test_a_run_that_fails_names_the_log(model, photos, toolkit, tmp_path):
+    toolkit.refused = 'inference'
+    with pytest.raises(DetectionError, match=r'gave no result .*x\.rknn\.log\)'):
+        convert(model, tmp_path / 'x.rknn', 'rk3588', photos)
     assert not left(tmp_path)
 
 
@@ -134,9 +157,12 @@ def test_wrong_input(model, photos, toolkit, tmp_path):
     with pytest.raises(DetectionError, match='no photos'):
         convert(model, tmp_path / 'x.rknn', 'rk3588', [])
     with pytest.raises(DetectionError, match='15 photos are too few'):
-        convert(model, tmp_path / 'x.rknn', 'rk3588', photos[:15], int8=True)
+        convert(model, tmp_path / 'x.rknn', 'rk3588', photos[:15] * 2, int8=True)
+    with pytest.raises(DetectionError, match=r'x\.mnn: give the \*\.onnx'):
+        convert(tmp_path / 'x.mnn', tmp_path / 'x.rknn', 'rk3588', photos)
     with pytest.raises(DetectionError, match=r'none\.png'):
         convert(model, tmp_path / 'x.rknn', 'rk3588', [str(tmp_path / 'none.png')])
+    assert not toolkit.calls  # before anything is built
     assert not left(tmp_path)
 
 

@@ -25,8 +25,11 @@ def test_last_lines_without_colours_and_progress(tmp_path):
         'a\nI Fusing:   0%|   | 0/9\rI Fusing: 100%|###| 9/9\n\n\x1b[1;31mE\x1b[0m wrong\nlast\n'
         'I ===== WARN(0) =====\nE rknn-toolkit2 version: 2.5.0\n'
     )
-    assert words.last(file) == 'a / E wrong / last'
-    assert words.last(file, 1) == 'last'
+    assert words.last(file) == 'E wrong'
+    file.write_text('a\nb\nsome.py:1: UserWarning: x\nc\nI all: 100%|#|\nd\n')
+    assert words.last(file) == 'b / c / d' and words.last(file, 1) == 'd'
+    file.write_text('E build: Traceback (most recent call last):\nValueError: no such chip\nd\n')
+    assert words.last(file) == 'ValueError: no such chip'
 
 
 def test_operators_that_it_lacks(tmp_path):
