@@ -75,7 +75,8 @@ class Toolkit:
 
     def _step(self, name: str) -> int:
         if self.refused == name:
-            open('check0_base_optimize.onnx', 'w').close()  # as the toolkit does
+            if name == 'build':  # the toolkit leaves such files where it fails
+                open('check0_base_optimize.onnx', 'w').close()
             print(f'E {name}: not like this')
             return -1
         return 0
