@@ -14,6 +14,7 @@ from mmdet_lcp_runtime.needs import needed
 from mmdet_lcp_runtime.rknn.pools import in_steps
 
 LAYERS = ('Conv', 'ConvTranspose', 'Gemm')  # what a network ends with
+OF_TWO_STAGES = ('NonMaxSuppression', 'RoiAlign')  # in a decoded file, whose own NMS is left out
 
 
 def halve(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
@@ -28,8 +29,8 @@ def halve(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
         Names of the network's outputs, which are the inputs of the rest.
 
     Raises:
-        DetectionError: there are no layers, the rest needs more than their maps, or the file is
-            in eight bits already.
+        DetectionError: there are no layers, the rest needs more than their maps, the detector has
+            two stages, or the file is in eight bits already.
     """
     onnx = needed('onnx')
     whole = onnx.load(str(model))
@@ -37,6 +38,12 @@ def halve(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
         raise DetectionError(
             f'{model}: is in eight bits for ONNX Runtime: give the float file, --int8 makes it '
             'eight bits here'
+        )
+    selecting = {node.op_type for node in whole.graph.node} & set(OF_TWO_STAGES)
+    if selecting:
+        raise DetectionError(
+            f'{model}: has {" and ".join(sorted(selecting))} in front of its last layers, as '
+            'detectors of two stages have: an NPU has none. Take a detector of one stage'
         )
     images = [value.name for value in whole.graph.input]
     results = [value.name for value in whole.graph.output]

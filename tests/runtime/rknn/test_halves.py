@@ -124,3 +124,17 @@ def test_a_file_in_eight_bits_is_refused(tmp_path):
     whole = graph(tmp_path, nodes, dict(boxes=MAP), constants)
     with pytest.raises(DetectionError, match=r'eight bits .*give the float file'):
         halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+
+
+def test_two_stages_are_refused(tmp_path):
+    constants = [
+        onnx.numpy_helper.from_array(np.zeros((1, 4), np.float32), 'rois'),
+        onnx.numpy_helper.from_array(np.zeros(1, np.int64), 'batch'),
+    ]
+    nodes = [
+        ('RoiAlign', 'images rois batch', 'a', dict(output_height=4, output_width=4)),
+        ('Conv', 'a weight', 'boxes', {}),
+    ]
+    whole = graph(tmp_path, nodes, dict(boxes=MAP), constants)
+    with pytest.raises(DetectionError, match='has RoiAlign in front of its last layers'):
+        halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
