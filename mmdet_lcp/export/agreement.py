@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmdet_lcp_runtime.nms import overlaps
+
 BOX, SCORE, OVERLAP = 0.1, 1e-4, 1e-3  # pixels; probability; IoU
 
 
@@ -140,7 +142,7 @@ def _tied(
         return True
     if len(rival) >= most and score <= rival.scores.min() + SCORE:
         return True  # the list was full
-    ious = _iou(box, rival.boxes)
+    ious = overlaps(box, rival.boxes)
     if not class_agnostic:
         ious = np.where(rival.labels == each.labels[index], ious, 0)
     better = rival.scores >= score - SCORE
@@ -159,11 +161,3 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
         return float(np.abs(one - other).max())
     union = (one | other).sum()
     return float(1 - (one & other).sum() / union) if union else 0.0
-
-
-def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    low = np.maximum(box[:2], boxes[:, :2])
-    high = np.minimum(box[2:], boxes[:, 2:])
-    common = (high - low).clip(0).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-    return common / np.maximum(areas - common, 1e-9)

@@ -16,6 +16,7 @@ import numpy as np
 
 from mmdet_lcp.export.int8_network import Network
 from mmdet_lcp.export.needs import needed
+from mmdet_lcp_runtime.nms import likeness
 
 DEQUANTIZED = '_DequantizeLinear_Output'
 SAME, RUNS = 0.5, 9  # IoU; of a latency
@@ -109,7 +110,7 @@ def changed(expected: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> floa
         boxes, scores, labels = one
         for box, score, label in zip(boxes, scores, labels, strict=True):
             mine = other[2] == label
-            fits = mine & (_overlaps(box, other[0]) >= SAME)
+            fits = mine & (likeness(box, other[0]) >= SAME)
             best = float(other[1][fits].max()) if fits.any() else 0.0
             total += score
             lost += score * (1 - min(best, score) / max(best, score, 1e-12))
@@ -130,11 +131,3 @@ def _detections(first: np.ndarray, second: np.ndarray, most: int = 100) -> list[
         order = np.argsort(-score, kind='stable')[:most]
         found.append((box[order], score[order], label[order]))
     return found
-
-
-def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    common = np.clip(sides, 0, None).prod(1)
-    union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - common
-    equal = (boxes == box).all(1).astype(common.dtype)  # also of boxes without area
-    return np.where(union > 1e-9, common / np.maximum(union, 1e-9), equal)

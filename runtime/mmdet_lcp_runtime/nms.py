@@ -20,6 +20,11 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
+def likeness(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """As `overlaps`, and 1 for the same box: one without area overlaps not even itself."""
+    return np.where((boxes == box).all(1), 1.0, overlaps(box, boxes))
+
+
 def greedy(boxes: np.ndarray, scores: np.ndarray, iou: float, most: int = 0) -> np.ndarray:
     """Boxes that no better one overlaps by more than `iou`.
 

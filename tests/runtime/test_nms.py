@@ -125,3 +125,11 @@ def test_boxes_without_area_overlap_nothing():
     assert (nms.overlaps(boxes[0], boxes) == 0).all()
     # intersection 50, union 150
     assert nms.overlaps(boxes[2], np.float32([[5, 0, 15, 10]])) == pytest.approx([1 / 3])
+
+
+def test_a_box_without_area_is_like_itself_alone():
+    """Half of a square is half of it; a line overlaps nothing, and is itself."""
+    boxes = np.float32([[0, 0, 10, 10], [0, 0, 10, 5], [3, 3, 3, 9], [3, 3, 3, 8]])
+    np.testing.assert_allclose(nms.likeness(boxes[0], boxes), [1, 0.5, 0, 0])
+    np.testing.assert_allclose(nms.likeness(boxes[2], boxes), [0, 0, 1, 0])
+    np.testing.assert_allclose(nms.overlaps(boxes[2], boxes), [0, 0, 0, 0])

@@ -6,8 +6,10 @@ by std itself.
 """
 
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -66,7 +68,7 @@ class Opened(Loaded):
         decode = Path(path).with_suffix(DECODE)
         if not decode.is_file():
             raise DetectionError(f'{path}: {decode.name} does not lie beside it: copy both')
-        net = needed('rknnlite.api').RKNNLite()
+        net = _board_package(path).RKNNLite()
         if net.load_rknn(str(path)) or net.init_runtime():
             raise DetectionError(
                 f'{path}: the NPU does not take it; the lines above, which are its own, say why. '
@@ -74,3 +76,15 @@ class Opened(Loaded):
                 'this board as new as the rknn-toolkit2 that wrote it?'
             )
         super().__init__(net, decode)
+
+
+def _board_package(path: str | os.PathLike) -> ModuleType:
+    try:
+        return needed('rknnlite.api')
+    except DetectionError as error:
+        if platform.machine() == 'aarch64':
+            raise
+        raise DetectionError(
+            f'{path}: runs on a board with the NPU, and this is none ({platform.machine()}). On a '
+            'PC `mmdet-lcp-rknn` compares it with the ONNX file as it writes it'
+        ) from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmdet_lcp_runtime.detections import Detections
-from mmdet_lcp_runtime.nms import overlaps
+from mmdet_lcp_runtime.nms import likeness
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ def matches(one: Detections, other: Detections) -> list[tuple[int, int]]:
         same = [n for n in sorted(free) if other.labels[n] == one.labels[first]]
         if not same:
             continue
-        box, boxes = one.boxes[first], other.boxes[same]
-        # clipped to the photo, a box may be without area, and overlaps nothing
-        shares = np.where((boxes == box).all(1), 1.0, overlaps(box, boxes))
+        shares = likeness(one.boxes[first], other.boxes[same])
         best = int(shares.argmax())
         if shares[best] >= 0.5:
             found.append((first, same[best]))

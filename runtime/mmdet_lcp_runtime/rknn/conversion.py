@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from mmdet_lcp_runtime.engines.rknn import DECODE, Loaded
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.needs import needed
 from mmdet_lcp_runtime.preparing import prepare
-from mmdet_lcp_runtime.rknn import words
+from mmdet_lcp_runtime.rknn import toolkit_log
 from mmdet_lcp_runtime.rknn.comparison import Agreement, compare
-from mmdet_lcp_runtime.rknn.halves import halve
+from mmdet_lcp_runtime.rknn.graph_split import split_graph
 
 CHECKED = 8  # photos that both files run on, and that eight bits are not calibrated on
 
@@ -73,20 +74,21 @@ def convert(
     given, out = Detector(model), Path(out).resolve()
     _check(given, out)
     checked, others = _shared_out(photos, int8)
+    toolkit = needed('rknn.api')
     out.parent.mkdir(parents=True, exist_ok=True)
     log = out.with_name(f'{out.name}.log')
     log.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.rknn.') as folder:
         part, network = Path(folder, out.name), Path(folder, 'network.onnx')
         decode = part.with_suffix(DECODE)
-        halve(model, network, decode)
+        split_graph(model, network, decode)
         facts = _description(given.metadata.facts, platform, int8)
         metadata.beside(part).write_text(json.dumps(facts, indent=2), encoding='utf-8')
         expected = [given(photo).above(score) for photo in checked]
         images = _calibration(given, others, Path(folder)) if int8 else None
         try:
-            with words.kept_in(log), _inside(folder):
-                net = _built(network, given, platform, images, part, log)
+            with toolkit_log.kept_in(log), _inside(folder):
+                net = _built(toolkit, network, given, platform, images, part, log)
                 try:
                     made = Detector(part, engine=Loaded(net, decode))
                     agreement = compare(
@@ -97,13 +99,11 @@ def convert(
                     net.release()
         except DetectionError as error:
             _check_operators(model, platform, log)
-            if str(log) in str(error):
-                raise
             raise DetectionError(f'{error} ({log})') from error
         _check_operators(model, platform, log)
         for own in (decode, metadata.beside(part), part):
             os.replace(own, out.with_name(own.name))
-    return Converted(out, len(others) if int8 else 0, agreement, words.cycles(log))
+    return Converted(out, len(others) if int8 else 0, agreement, toolkit_log.cycles(log))
 
 
 @contextlib.contextmanager
@@ -118,7 +118,7 @@ def _inside(folder: str) -> Iterator[None]:
 
 
 def _check_operators(model: str | os.PathLike, platform: str, log: Path) -> None:
-    unknown = words.lacking(log)
+    unknown = toolkit_log.lacking(log)
     if unknown:
         raise DetectionError(
             f'{model}: the NPU of {platform} has no {", ".join(unknown)} and would refuse the '
@@ -144,7 +144,7 @@ def _check(given: Detector, out: Path) -> None:
 
 
 def _shared_out(photos: Sequence, int8: bool) -> tuple[list, list]:
-    """Photos to detect on, every second first, and the others."""
+    """Photos to detect on, and the others: at least half, where eight bits need them."""
     photos = list(dict.fromkeys(Path(photo).resolve() for photo in photos))
     if not photos:
         raise DetectionError('no photos: give some that the detector finds something in')
@@ -179,6 +179,7 @@ def _calibration(given: Detector, photos: Sequence, folder: Path) -> Path:
 
 
 def _built(
+    toolkit: ModuleType,
     network: Path,
     given: Detector,
     platform: str,
@@ -188,7 +189,7 @@ def _built(
 ) -> Any:
     """The toolkit's net, written and in the simulator."""
     image = given.metadata.input
-    net = needed('rknn.api').RKNN(verbose=True)
+    net = toolkit.RKNN(verbose=True)
     steps = (
         lambda: net.config(
             mean_values=[list(image.mean)], std_values=[list(image.std)], target_platform=platform
@@ -205,8 +206,8 @@ def _built(
             failed = error
         if failed:
             net.release()
-            why = words.last(log)
+            why = toolkit_log.last(log)
             raise DetectionError(
-                f"{given.path}: Rockchip's toolkit refuses it for {platform}: {why} ({log})"
+                f"{given.path}: Rockchip's toolkit refuses it for {platform}: {why}"
             )
     return net

@@ -1,16 +1,17 @@
-"""Max pools with a window larger than their map, in steps that are none.
+"""Max pools with a window larger than their map, as chains of smaller ones.
 
-Rockchip's toolkit takes the maximum of the whole map for such a one, without a word
-(rknn-toolkit2 2.5.0): spatial pyramid pooling at small inputs. Where the window sees the whole map
-from each pixel, that is right.
+Rockchip's toolkit takes the maximum over the whole axis for such a one, without a word
+(rknn-toolkit2 2.5.0): spatial pyramid pooling at small inputs. Where the window sees all of the
+axis from each pixel, that is right.
 """
 
 from typing import Any
 
 from mmdet_lcp_runtime.errors import DetectionError
+from mmdet_lcp_runtime.needs import needed
 
 
-def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
+def replace_large_pools(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
     """Put chains of smaller pools in the place of each, in the model itself.
 
     Args:
@@ -21,23 +22,28 @@ def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
         Number of pools that were replaced.
 
     Raises:
-        DetectionError: one has a stride, or a padding that is not half of its window.
+        DetectionError: one has a stride, or a padding that is not half of its window; or the size
+            of a pool's map is not known.
     """
-    from onnx import helper
-
+    helper = needed('onnx').helper
     made, replaced = [], 0
     for node in model.graph.node:
         keys = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        window = keys.get('kernel_shape', [0])
-        if node.op_type != 'MaxPool' or not _wrong(window, sizes.get(node.input[0])):
+        if node.op_type != 'MaxPool':
             made.append(node)
             continue
-        side = min(sizes[node.input[0]])
+        window, size = keys['kernel_shape'], sizes.get(node.input[0], (0, 0))
+        if 0 in size:
+            raise DetectionError(f'{node.name}: the size of what this max pool takes is not known')
+        if not _wrong(window, size):
+            made.append(node)
+            continue
+        side = min(size)
         steps = _steps(window, keys, side)
         if steps is None:
             raise DetectionError(
-                f'{node.name}: a max pool of window {list(window)} on a map of side {side}, which '
-                "Rockchip's toolkit computes wrongly: export the detector at a larger --size"
+                f'{node.name}: a max pool of window {list(window)} on a map of {list(size)}: '
+                "Rockchip's toolkit computes it wrongly. Export the detector at a larger --size"
             )
         replaced += 1
         names = [node.input[0], *(f'{node.output[0]}_{n}' for n in range(1, len(steps)))]
@@ -58,14 +64,10 @@ def in_steps(model: Any, sizes: dict[str, tuple[int, int]]) -> int:
     return replaced
 
 
-def _wrong(window: list[int], size: tuple[int, int] | None) -> bool:
-    """Whether a window is larger than its map and does not see all of it."""
-    if size is None or 0 in size or len(window) != len(size):
-        return False
-    pairs = list(zip(window, size, strict=True))
-    return any(own > side for own, side in pairs) and any(
-        own // 2 < side - 1 for own, side in pairs
-    )
+def _wrong(window: list[int], size: tuple[int, int]) -> bool:
+    """Whether, along an axis, a window is larger than its map and does not see all of it."""
+    pairs = zip(window, size, strict=True)
+    return any(own > side and own // 2 < side - 1 for own, side in pairs)
 
 
 def _steps(window: list[int], keys: dict[str, Any], side: int) -> list[int] | None:
@@ -82,8 +84,8 @@ def _steps(window: list[int], keys: dict[str, Any], side: int) -> list[int] | No
     )
     if not plain:
         return None
-    largest = 5 if side >= 5 else 3 if side >= 3 else 1
-    if largest == 1:
+    if side < 3:
         return None
+    largest = 5 if side >= 5 else 3
     far = size // 2  # pixels to one side
     return [largest] * (far // (largest // 2)) + ([3] if far % (largest // 2) else [])

@@ -53,5 +53,9 @@ def test_a_run_that_fails(made, toolkit):
 def test_without_the_boards_package(made, monkeypatch):
     monkeypatch.delitem(sys.modules, 'rknnlite.api')
     monkeypatch.delitem(sys.modules, 'rknnlite')
+    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
     with pytest.raises(DetectionError, match=r"pip install 'mmdet-lcp-runtime\[rknn\]'"):
+        Detector(made)
+    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+    with pytest.raises(DetectionError, match=r'runs on a board with the NPU, and this is none'):
         Detector(made)

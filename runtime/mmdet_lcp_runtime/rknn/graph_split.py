@@ -1,4 +1,4 @@
-"""A decoded file in two: the network for the NPU, and what makes boxes of its maps for the CPU.
+"""A decoded file split in two: the network for the NPU, and its decoding for the CPU.
 
 Boxes in pixels need more than eight or sixteen bits, and an NPU that works on maps of channels is
 bad at rows of four numbers: of an SSD of 1.2 M parameters the whole decoded file became 39 MiB in
@@ -11,14 +11,14 @@ from typing import Any
 
 from mmdet_lcp_runtime.errors import DetectionError
 from mmdet_lcp_runtime.needs import needed
-from mmdet_lcp_runtime.rknn.pools import in_steps
+from mmdet_lcp_runtime.rknn.pools import replace_large_pools
 
 LAYERS = ('Conv', 'ConvTranspose', 'Gemm')  # what a network ends with
 OF_TWO_STAGES = ('NonMaxSuppression', 'RoiAlign')  # in a decoded file, whose own NMS is left out
 
 
-def halve(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
-    """Cut behind the last layers, and write large pools as `in_steps` does.
+def split_graph(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
+    """Split behind the last layers, and replace the pools that the toolkit computes wrongly.
 
     Args:
         model: an ONNX file.
@@ -53,7 +53,7 @@ def halve(model: str | os.PathLike, network: Path, decoding: Path) -> list[str]:
             f'{model}: has no layers ({", ".join(LAYERS)}) in front of its boxes and scores'
         )
     whole = onnx.shape_inference.infer_shapes(whole)
-    in_steps(whole, _sizes(whole))
+    replace_large_pools(whole, _sizes(whole))
     parts = onnx.utils.Extractor(whole)
     first, rest = parts.extract_model(images, cut), parts.extract_model(cut, results)
     kinds = {value.type.tensor_type.elem_type for value in first.graph.output}

@@ -5,7 +5,7 @@ import pytest
 from made_onnx_files import colour_file, facts, network_file
 
 from mmdet_lcp_runtime import DetectionError
-from mmdet_lcp_runtime.rknn.halves import halve
+from mmdet_lcp_runtime.rknn.graph_split import split_graph
 
 onnx = pytest.importorskip('onnx')
 ort = pytest.importorskip('onnxruntime')
@@ -15,7 +15,7 @@ def test_both_halves_compute_what_the_file_computes(tmp_path):
     """Cut behind the two convolutions that nothing but arithmetic follows."""
     whole = network_file(tmp_path / 'x.onnx')
     network, decoding = tmp_path / 'network.onnx', tmp_path / 'decoding.onnx'
-    assert halve(whole, network, decoding) == ['g', 'h']
+    assert split_graph(whole, network, decoding) == ['g', 'h']
     kinds = [{node.op_type for node in onnx.load(part).graph.node} for part in (network, decoding)]
     assert kinds[0] == {'Cast', 'Transpose', 'Conv', 'Relu'}
     assert kinds[1] == {'Reshape', 'Transpose', 'Sigmoid', 'Mul', 'Add'}
@@ -32,7 +32,7 @@ def test_both_halves_compute_what_the_file_computes(tmp_path):
 def test_a_file_without_layers_is_refused(tmp_path):
     made = colour_file(tmp_path / 'x.onnx', facts('decoded'))
     with pytest.raises(DetectionError, match=r'x\.onnx: has no layers'):
-        halve(made, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+        split_graph(made, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
 
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -59,7 +59,7 @@ def graph(tmp_path, nodes, results: dict, constants=()):
 def same(tmp_path, whole) -> list[str]:
     """Both halves compute what the file computes; returns the cut."""
     parts = tmp_path / 'network.onnx', tmp_path / 'decoding.onnx'
-    cut = halve(whole, *parts)
+    cut = split_graph(whole, *parts)
     images = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
     expected = ort.InferenceSession(whole).run(None, {'images': images})
     maps = ort.InferenceSession(parts[0]).run(cut, {'images': images})
@@ -99,7 +99,7 @@ def test_boxes_that_need_the_image_are_refused(tmp_path):
     nodes = [('Conv', 'images weight', 'a', {}), ('Add', 'a images', 'boxes', {})]
     whole = graph(tmp_path, nodes, dict(boxes=MAP))
     with pytest.raises(DetectionError, match='need more than the maps'):
-        halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+        split_graph(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
 
 
 def test_whole_numbers_between_the_halves_are_refused(tmp_path):
@@ -111,7 +111,7 @@ def test_whole_numbers_between_the_halves_are_refused(tmp_path):
     ]
     whole = graph(tmp_path, nodes, dict(boxes=MAP))
     with pytest.raises(DetectionError, match='need more than the maps'):
-        halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+        split_graph(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
 
 
 def test_a_file_in_eight_bits_is_refused(tmp_path):
@@ -123,7 +123,7 @@ def test_a_file_in_eight_bits_is_refused(tmp_path):
     ]
     whole = graph(tmp_path, nodes, dict(boxes=MAP), constants)
     with pytest.raises(DetectionError, match=r'eight bits .*give the float file'):
-        halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+        split_graph(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
 
 
 def test_two_stages_are_refused(tmp_path):
@@ -137,4 +137,4 @@ def test_two_stages_are_refused(tmp_path):
     ]
     whole = graph(tmp_path, nodes, dict(boxes=MAP), constants)
     with pytest.raises(DetectionError, match='has RoiAlign in front of its last layers'):
-        halve(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
+        split_graph(whole, tmp_path / 'a.onnx', tmp_path / 'b.onnx')
